@@ -7,7 +7,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["recon", "mvdiff"], "beartype.beartype")
+install_import_hook(["recon", "mvdiff"], "strict_types.check")
 
 import pytest
 import torch

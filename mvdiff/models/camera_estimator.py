@@ -1,0 +1,71 @@
+"""Where was the photo taken from? A small vision transformer that answers with a distribution."""
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mvdiff.models.transformer import GatedMLP
+from mvdiff.photo_camera import PARAMETERS, PhotoCameraDistribution
+
+#: Typical mean and spread of PARAMETERS, so that the network works with numbers near one.
+_MEAN = (0.35, 0.0, 0.05, 0.15)
+_SPREAD = (0.40, 0.15, 0.15, 0.20)
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.to_qkv, self.to_out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.mlp = GatedMLP(width, round(width * 8 / 3 / 64) * 64)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        query, key, value = rearrange(self.to_qkv(self.norm1(x)), "b n (t h d) -> t b h n d", t=3, h=self.heads)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.to_out(rearrange(mixed, "b h n d -> b n (h d)"))
+        return x + self.mlp(self.norm2(x))
+
+
+class PhotoCameraEstimator(ModelMixin, ConfigMixin):
+    """p(elevation, crop | photo) as a mixture of Gaussians."""
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 128,
+        in_channels: int = 4,
+        patch_size: int = 8,
+        width: int = 192,
+        depth: int = 4,
+        heads: int = 3,
+        components: int = 8,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(in_channels * patch_size**2, width)
+        self.position = nn.Parameter(torch.randn((sample_size // patch_size) ** 2, width) * 0.02)
+        self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.head = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, components * (1 + 2 * len(PARAMETERS)))
+        )
+
+    def forward(self, reference: Float[Tensor, "b 4 s s"]) -> PhotoCameraDistribution:
+        """``reference`` in [-1, 1], see ``encode_reference``."""
+        patch = self.config.patch_size
+        tokens = rearrange(reference, "b c (y p) (x q) -> b (y x) (c p q)", p=patch, q=patch)
+        hidden = self.embed(tokens.to(self.embed.weight.dtype)) + self.position
+        for block in self.blocks:
+            hidden = block(hidden)
+        # The mixture's arithmetic stays in full precision whatever the network runs in.
+        output = self.head(self.norm(hidden).mean(1)).float().unflatten(-1, (self.config.components, -1))
+        logit, mean, log_std = output.split([1, len(PARAMETERS), len(PARAMETERS)], -1)
+        spread = output.new_tensor(_SPREAD)
+        return PhotoCameraDistribution(
+            log_weights=logit[..., 0],
+            means=output.new_tensor(_MEAN) + spread * mean,
+            log_stds=spread.log() + (log_std - 1).clamp(-4, 1),
+        )

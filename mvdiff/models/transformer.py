@@ -1,0 +1,226 @@
+"""The multi-view diffusion transformer: denoises all views of an object together, in pixel space, predicting x.
+
+After "Back to basics: let denoising generative models denoise" (Li and He 2025): no autoencoder, large patches behind a
+narrow bottleneck, and the network outputs the clean picture. Target and photo tokens meet in one joint attention, and
+every token carries its own camera.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.attention import AttentionModuleMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mvdiff.models.cameras import ProjectivePositions, harmonics, patch_centres, pluecker_rays, projections
+
+_RAY_OCTAVES = 6
+
+
+@dataclass
+class MultiViewTransformerOutput(BaseOutput):
+    """Output of :class:`MultiViewTransformer`."""
+
+    sample: Tensor
+    """The predicted clean views, [b v c h w]."""
+
+
+class JointAttentionProcessor:
+    """Attention over all tokens of all views and photos, on any backend of diffusers' dispatch."""
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def __call__(
+        self, attention: "JointAttention", hidden: Float[Tensor, "b n d"], positions: ProjectivePositions
+    ) -> Float[Tensor, "b n d"]:
+        query, key, value = rearrange(attention.to_qkv(hidden), "b n (t h d) -> t b n h d", t=3, h=attention.heads)
+        query, key = attention.norm_q(query).to(value.dtype), attention.norm_k(key).to(value.dtype)
+        query, key, value = positions.query(query), positions.key(key), positions.value(value)
+        mixed = dispatch_attention_fn(
+            query, key, value, backend=self._attention_backend, parallel_config=self._parallel_config
+        )
+        return attention.to_out(positions.output(mixed).flatten(2))
+
+
+class JointAttention(nn.Module, AttentionModuleMixin):
+    _default_processor_cls = JointAttentionProcessor
+    _available_processors = [JointAttentionProcessor]
+    _supports_qkv_fusion = False
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+        self.norm_q = nn.RMSNorm(width // heads, eps=1e-6)
+        self.norm_k = nn.RMSNorm(width // heads, eps=1e-6)
+        self.set_processor(JointAttentionProcessor())
+
+    def forward(self, hidden: Float[Tensor, "b n d"], positions: ProjectivePositions) -> Float[Tensor, "b n d"]:
+        return self.processor(self, hidden, positions)
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        value, gate = self.up(x).chunk(2, -1)
+        return self.down(value * nn.functional.silu(gate))
+
+
+class Block(nn.Module):
+    """Pre-norm block with adaptive scale, shift and gate (one shared projection and a small table per block)."""
+
+    def __init__(self, width: int, heads: int, mlp_hidden: int) -> None:
+        super().__init__()
+        self.norm1 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attention = JointAttention(width, heads)
+        self.norm2 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.mlp = GatedMLP(width, mlp_hidden)
+        self.modulation = nn.Parameter(torch.zeros(6, width))
+
+    def forward(
+        self, hidden: Float[Tensor, "b n d"], modulation: Float[Tensor, "b 6 d"], positions: ProjectivePositions
+    ) -> Float[Tensor, "b n d"]:
+        scale1, shift1, gate1, scale2, shift2, gate2 = (modulation + self.modulation)[:, :, None].unbind(1)
+        hidden = hidden + gate1 * self.attention(self.norm1(hidden) * (1 + scale1) + shift1, positions)
+        return hidden + gate2 * self.mlp(self.norm2(hidden) * (1 + scale2) + shift2)
+
+
+class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
+    """Predicts clean views from noisy ones, given photos and all cameras.
+
+    Each view has its own noise level, so that any subset of views may be given clean (timestep 0).
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["Block"]
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 128,
+        in_channels: int = 8,
+        patch_size: int = 16,
+        reference_channels: int = 4,
+        reference_size: int = 128,
+        reference_patch_size: int = 8,
+        width: int = 448,
+        depth: int = 10,
+        heads: int = 7,
+        mlp_ratio: float = 2.5714286,
+        bottleneck: int = 192,
+    ) -> None:
+        super().__init__()
+        if width % heads or (width // heads) % 8:
+            raise ValueError(f"width / heads must be a multiple of 8 for the camera positions, got {width} / {heads}.")
+        self.gradient_checkpointing = False
+        pixels = in_channels * patch_size**2
+        self.embed_view = nn.Sequential(nn.Linear(pixels, bottleneck, bias=False), nn.Linear(bottleneck, width))
+        self.embed_reference = nn.Linear(reference_channels * reference_patch_size**2, width)
+        self.embed_ray = nn.Sequential(nn.Linear(6 * (2 * _RAY_OCTAVES + 1), width), nn.SiLU(), nn.Linear(width, width))
+        self.embed_time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed_view_time = nn.Linear(width, width)
+        self.modulation = nn.Linear(width, 6 * width)
+        self.reference_type = nn.Parameter(torch.randn(width) * 0.02)
+        self.no_reference = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.ModuleList([Block(width, heads, round(width * mlp_ratio / 64) * 64) for _ in range(depth)])
+        self.norm_out = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation_out = nn.Linear(width, 2 * width)
+        self.proj_out = nn.Linear(width, pixels)
+        # Every block starts as the identity and the whole network as zero.
+        for layer in (self.modulation, self.modulation_out, self.proj_out, self.embed_view_time):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        sample: Float[Tensor, "b v c h w"],
+        timestep: Float[Tensor, "b v"],
+        reference: Float[Tensor, "b m k s s"],
+        target_c2w: Float[Tensor, "b v 4 4"],
+        target_lens: Float[Tensor, "b v 4"],
+        reference_c2w: Float[Tensor, "b m 4 4"],
+        reference_lens: Float[Tensor, "b m 4"],
+        drop_reference: Bool[Tensor, "b"] | None = None,
+        return_dict: bool = True,
+    ) -> MultiViewTransformerOutput | tuple[Tensor]:
+        """``timestep`` runs from 0 (clean) to 1000 (noise); lenses are those of ``camera_tensors``; pictures in [-1, 1].
+
+        ``drop_reference`` hides the photos of a batch entry, for classifier-free guidance.
+        """
+        config = self.config
+        views, photos = sample.shape[1], reference.shape[1]
+        patches, photo_patches = config.sample_size // config.patch_size, reference.shape[-1] // config.reference_patch_size
+        points = patch_centres(patches, sample.device)
+        photo_points = patch_centres(photo_patches, sample.device)
+        dtype = self.embed_reference.weight.dtype
+
+        time = self.embed_time(_sinusoids(timestep).to(dtype))  # [b v d]
+        # The noisiest view sets the block's modulation; each view's own level rides on its tokens.
+        main_time = self.embed_time(_sinusoids(timestep.amax(1)).to(dtype))
+        tokens = rearrange(sample, "b v c (y p) (x q) -> b v (y x) (c p q)", p=config.patch_size, q=config.patch_size)
+        tokens = self.embed_view(tokens.to(dtype)) + self.embed_view_time(time)[:, :, None]
+        tokens = tokens + self._rays(target_c2w, target_lens, points, dtype)
+        photo = rearrange(
+            reference, "b m c (y p) (x q) -> b m (y x) (c p q)", p=config.reference_patch_size, q=config.reference_patch_size
+        )
+        photo = self.embed_reference(photo.to(dtype))
+        if drop_reference is not None:
+            photo = torch.where(drop_reference[:, None, None, None], self.no_reference.to(photo.dtype), photo)
+        photo = photo + self.reference_type + self._rays(reference_c2w, reference_lens, photo_points, dtype)
+        hidden = torch.cat([tokens.flatten(1, 2), photo.flatten(1, 2)], 1)
+
+        of_targets = self._token_projections(target_c2w, target_lens, len(points))
+        of_photos = self._token_projections(reference_c2w, reference_lens, len(photo_points))
+        positions = ProjectivePositions(
+            *(torch.cat(pair, 1) for pair in zip(of_targets, of_photos, strict=True)),
+            torch.cat([points.repeat(views, 1), photo_points.repeat(photos, 1)]),
+            self.config.width // self.config.heads,
+            hidden.dtype,
+        )
+        modulation = self.modulation(nn.functional.silu(main_time)).unflatten(-1, (6, -1))
+        for block in self.blocks:
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                hidden = self._gradient_checkpointing_func(block, hidden, modulation, positions)
+            else:
+                hidden = block(hidden, modulation, positions)
+        scale, shift = self.modulation_out(nn.functional.silu(main_time))[:, None].chunk(2, -1)
+        hidden = self.norm_out(hidden[:, : views * patches**2]) * (1 + scale) + shift
+        output = rearrange(
+            self.proj_out(hidden),
+            "b (v y x) (c p q) -> b v c (y p) (x q)",
+            v=views,
+            y=patches,
+            p=config.patch_size,
+            q=config.patch_size,
+        )
+        return MultiViewTransformerOutput(sample=output) if return_dict else (output,)
+
+    def _rays(self, c2w: Tensor, lens: Tensor, points: Tensor, dtype: torch.dtype) -> Float[Tensor, "b v p d"]:
+        return self.embed_ray(harmonics(pluecker_rays(c2w, lens, points), _RAY_OCTAVES).to(dtype))
+
+    @staticmethod
+    def _token_projections(c2w: Tensor, lens: Tensor, tokens: int) -> list[Float[Tensor, "b n 4 4"]]:
+        """Each view's projection and its inverse, once for each of its tokens."""
+        return [matrix.repeat_interleave(tokens, dim=1) for matrix in projections(c2w, lens)]
+
+
+def _sinusoids(timestep: Float[Tensor, "*b"], channels: int = 256) -> Float[Tensor, "*b {channels}"]:
+    half = channels // 2
+    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=timestep.device) / half)
+    angle = timestep[..., None].float() * frequency
+    return torch.cat([angle.cos(), angle.sin()], -1)

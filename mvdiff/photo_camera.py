@@ -1,0 +1,128 @@
+"""Where the photo was taken from: an orbit camera plus the crop that recentring made of its picture.
+
+A single photo does not say how it was taken, so a camera is a *draw* from :class:`PhotoCameraDistribution`, one for each
+hypothesis, and its spread is part of the uncertainty.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.cameras import DEFAULT_DISTANCE, Cameras
+
+#: Order of the numbers that the estimator predicts.
+PARAMETERS = ("elevation", "centre_x", "centre_y", "log_scale")
+RADIUS = 0.5  # of every object's bounding sphere
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """Cameras aimed at the world's origin whose pictures were cropped to a square around the object."""
+
+    elevation: Float[Tensor, "*n"]
+    """Degrees above the horizon."""
+    centre_x: Float[Tensor, "*n"]
+    """Projection of the world's origin in the crop, -1 (left) to 1 (right)."""
+    centre_y: Float[Tensor, "*n"]
+    """The same from -1 (top) to 1 (bottom)."""
+    log_scale: Float[Tensor, "*n"]
+    """Log of the bounding sphere's projected radius, focal * radius / distance, in half widths of the crop."""
+    distance: Float[Tensor, "*n"]
+    """From the origin, in world units: how strong the perspective is."""
+    azimuth: Float[Tensor, "*n"]
+    """Degrees; 0 for the photo that defines the frame."""
+
+    @staticmethod
+    def from_parameters(
+        parameters: Float[Tensor, "*n 4"],
+        distance: Float[Tensor, "*#n"] | float = DEFAULT_DISTANCE,
+        azimuth: Float[Tensor, "*#n"] | float = 0.0,
+    ) -> "PhotoCamera":
+        """From (elevation in radians, centre_x, centre_y, log_scale), see :data:`PARAMETERS`."""
+        elevation, centre_x, centre_y, log_scale = parameters.unbind(-1)
+        spread = [torch.as_tensor(value, dtype=elevation.dtype).to(elevation.device) for value in (distance, azimuth)]
+        distance, azimuth = (value.expand_as(elevation) for value in spread)
+        return PhotoCamera(torch.rad2deg(elevation), centre_x, centre_y, log_scale, distance, azimuth)
+
+    @property
+    def parameters(self) -> Float[Tensor, "*n 4"]:
+        return torch.stack([torch.deg2rad(self.elevation), self.centre_x, self.centre_y, self.log_scale], -1)
+
+    def __len__(self) -> int:
+        return len(self.elevation)
+
+    def __getitem__(self, index: slice | list[int] | Tensor) -> "PhotoCamera":
+        return PhotoCamera(**{name: value[index] for name, value in vars(self).items()})
+
+    def to(self, device: torch.device | str) -> "PhotoCamera":
+        return PhotoCamera(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def cameras(self, size: int) -> Cameras:
+        """Cameras [n] of the ``size`` x ``size`` crop."""
+        cameras = Cameras.orbit(self.azimuth, self.elevation, self.distance, size=size)
+        focal = self.log_scale.exp() * self.distance / RADIUS * (size / 2)
+        intrinsics = torch.zeros(*focal.shape, 3, 3, dtype=focal.dtype, device=focal.device)
+        intrinsics[..., 0, 0] = focal
+        intrinsics[..., 1, 1] = focal
+        intrinsics[..., 0, 2] = (self.centre_x + 1) * (size / 2)
+        intrinsics[..., 1, 2] = (self.centre_y + 1) * (size / 2)
+        intrinsics[..., 2, 2] = 1.0
+        return replace(cameras, intrinsics=intrinsics)
+
+
+@dataclass(frozen=True)
+class PhotoCameraDistribution:
+    """A mixture of axis-aligned Gaussians over :data:`PARAMETERS` (Bishop 1994, mixture density networks)."""
+
+    log_weights: Float[Tensor, "b k"]
+    means: Float[Tensor, "b k 4"]
+    log_stds: Float[Tensor, "b k 4"]
+
+    def log_prob(self, parameters: Float[Tensor, "b 4"]) -> Float[Tensor, "b"]:
+        return torch.logsumexp(self.log_weights.log_softmax(-1) + self._component_log_prob(parameters).sum(-1), -1)
+
+    def _component_log_prob(self, parameters: Float[Tensor, "b 4"]) -> Float[Tensor, "b k 4"]:
+        scaled = (parameters[:, None] - self.means) * torch.exp(-self.log_stds)
+        return -0.5 * scaled**2 - self.log_stds - 0.5 * math.log(2 * math.pi)
+
+    def conditioned(
+        self, elevation: float | None = None, crop: tuple[float, float, float] | None = None
+    ) -> "PhotoCameraDistribution":
+        """Given a known elevation (degrees) and/or crop (centre_x, centre_y, log_scale): exact, by Bayes' rule."""
+        known = torch.full_like(self.means[:, 0], math.nan)
+        if elevation is not None:
+            known[:, 0] = math.radians(elevation)
+        if crop is not None:
+            known[:, 1:] = torch.tensor(crop).to(known)
+        given = ~known.isnan()
+        evidence = torch.where(given[:, None], self._component_log_prob(known.nan_to_num()), 0.0).sum(-1)
+        return PhotoCameraDistribution(
+            self.log_weights.log_softmax(-1) + evidence,
+            torch.where(given[:, None], known.nan_to_num()[:, None], self.means),
+            torch.where(given[:, None], -math.inf, self.log_stds),
+        )
+
+    def sample(self, generators: Sequence[torch.Generator | None], spread: float = 1.0) -> Float[Tensor, "n 4"]:
+        """One draw for each generator from the first batch entry; ``spread`` scales the components' deviations."""
+        weights = self.log_weights[0].softmax(-1).double().cpu()
+        means, stds = self.means[0].float().cpu(), self.log_stds[0].float().exp().cpu()
+        draws = []
+        for generator in generators:
+            component = int(torch.multinomial(weights, 1, generator=generator))
+            noise = torch.randn(4, generator=generator)
+            draws.append(means[component] + spread * stds[component] * noise)
+        return torch.stack(draws)
+
+    @property
+    def mean(self) -> Float[Tensor, "b 4"]:
+        return (self.log_weights.softmax(-1)[..., None] * self.means).sum(1)
+
+    @property
+    def std(self) -> Float[Tensor, "b 4"]:
+        weights = self.log_weights.softmax(-1)[..., None]
+        second = (weights * (self.means**2 + torch.exp(2 * self.log_stds))).sum(1)
+        return (second - self.mean**2).clamp_min(0).sqrt()

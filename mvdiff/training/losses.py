@@ -1,0 +1,84 @@
+"""The objective: flow matching on x-predictions with a noise level per view, and the photo camera's likelihood."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mvdiff.models.cameras import camera_tensors
+from mvdiff.models.encoding import encode_reference
+
+#: The v-loss divides by the noise level; below this it would only amplify rounding (JiT, section 4).
+MIN_SIGMA = 0.05
+
+
+@dataclass
+class LossConfig:
+    """Weights and distributions of the training objective."""
+
+    shift: float = 3.0
+    """Moves noise levels towards noise: sigma' = shift * sigma / (1 + (shift - 1) * sigma)."""
+    logit_std: float = 1.0
+    """Spread of the logit-normal noise level."""
+    clean_views_probability: float = 0.15
+    """Share of objects of which a random subset of views is given clean."""
+    drop_reference_probability: float = 0.1
+    """Share of objects trained without their photo, for classifier-free guidance."""
+    alpha_weight: float = 2.0
+    geometry_weight: float = 1.0
+    camera_weight: float = 0.1
+    """Of the photo camera's negative log-likelihood."""
+
+
+def training_loss(
+    transformer: nn.Module,
+    camera_estimator: nn.Module,
+    batch,
+    generator: torch.Generator,
+    config: LossConfig,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``."""
+    clean = batch.targets
+    reference = encode_reference(batch.references)
+    sigma = noise_levels(clean.shape[:2], config, generator, clean.device)
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+    level = sigma[:, :, None, None, None]
+    noisy = (1 - level) * clean + level * noise
+    drop = torch.rand(len(clean), generator=generator, device=clean.device) < config.drop_reference_probability
+    target_c2w, target_lens = camera_tensors(batch.target_cameras)
+    reference_c2w, reference_lens = camera_tensors(batch.reference_cameras)
+    prediction = transformer(
+        noisy, sigma * 1000, reference, target_c2w, target_lens, reference_c2w, reference_lens, drop, return_dict=False
+    )[0]
+    flow = flow_loss(prediction.float(), clean, sigma, config)
+    camera = -camera_estimator(reference[:, 0]).log_prob(batch.photo_camera).clamp_min(-30).mean()
+    loss = flow + config.camera_weight * camera
+    return loss, {"loss": loss.detach(), "flow": flow.detach(), "camera_nll": camera.detach()}
+
+
+def noise_levels(
+    shape: tuple[int, int] | torch.Size, config: LossConfig, generator: torch.Generator, device: torch.device
+) -> Float[Tensor, "b v"]:
+    """One shifted logit-normal level an object; for some objects a strict subset of views at level 0 (clean)."""
+    b, v = shape
+    sigma = torch.sigmoid(torch.randn(b, 1, generator=generator, device=device) * config.logit_std)
+    sigma = config.shift * sigma / (1 + (config.shift - 1) * sigma)
+    chosen = torch.rand(b, 1, generator=generator, device=device) < config.clean_views_probability
+    share = torch.rand(b, 1, generator=generator, device=device)
+    score = torch.rand(b, v, generator=generator, device=device)
+    # The view of highest score always stays noisy, so that there is something to learn.
+    clean = chosen & (score < share) & (score < score.amax(1, keepdim=True))
+    return torch.where(clean, 0.0, sigma.expand(b, v))
+
+
+def flow_loss(
+    prediction: Float[Tensor, "b v 8 h w"], clean: Float[Tensor, "b v 8 h w"], sigma: Float[Tensor, "b v"], config: LossConfig
+) -> Float[Tensor, ""]:
+    """Squared error of the velocity (noise - x): that of x over sigma squared, over the noisy views only."""
+    weights = clean.new_tensor([1.0] * 3 + [config.alpha_weight] + [config.geometry_weight] * 4)
+    error = ((prediction - clean).square().mean((-1, -2)) * weights).mean(-1)  # [b v]
+    noisy = (sigma > 0).float()
+    per_view = error / sigma.clamp_min(MIN_SIGMA).square() * noisy
+    return per_view.sum() / noisy.sum().clamp_min(1)
+

@@ -85,7 +85,9 @@ class Cameras:
         directions = torch.nn.functional.normalize(local @ self.c2w[..., :3, :3].transpose(-1, -2), dim=-1)
         return self.position[..., None, :].expand_as(directions), directions
 
-    def project(self, points: Float[Tensor, "*#batch p 3"]) -> tuple[Float[Tensor, "*batch p 2"], Float[Tensor, "*batch p"]]:
+    def project(
+        self, points: Float[Tensor, "*#batch p 3"]
+    ) -> tuple[Float[Tensor, "*batch p 2"], Float[Tensor, "*batch p"]]:
         """Pixel coordinates and z-depth (world units, positive in front) of world points."""
         local = (points - self.position[..., None, :]) @ self.c2w[..., :3, :3]
         image = local @ self.intrinsics.transpose(-1, -2)

@@ -78,7 +78,9 @@ class TexturedMesh:
         """Area-weighted unit normals."""
         a, b, c = self.triangles.unbind(1)
         normal = torch.linalg.cross(b - a, c - a)
-        total = torch.zeros_like(self.vertices).index_add_(0, self.faces.reshape(-1).long(), normal.repeat_interleave(3, 0))
+        total = torch.zeros_like(self.vertices).index_add_(
+            0, self.faces.reshape(-1).long(), normal.repeat_interleave(3, 0)
+        )
         return torch.nn.functional.normalize(total, dim=-1)
 
     def sample_surface(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "{count} 3"]:

@@ -33,7 +33,9 @@ class ViewSet:
         if tuple(self.cameras.shape) != (n, v):
             raise ValueError(f"ViewSet has {n} x {v} views but cameras of batch shape {tuple(self.cameras.shape)}.")
         if (self.cameras.height, self.cameras.width) != (h, w):
-            raise ValueError(f"ViewSet pictures are {w} x {h}, its cameras {self.cameras.width} x {self.cameras.height}.")
+            raise ValueError(
+                f"ViewSet pictures are {w} x {h}, its cameras {self.cameras.width} x {self.cameras.height}."
+            )
 
     def __len__(self) -> int:
         return self.rgb.shape[0]
@@ -70,6 +72,15 @@ class ViewSet:
 
     def composited(self, background: float = 1.0) -> Float[Tensor, "n v 3 h w"]:
         return self.rgb * self.alpha + background * (1 - self.alpha)
+
+    @staticmethod
+    def cat(views: "list[ViewSet]") -> "ViewSet":
+        """The hypotheses of several sets, one after the other."""
+        channels = {
+            name: None if getattr(views[0], name) is None else torch.cat([getattr(v, name) for v in views])
+            for name in ("rgb", "alpha", "normal", "depth")
+        }
+        return ViewSet(cameras=Cameras.cat([v.cameras for v in views]), **channels)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``views.safetensors`` into ``folder`` (created); returns the file."""

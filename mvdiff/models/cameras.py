@@ -90,7 +90,9 @@ class ProjectivePositions:
 
     value = key
 
-    def _apply(self, x: Float[Tensor, "b n h d"], matrix: Float[Tensor, "b n 4 4"], turn: float) -> Float[Tensor, "b n h d"]:
+    def _apply(
+        self, x: Float[Tensor, "b n h d"], matrix: Float[Tensor, "b n 4 4"], turn: float
+    ) -> Float[Tensor, "b n h d"]:
         projective, rotary = x.chunk(2, -1)
         groups = rearrange(projective, "b n h (g i) -> b n h g i", i=4)
         # Written out: a 4x4 product on the last axis fuses into one elementwise kernel, a batched matmul does not.

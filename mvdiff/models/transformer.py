@@ -164,7 +164,10 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """
         config = self.config
         views, photos = sample.shape[1], reference.shape[1]
-        patches, photo_patches = config.sample_size // config.patch_size, reference.shape[-1] // config.reference_patch_size
+        patches, photo_patches = (
+            config.sample_size // config.patch_size,
+            reference.shape[-1] // config.reference_patch_size,
+        )
         points = patch_centres(patches, sample.device)
         photo_points = patch_centres(photo_patches, sample.device)
         dtype = self.embed_reference.weight.dtype
@@ -176,7 +179,10 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         tokens = self.embed_view(tokens.to(dtype)) + self.embed_view_time(time)[:, :, None]
         tokens = tokens + self._rays(target_c2w, target_lens, points, dtype)
         photo = rearrange(
-            reference, "b m c (y p) (x q) -> b m (y x) (c p q)", p=config.reference_patch_size, q=config.reference_patch_size
+            reference,
+            "b m c (y p) (x q) -> b m (y x) (c p q)",
+            p=config.reference_patch_size,
+            q=config.reference_patch_size,
         )
         photo = self.embed_reference(photo.to(dtype))
         if drop_reference is not None:

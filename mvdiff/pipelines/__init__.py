@@ -1,0 +1,17 @@
+"""Pipelines on diffusers' contract."""
+
+import importlib
+
+_EXPORTS = {
+    "MultiViewDiffusionPipeline": "mvdiff.pipelines.multiview_diffusion",
+    "MultiViewOutput": "mvdiff.pipelines.multiview_diffusion",
+    "ImageTo3D": "mvdiff.pipelines.image_to_3d",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str):
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -73,7 +73,10 @@ def noise_levels(
 
 
 def flow_loss(
-    prediction: Float[Tensor, "b v 8 h w"], clean: Float[Tensor, "b v 8 h w"], sigma: Float[Tensor, "b v"], config: LossConfig
+    prediction: Float[Tensor, "b v 8 h w"],
+    clean: Float[Tensor, "b v 8 h w"],
+    sigma: Float[Tensor, "b v"],
+    config: LossConfig,
 ) -> Float[Tensor, ""]:
     """Squared error of the velocity (noise - x): that of x over sigma squared, over the noisy views only."""
     weights = clean.new_tensor([1.0] * 3 + [config.alpha_weight] + [config.geometry_weight] * 4)
@@ -81,4 +84,3 @@ def flow_loss(
     noisy = (sigma > 0).float()
     per_view = error / sigma.clamp_min(MIN_SIGMA).square() * noisy
     return per_view.sum() / noisy.sum().clamp_min(1)
-

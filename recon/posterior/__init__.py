@@ -1,0 +1,18 @@
+"""What N sampled objects say together about the one that was photographed."""
+
+from recon.posterior.grid import VoxelGrid
+from recon.posterior.hypothesis import Hypothesis
+from recon.posterior.modes import Mode, ModesConfig, find_modes
+from recon.posterior.posterior import Posterior, PosteriorConfig
+from recon.posterior.view_statistics import ViewStatistics
+
+__all__ = [
+    "Hypothesis",
+    "Mode",
+    "ModesConfig",
+    "Posterior",
+    "PosteriorConfig",
+    "ViewStatistics",
+    "VoxelGrid",
+    "find_modes",
+]

@@ -1,0 +1,298 @@
+"""One photo in, consistent views of N hypotheses out."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SchedulerMixin
+from diffusers.utils import BaseOutput
+from jaxtyping import Float
+from torch import Tensor
+
+from mvdiff.models.camera_estimator import PhotoCameraEstimator
+from mvdiff.models.cameras import camera_tensors
+from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
+from mvdiff.models.transformer import MultiViewTransformer
+from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
+from mvdiff.reference import ReferenceImage, prepare
+from mvdiff.rig import DEFAULT_RIG, RigConfig
+from mvdiff.training.losses import MIN_SIGMA
+from mvdiff.weights import packing
+from recon.cameras import Cameras
+from recon.errors import InputError
+from recon.views import ViewSet
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+
+@dataclass
+class MultiViewOutput(BaseOutput):
+    """Output of :class:`MultiViewDiffusionPipeline`."""
+
+    views: Any
+    """ViewSet [n v]; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA pictures instead."""
+    photo_cameras: PhotoCamera
+    """Where each hypothesis believes the photo was taken from, [n]."""
+    reference: ReferenceImage
+    camera_distribution: PhotoCameraDistribution
+
+
+class MultiViewDiffusionPipeline(DiffusionPipeline):
+    """Samples multi-view hypotheses of the object in a photo.
+
+    Each hypothesis draws its own photo camera and its own noise from its own generator, so it is the same object whatever
+    the number of hypotheses beside it.
+    """
+
+    model_cpu_offload_seq = "camera_estimator->transformer"
+    _callback_tensor_inputs = ["sample", "prediction"]
+
+    def __init__(
+        self,
+        transformer: MultiViewTransformer,
+        camera_estimator: PhotoCameraEstimator,
+        scheduler: SchedulerMixin,
+    ) -> None:
+        super().__init__()
+        self.register_modules(transformer=transformer, camera_estimator=camera_estimator, scheduler=scheduler)
+
+    @classmethod
+    def default_scheduler(cls) -> FlowMatchEulerDiscreteScheduler:
+        return FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MultiViewDiffusionPipeline":
+        """From the model inside this package ("embedded"), a folder of packed weights, or diffusers' own layout."""
+        folder = (
+            packing.EMBEDDED
+            if str(pretrained_model_name_or_path) == "embedded"
+            else Path(pretrained_model_name_or_path)
+        )
+        if not folder.is_dir():
+            raise InputError(
+                f"There are no weights at {folder}; pass a folder that save_pretrained wrote, or 'embedded'."
+            )
+        if not (folder / packing.INDEX).exists():
+            if not (folder / "model_index.json").exists():
+                raise InputError(f"{folder} has neither model_index.json nor {packing.INDEX}: it is no saved pipeline.")
+            try:
+                return super().from_pretrained(folder, **kwargs)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise InputError(f"The weights in {folder} cannot be used: {error}") from error
+        dtype = kwargs.pop("torch_dtype", None) or kwargs.pop("dtype", None)
+        scheduler = kwargs.pop("scheduler", None) or cls.default_scheduler()
+        models = {}
+        for name, model_class in (("transformer", MultiViewTransformer), ("camera_estimator", PhotoCameraEstimator)):
+            model = kwargs.pop(name, None)
+            if model is None:
+                model = model_class.from_config(model_class.load_config(folder / name))
+                packing.load_packed(folder, name, model)
+                model = model.eval() if dtype is None else model.eval().to(dtype)
+            models[name] = model
+        pipeline = cls(**models, scheduler=scheduler)
+        pipeline.register_to_config(_name_or_path=str(folder))
+        return pipeline
+
+    def check_inputs(
+        self,
+        num_hypotheses: int,
+        num_inference_steps: int,
+        generator: Generators,
+        elevation: float | None,
+        output_type: str,
+        callback_on_step_end_tensor_inputs: Sequence[str],
+    ) -> None:
+        if num_hypotheses < 1:
+            raise InputError(f"The number of hypotheses must be at least 1, got {num_hypotheses}.")
+        if num_inference_steps < 1:
+            raise InputError(f"The number of inference steps must be at least 1, got {num_inference_steps}.")
+        if isinstance(generator, Sequence) and len(generator) != num_hypotheses:
+            raise InputError(f"Got {len(generator)} generators for {num_hypotheses} hypotheses; pass one for each.")
+        if elevation is not None and not -90 <= elevation <= 90:
+            raise InputError(f"The elevation is an angle between -90 and 90 degrees, got {elevation}.")
+        if output_type not in ("views", "pt", "np", "pil"):
+            raise InputError(f"Unknown output_type {output_type!r}; use 'views', 'pt', 'np' or 'pil'.")
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise InputError(f"Callbacks can see {self._callback_tensor_inputs}, not {sorted(unknown)}.")
+
+    @torch.no_grad()
+    def estimate_camera(self, reference: ReferenceImage, elevation: float | None = None) -> PhotoCameraDistribution:
+        """p(photo camera | photo), given the elevation and, for a framed picture, the crop."""
+        picture = encode_reference(reference.rgba[None]).to(self._execution_device, self.camera_estimator.dtype)
+        distribution = self.camera_estimator(picture)
+        crop = reference.crop_parameters() if reference.framed else None
+        return distribution.conditioned(elevation=elevation, crop=crop)
+
+    def prepare_samples(
+        self, generators: Sequence[torch.Generator | None], shape: tuple[int, int, int, int]
+    ) -> Float[Tensor, "n v c h w"]:
+        """Initial noise; drawn on the CPU so that a seed means the same on every device."""
+        noise = [torch.randn(shape, generator=g, device="cpu" if g is None else g.device) for g in generators]
+        return torch.stack([n.cpu() for n in noise])
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> Float[Tensor, "t"]:
+        """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
+        if "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
+            sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
+            self.scheduler.set_timesteps(sigmas=sigmas.tolist(), device=device)
+        else:
+            self.scheduler.set_timesteps(num_inference_steps, device=device)
+        return self.scheduler.timesteps
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any,
+        num_hypotheses: int = 8,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 2.0,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        generator: Generators = None,
+        elevation: float | None = None,
+        rig: RigConfig = DEFAULT_RIG,
+        cameras: Cameras | None = None,
+        known_views: ViewSet | None = None,
+        more_photos: Sequence[tuple[ReferenceImage, PhotoCamera]] = (),
+        camera_spread: float = 1.0,
+        chunk_size: int | None = None,
+        output_type: str = "views",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[Any, int, Tensor, dict], dict] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("sample",),
+    ) -> MultiViewOutput | tuple:
+        """Sample ``num_hypotheses`` objects.
+
+        Args:
+            image: a ``ReferenceImage``, or a picture, array or path that ``mvdiff.reference.prepare`` takes.
+            guidance_scale: 1 follows the model as it is; more follows the photo harder.
+            guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
+            generator: one for each hypothesis; a single one is drawn from in turn.
+            elevation: of the photo in degrees, when known; otherwise each hypothesis draws its own.
+            rig: target cameras around the object. ``cameras`` [v] or [n v], in the photo's frame, replaces it.
+            known_views: views (of one or of every hypothesis) given clean; they come first in the result.
+            more_photos: further photos of the object with their cameras (azimuth, elevation, crop).
+            camera_spread: 0 uses each mixture component's centre, 1 the whole distribution.
+            chunk_size: hypotheses sampled at a time, to bound memory.
+        """
+        self.check_inputs(
+            num_hypotheses, num_inference_steps, generator, elevation, output_type, callback_on_step_end_tensor_inputs
+        )
+        reference = image if isinstance(image, ReferenceImage) else prepare(image)
+        generators = list(generator) if isinstance(generator, Sequence) else [generator] * num_hypotheses
+        distribution = self.estimate_camera(reference, elevation)
+        draws, noise, rigs = [], [], []
+        for own in generators:  # hypothesis by hypothesis, so that a shared generator also means the same for any N
+            draws.append(distribution.sample([own], spread=camera_spread)[0])
+            photo_camera = PhotoCamera.from_parameters(draws[-1][None])
+            target = (
+                rig.cameras(photo_camera.elevation) if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1]
+            )
+            rigs.append(target[0])
+            size = self.transformer.config.sample_size
+            noise.append(self.prepare_samples([own], (len(rigs[-1]), CHANNELS, size, size))[0])
+        photo_cameras = PhotoCamera.from_parameters(torch.stack(draws))
+        targets = Cameras.stack(rigs)
+        if cameras is not None and len(cameras.shape) == 2:
+            targets = cameras.expand(num_hypotheses, cameras.shape[1])
+
+        chunk = chunk_size or num_hypotheses
+        self._num_timesteps = num_inference_steps
+        samples = []
+        with self.progress_bar(total=num_inference_steps * -(-num_hypotheses // chunk)) as progress:
+            for start in range(0, num_hypotheses, chunk):
+                own = slice(start, start + chunk)
+                known = known_views if known_views is None or len(known_views) == 1 else known_views[own]
+                samples.append(
+                    self._sample_chunk(
+                        torch.stack(noise[own]),
+                        targets[own],
+                        [(reference, photo_cameras[own]), *more_photos],
+                        known,
+                        num_inference_steps,
+                        guidance_scale,
+                        guidance_interval,
+                        progress,
+                        callback_on_step_end,
+                        callback_on_step_end_tensor_inputs,
+                    )
+                )
+        views = ViewSet.cat(samples)
+        self.maybe_free_model_hooks()
+        output = MultiViewOutput(
+            views=_as_output(views, output_type),
+            photo_cameras=photo_cameras,
+            reference=reference,
+            camera_distribution=distribution,
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _sample_chunk(
+        self,
+        sample: Float[Tensor, "n v c h w"],
+        targets: Cameras,
+        photos: list[tuple[ReferenceImage, PhotoCamera]],
+        known_views: ViewSet | None,
+        num_inference_steps: int,
+        guidance_scale: float,
+        guidance_interval: tuple[float, float],
+        progress: Any,
+        callback: Callable[[Any, int, Tensor, dict], dict] | None,
+        callback_inputs: Sequence[str],
+    ) -> ViewSet:
+        """The denoising loop for some of the hypotheses."""
+        device, dtype = self._execution_device, self.transformer.dtype
+        n, known_count = len(sample), 0
+        sample, targets = sample.to(device), targets.to(device)
+        if known_views is not None:
+            known = known_views.to(device)
+            known_count = known.num_views
+            clean = encode_views(known).expand(n, -1, -1, -1, -1)
+            all_cameras = Cameras.cat([known.cameras.expand(n, known_count), targets], dim=1)
+        else:
+            clean, all_cameras = sample[:, :0], targets
+        pictures = torch.stack([encode_reference(reference.rgba) for reference, _ in photos])
+        pictures = pictures.to(device, dtype).expand(n, -1, -1, -1, -1)
+        size = pictures.shape[-1]
+        photo_cameras = Cameras.stack([camera.cameras(size).expand(n) for _, camera in photos], dim=1).to(device)
+        condition = (*camera_tensors(all_cameras), *camera_tensors(photo_cameras))
+
+        def predict(state: Tensor, sigma: float, drop: bool) -> Float[Tensor, "n v c h w"]:
+            timestep = torch.full(state.shape[:2], sigma * 1000.0, device=device)
+            timestep[:, :known_count] = 0.0
+            hidden = torch.full((n,), drop, device=device)
+            output = self.transformer(state.to(dtype), timestep, pictures, *condition, hidden, return_dict=False)[0]
+            return output.float()[:, known_count:]
+
+        prediction = sample
+        for index, timestep in enumerate(self.set_timesteps(num_inference_steps, device)):
+            sigma = float(timestep) / self.scheduler.config.num_train_timesteps
+            state = torch.cat([clean, sample], 1)
+            prediction = predict(state, sigma, drop=False)
+            if guidance_scale != 1 and guidance_interval[0] <= sigma <= guidance_interval[1]:
+                unconditional = predict(state, sigma, drop=True)
+                prediction = unconditional + guidance_scale * (prediction - unconditional)
+            # The scheduler's contract is the velocity noise - x, with the same clamp as in training.
+            velocity = (sample - prediction) / max(sigma, MIN_SIGMA)
+            sample = self.scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+            if callback is not None:
+                visible = {"sample": sample, "prediction": prediction}
+                returned = callback(self, index, timestep, {name: visible[name] for name in callback_inputs})
+                sample = (returned or {}).pop("sample", sample)
+            progress.update()
+        return decode_views(torch.cat([clean, sample], 1), all_cameras).to("cpu")
+
+
+def _as_output(views: ViewSet, output_type: str) -> Any:
+    if output_type in ("views", "pt"):
+        return views
+    pictures = torch.cat([views.rgb, views.alpha], 2).permute(0, 1, 3, 4, 2).numpy()
+    if output_type == "np":
+        return pictures
+    from PIL import Image
+
+    return [[Image.fromarray((view * 255).round().astype(np.uint8)) for view in object_] for object_ in pictures]

@@ -1,0 +1,124 @@
+"""Weights in eight bits per number: what ships inside the package.
+
+Matrices are rounded to int8 with one scale for each output channel; vectors stay in 16 bits. A folder of packed weights
+holds ``packed.json``, one ``<component>/config.json`` each and sharded safetensors.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.errors import InputError
+
+FORMAT = "mvdiff-packed/1"
+INDEX = "packed.json"
+EMBEDDED = Path(__file__).parent / "embedded"
+_SHARD_BYTES = 15 * 2**20
+
+
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values and a 16-bit scale for each row; the scale minimises nothing but the largest error."""
+    scale = (weight.float().abs().amax(-1, keepdim=True) / 127).clamp_min(1e-8).half().float()
+    return (weight.float() / scale).round().clamp(-127, 127).to(torch.int8), scale.half()
+
+
+def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    packed = {}
+    for name, tensor in state.items():
+        if tensor.ndim == 2 and tensor.numel() >= 4096:
+            packed[name], packed[f"{name}.scale"] = quantize(tensor.cpu())
+        else:
+            packed[name] = tensor.half().cpu().contiguous()
+    return packed
+
+
+def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    state = {}
+    for name, tensor in packed.items():
+        if name.endswith(".scale") and name.removesuffix(".scale") in packed:
+            continue
+        scale = packed.get(f"{name}.scale")
+        state[name] = tensor.float() if scale is None else tensor.float() * scale.float()
+    return state
+
+
+def save_packed(components: dict[str, torch.nn.Module], folder: Path, provenance: dict) -> None:
+    """Write the networks of a pipeline; ``provenance`` (recipe, data, date) goes into the index."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, list[str]] = {}
+    for component, module in components.items():
+        target = folder / component
+        target.mkdir(exist_ok=True)
+        for stale in target.glob("*.safetensors"):
+            stale.unlink()
+        module.save_config(target)
+        shards: list[dict[str, Tensor]] = [{}]
+        size = 0
+        for name, tensor in pack(module.state_dict()).items():
+            size += tensor.nbytes
+            if size > _SHARD_BYTES:
+                shards.append({})
+                size = tensor.nbytes
+            shards[-1][name] = tensor.contiguous()
+        files[component] = []
+        for number, shard in enumerate(shards, 1):
+            path = target / f"weights-{number:05d}-of-{len(shards):05d}.safetensors"
+            save_file(shard, path)
+            files[component].append(f"{component}/{path.name}")
+    index = {"format": FORMAT, "files": files, "sha256": _digest(folder, files), "provenance": provenance}
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def read_index(folder: Path) -> dict:
+    try:
+        index = json.loads((folder / INDEX).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{folder} holds no readable {INDEX}: {error}. Install mvdiff again or pass other weights."
+        ) from error
+    if index.get("format") != FORMAT:
+        raise InputError(f"{folder / INDEX} has format {index.get('format')!r}, this version reads {FORMAT!r}.")
+    return index
+
+
+def load_packed(folder: Path, component: str, model: torch.nn.Module) -> None:
+    """Fill ``model`` with the component's weights."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    packed: dict[str, Tensor] = {}
+    for name in read_index(folder)["files"].get(component, []):
+        try:
+            packed |= load_file(folder / name)
+        except (SafetensorError, OSError) as error:
+            raise InputError(
+                f"The weights file {folder / name} is damaged or missing ({error}); fetch it again."
+            ) from error
+    try:
+        model.load_state_dict(unpack(packed))
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"The weights in {folder} are of another architecture than their config says: {first}"
+        ) from error
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weights of a packed folder or of any folder of safetensors."""
+    if (folder / INDEX).exists():
+        return read_index(folder)["sha256"]
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors"))
+    return _digest(folder, {"all": names})
+
+
+def _digest(folder: Path, files: dict[str, list[str]]) -> str:
+    digest = hashlib.sha256()
+    for names in files.values():
+        for name in names:
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()

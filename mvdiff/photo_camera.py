@@ -1,7 +1,7 @@
 """Where the photo was taken from: an orbit camera plus the crop that recentring made of its picture.
 
-A single photo does not say how it was taken, so a camera is a *draw* from :class:`PhotoCameraDistribution`, one for each
-hypothesis, and its spread is part of the uncertainty.
+A single photo does not say how it was taken, so a camera is a *draw* from :class:`PhotoCameraDistribution`, one for
+each hypothesis, and its spread is part of the uncertainty.
 """
 
 import math

@@ -108,7 +108,7 @@ class ViewSet:
             with safe_open(path, framework="pt") as file:
                 if (file.metadata() or {}).get("format") != _FORMAT:
                     raise ValueError(f"{path} is not a saved ViewSet ({_FORMAT}).")
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, FileNotFoundError) as error:
             raise ValueError(f"{path} is not a readable ViewSet: {error}") from error
         height, width = tensors["rgb"].shape[-2:]

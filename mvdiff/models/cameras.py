@@ -45,7 +45,7 @@ def harmonics(values: Float[Tensor, "*b c"], count: int) -> Float[Tensor, "*b c*
 def projections(
     c2w: Float[Tensor, "b v 4 4"], lens: Float[Tensor, "b v 4"]
 ) -> tuple[Float[Tensor, "b v 4 4"], Float[Tensor, "b v 4 4"]]:
-    """World-to-picture matrices lifted to 4x4, and their inverses, in closed form (no solver inside a compiled graph)."""
+    """World-to-picture matrices lifted to 4x4, and their inverses, in closed form: no solver inside a graph."""
     rotation = c2w[..., :3, :3].transpose(-1, -2)
     fx, fy, cx, cy = lens.unbind(-1)
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)

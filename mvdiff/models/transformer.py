@@ -7,6 +7,7 @@ every token carries its own camera.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -52,7 +53,7 @@ class JointAttentionProcessor:
 
 class JointAttention(nn.Module, AttentionModuleMixin):
     _default_processor_cls = JointAttentionProcessor
-    _available_processors = [JointAttentionProcessor]
+    _available_processors: ClassVar = [JointAttentionProcessor]
     _supports_qkv_fusion = False
 
     def __init__(self, width: int, heads: int) -> None:
@@ -107,7 +108,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["Block"]
+    _no_split_modules: ClassVar = ["Block"]
 
     @register_to_config
     def __init__(
@@ -158,7 +159,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         drop_reference: Bool[Tensor, "b"] | None = None,
         return_dict: bool = True,
     ) -> MultiViewTransformerOutput | tuple[Tensor]:
-        """``timestep`` runs from 0 (clean) to 1000 (noise); lenses are those of ``camera_tensors``; pictures in [-1, 1].
+        """``timestep`` from 0 (clean) to 1000 (noise); lenses as ``camera_tensors`` gives them; pictures in [-1, 1].
 
         ``drop_reference`` hides the photos of a batch entry, for classifier-free guidance.
         """

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,12 +44,12 @@ class MultiViewOutput(BaseOutput):
 class MultiViewDiffusionPipeline(DiffusionPipeline):
     """Samples multi-view hypotheses of the object in a photo.
 
-    Each hypothesis draws its own photo camera and its own noise from its own generator, so it is the same object whatever
-    the number of hypotheses beside it.
+    Each hypothesis draws its own photo camera and its own noise from its own generator, so it is the same object
+    whatever the number of hypotheses beside it.
     """
 
     model_cpu_offload_seq = "camera_estimator->transformer"
-    _callback_tensor_inputs = ["sample", "prediction"]
+    _callback_tensor_inputs: ClassVar = ["sample", "prediction"]
 
     def __init__(
         self,

@@ -30,7 +30,10 @@ def inputs(views: int = 3, photos: int = 1, batch: int = 2) -> dict:
     targets = Cameras.orbit(torch.arange(views) * 50.0, 10.0, size=32)
     photo = Cameras.orbit(torch.arange(photos) * 70.0, 20.0, size=32)
     (target_c2w, target_lens), (photo_c2w, photo_lens) = camera_tensors(targets), camera_tensors(photo)
-    expand = lambda t: t[None].expand(batch, *t.shape)
+
+    def expand(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor[None].expand(batch, *tensor.shape)
+
     return {
         "sample": torch.randn(batch, views, 8, 32, 32),
         "timestep": torch.full((batch, views), 400.0),

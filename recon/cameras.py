@@ -110,7 +110,7 @@ class Cameras:
         fov: float = DEFAULT_FOV,
         size: int | tuple[int, int] = 128,
     ) -> "Cameras":
-        """Cameras at ``position`` looking at ``target``, +Y up; ``fov`` vertical in degrees, ``size`` (w, h) in pixels."""
+        """Cameras at ``position`` looking at ``target``, +Y up; ``fov`` vertical in degrees, ``size`` (w, h)."""
         width, height = (size, size) if isinstance(size, int) else size
         target = torch.zeros_like(position) if target is None else target.expand_as(position)
         forward = torch.nn.functional.normalize(target - position, dim=-1)

@@ -1,0 +1,226 @@
+"""Cutting an object out of an opaque picture without learned models: plain backgrounds, GrabCut, colour unmixing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+#: CIELAB distance (ΔE 1976) that is never taken for a difference between object and background.
+_MIN_CONTRAST = 4.0
+#: A background that scatters more than this around its smooth model is not plain.
+_MAX_SCATTER = 9.0
+#: GrabCut's cost grows with the pixels; its mask is refined at full size afterwards.
+_GRABCUT_SIDE = 320
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A soft mask and how far to trust it."""
+
+    alpha: Float[np.ndarray, "h w"]
+    confidence: float
+
+
+def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
+    """Mask of what differs from a smooth (even, graded, noisy) background; None where the border is no such thing.
+
+    The background's colour is a cubic of the position in CIELAB, fitted robustly to the border, then to everything
+    that it explains and that is connected to the border.
+    """
+    import cv2
+
+    height, width = rgb.shape[:2]
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    ring = border_ring(height, width, max(2, round(0.02 * min(height, width))))
+    noise = _noise(lab)
+    if noise > 1.0:  # differences are judged on a smoothed copy, so that noise does not raise the threshold
+        lab = cv2.GaussianBlur(lab, (0, 0), float(np.clip(noise / 2, 0.8, 2.5)))
+    known = ring
+    for degree in (2, 2, 3):
+        model, scatter = _fit_smooth(lab, known, degree)
+        distance = np.linalg.norm(lab - model, axis=-1)
+        threshold = max(_MIN_CONTRAST, 5.0 * scatter)
+        explained = distance < threshold
+        outside = _connected_to(explained, ring)
+        if (outside & ring).sum() < 0.6 * ring.sum() or scatter > _MAX_SCATTER:
+            return None
+        known = cv2.erode(outside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    inside = ~(outside | _holes(explained & ~outside, distance, threshold, scatter))
+    inside = without_specks(inside)
+    if not inside.any():
+        return Segmentation(np.zeros((height, width), np.float32), 1.0)
+    contrast = float(np.median(distance[inside]))
+    confidence = min(1.0, contrast / (3 * threshold)) * float((outside & ring).sum() / ring.sum())
+    return Segmentation(unmix(rgb, inside), confidence)
+
+
+def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentation:
+    """GrabCut (Rother et al. 2004) started from contrast to the border's colours and nearness to the centre."""
+    import cv2
+
+    height, width = rgb.shape[:2]
+    scale = min(1.0, _GRABCUT_SIDE / max(height, width))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    ring = border_ring(size[1], size[0], max(2, round(0.03 * min(size))))
+    # Each pixel's distance to the nearest of a few border colours: several kinds of background may meet the frame.
+    cv2.setRNGSeed(0)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.1)
+    count = min(6, int(ring.sum()))
+    _, _, centres = cv2.kmeans(np.ascontiguousarray(lab[ring]), count, None, criteria, 3, cv2.KMEANS_PP_CENTERS)
+    contrast = np.linalg.norm(lab[:, :, None] - centres, axis=-1).min(-1)
+    y, x = np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
+    saliency = contrast * np.exp(-1.5 * (x**2 + y**2))
+    mask = np.where(saliency > np.quantile(saliency, 0.6), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    mask[saliency > np.quantile(saliency, 0.95)] = cv2.GC_FGD
+    mask[ring] = cv2.GC_BGD
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    inside = without_specks(inside, share=0.05)
+    if not inside.any():
+        return Segmentation(np.zeros((height, width), np.float32), 0.0)
+    edge = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
+    gradient = np.linalg.norm(np.stack(np.gradient(lab, axis=(0, 1)), -1), axis=(-1, -2))
+    confidence = 0.7 * min(1.0, float(gradient[edge].mean()) / 20.0)  # a good cut runs along visible edges
+    full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    return Segmentation(unmix(rgb, full, radius=max(2, round(1.5 / scale))), confidence)
+
+
+def unmix(
+    rgb: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"], radius: int | None = None
+) -> Float[np.ndarray, "h w"]:
+    """Soft alpha: pixels within ``radius`` of the mask's edge are split into the colours on its two sides."""
+    import cv2
+
+    height, width = inside.shape
+    radius = max(2, round(max(height, width) / 400)) if radius is None else radius
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    mask = inside.astype(np.uint8)
+    sure = cv2.erode(mask, kernel, borderType=cv2.BORDER_REPLICATE).astype(bool)
+    sure_outside = cv2.erode(1 - mask, kernel, borderType=cv2.BORDER_REPLICATE).astype(bool)
+    colour = rgb.astype(np.float32)
+    foreground, has_foreground = spread(colour, sure, 3.0 * radius)
+    background, has_background = spread(colour, sure_outside, 3.0 * radius)
+    difference = foreground - background
+    length = (difference**2).sum(-1)
+    fraction = ((colour - background) * difference).sum(-1) / np.maximum(length, 1.0)
+    fallback = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.7)
+    # Thin parts have no sure inside and like colours cannot be told apart: there the mask's own edge decides.
+    usable = has_foreground & has_background & (length > 20.0**2)
+    soft = np.where(usable, np.clip((fraction - 0.05) / 0.9, 0, 1), fallback)
+    return np.where(sure, 1.0, np.where(sure_outside, 0.0, soft)).astype(np.float32)
+
+
+def foreground_colours(rgb: UInt8[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Colours 0…255 without the background's share at soft edges: there the nearest opaque colours are continued."""
+    radius = max(2.0, max(alpha.shape) / 400)
+    colour = rgb.astype(np.float32)
+    estimate, known = spread(colour, alpha > 0.98, 2.0 * radius)
+    background, has_background = spread(colour, alpha < 0.02, 3.0 * radius)
+    share = np.clip(alpha, 0.05, 1)[..., None]
+    unmixed = np.clip((colour - (1 - share) * background) / share, 0, 255)
+    # Beyond the reach of opaque pixels (hair, thin wires) the mixture itself is inverted.
+    result = np.where(known[..., None], estimate, np.where(has_background[..., None], unmixed, colour))
+    return np.where((alpha > 0.98)[..., None], colour, result).astype(np.float32)
+
+
+def spread(
+    colour: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], sigma: float
+) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+    """Colours of the ``known`` pixels continued into their surroundings, and where they reach."""
+    import cv2
+
+    weight = known.astype(np.float32)
+    near = cv2.GaussianBlur(weight, (0, 0), sigma / 2)
+    mean = cv2.GaussianBlur(colour * weight[..., None], (0, 0), sigma / 2) / np.maximum(near, 1e-6)[..., None]
+    return mean, near > 1e-3
+
+
+def border_ring(height: int, width: int, thickness: int) -> Bool[np.ndarray, "{height} {width}"]:
+    ring = np.ones((height, width), bool)
+    ring[thickness : height - thickness, thickness : width - thickness] = False
+    return ring
+
+
+def _noise(lab: Float[np.ndarray, "h w 3"]) -> float:
+    """Standard deviation of pixel noise (Immerkær 1996, with a median in place of the mean)."""
+    import cv2
+
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    return float(np.median(np.abs(cv2.filter2D(lab[..., 0], -1, kernel))) / 0.6745 / 6)
+
+
+def _fit_smooth(
+    lab: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], degree: int
+) -> tuple[Float[np.ndarray, "h w 3"], float]:
+    """Polynomial of the position through most ``known`` pixels, and their robust scatter (per channel)."""
+    height, width = known.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    basis = np.stack([x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)], -1).astype(np.float32)
+    index = np.flatnonzero(known)
+    index = index[:: max(1, len(index) // 20000)]
+    rows, values = basis.reshape(height * width, -1)[index], lab.reshape(-1, 3)[index]
+    median = np.median(values, 0)
+    residual = np.linalg.norm(values - median, axis=-1)
+    ridge = 1e-3 * len(rows) * np.eye(rows.shape[1], dtype=np.float32)
+    ridge[0, 0] = 0.0
+    for _ in range(8):
+        scale = max(1.4826 * float(np.median(residual)), 0.5)
+        weight = np.clip(1 - (residual / (4 * scale)) ** 2, 0, None)[:, None] ** 2  # Tukey's biweight
+        weighted = rows * weight
+        coefficients = np.linalg.solve(weighted.T @ rows + ridge, weighted.T @ (values - median))
+        residual = np.linalg.norm(values - median - rows @ coefficients, axis=-1)
+    return (basis @ coefficients + median).astype(np.float32), float(np.median(residual)) / 1.538
+
+
+def _connected_to(mask: Bool[np.ndarray, "h w"], seed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    import cv2
+
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touched = np.zeros(labels.max() + 1, bool)
+    touched[labels[mask & seed]] = True
+    return touched[labels]
+
+
+def _holes(
+    enclosed: Bool[np.ndarray, "h w"],
+    distance: Float[np.ndarray, "h w"],
+    threshold: float,
+    scatter: float,
+) -> Bool[np.ndarray, "h w"]:
+    """Enclosed regions that are background seen through the object (a handle), not highlights or pale parts of it.
+
+    A true hole has the background's very colour, some size, and a sharp rim; a highlight fades.
+    """
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(enclosed.astype(np.uint8), connectivity=4)
+    smallest = max(8, 0.003 * (distance >= threshold).sum())
+    holes = np.zeros(enclosed.shape, bool)
+    reach = max(2, round(max(enclosed.shape) / 200))
+    for label in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > smallest):
+        if label == 0:
+            continue
+        left, top, width, height = stats[label, :4]
+        window = (
+            slice(max(0, top - reach), top + height + reach),
+            slice(max(0, left - reach), left + width + reach),
+        )
+        region = labels[window] == label
+        around = cv2.dilate(region.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
+        alike = np.median(distance[window][region]) < max(0.6, 2.0 * scatter)
+        sharp = np.median(distance[window][around & ~region]) > 2 * threshold
+        holes[window] |= region & bool(alike and sharp)
+    return holes
+
+
+def without_specks(mask: Bool[np.ndarray, "h w"], share: float = 0.003) -> Bool[np.ndarray, "h w"]:
+    """The mask without 8-connected parts smaller than ``share`` of its largest one (or than four pixels)."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    area = stats[:, cv2.CC_STAT_AREA].copy()
+    area[0] = 0
+    return (area >= max(4, share * area.max()))[labels]

@@ -1,0 +1,37 @@
+"""One plausible object: a sample of p(shape | photo)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.mesh import TexturedMesh
+from recon.views import ViewSet
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A sampled object in the common frame, with what is known about how it came to be."""
+
+    mesh: TexturedMesh
+    sdf: Float[Tensor, "g g g"] | None = None
+    """Signed distance, negative inside, indexed x, y, z at the cell centres of the cube [-extent, extent]^3."""
+    extent: float = 0.55
+    seed: int = 0
+    weight: float = 1.0
+    """Unnormalised; positive."""
+    elevation: float | None = None
+    """Of the photo's camera in this hypothesis, in degrees."""
+    residual: float | None = None
+    """How much the sampled views contradict each other: the spread *within* this hypothesis."""
+    views: ViewSet | None = None
+    """The views it was made from, [1 v]."""
+
+    def to(self, device: torch.device | str) -> "Hypothesis":
+        return replace(
+            self,
+            mesh=self.mesh.to(device),
+            sdf=None if self.sdf is None else self.sdf.to(device),
+            views=None if self.views is None else self.views.to(device),
+        )

@@ -1,0 +1,380 @@
+"""Laws of the posterior on shapes whose volumes, distances and modes are known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recon.cameras import Cameras
+from recon.errors import InputError
+from recon.mesh import TexturedMesh
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid, find_modes
+from recon.posterior.intervals import vertex_colors, weighted_quantile
+from recon.posterior.modes import silhouette
+from recon.posterior.voxelize import mesh_distance, winding_inside
+from recon.views import ViewSet
+
+SMALL = PosteriorConfig(grid=40, samples=1024)
+
+
+def ball(radius: float = 0.3, centre=(0.0, 0.0, 0.0), color=(0.8, 0.3, 0.2), level: int = 3, **known) -> Hypothesis:
+    mesh = trimesh.creation.icosphere(level, radius)
+    mesh.apply_translation(centre)
+    return Hypothesis(
+        TexturedMesh.from_arrays(mesh.vertices, mesh.faces, np.tile(color, (len(mesh.vertices), 1))), **known
+    )
+
+
+def box(size=(0.6, 0.4, 0.2), angle: float = 0.0, centre=(0.0, 0.0, 0.0)) -> TexturedMesh:
+    mesh = trimesh.creation.box(size)
+    mesh.apply_transform(trimesh.transformations.rotation_matrix(angle, [0, 1, 0]))
+    mesh.apply_translation(centre)
+    return TexturedMesh.from_arrays(mesh.vertices, mesh.faces)
+
+
+def field_ball(radius: float, grid: int = 48, extent: float = 0.55) -> torch.Tensor:
+    return VoxelGrid(torch.zeros(3), extent, grid).points().norm(dim=-1) - radius
+
+
+# The grid
+
+
+def test_winding_fills_a_turned_box_with_its_volume() -> None:
+    mesh = box(angle=0.4)
+    grid = VoxelGrid.around([mesh], 64)
+    inside = winding_inside(mesh, grid)
+    local = grid.points() @ torch.tensor(trimesh.transformations.rotation_matrix(0.4, [0, 1, 0])[:3, :3]).float()
+    exact = (local.abs() < torch.tensor([0.3, 0.2, 0.1])).all(-1)
+    assert (inside != exact).float().mean() < 1e-4
+
+
+def test_winding_counts_overlapping_parts_once() -> None:
+    a, b = ball(0.3, (-0.1, 0, 0)).mesh, ball(0.3, (0.1, 0, 0)).mesh
+    both = TexturedMesh(torch.cat([a.vertices, b.vertices]), torch.cat([a.faces, b.faces + len(a.vertices)]))
+    grid = VoxelGrid.around([both], 48)
+    assert torch.equal(winding_inside(both, grid), winding_inside(a, grid) | winding_inside(b, grid))
+
+
+def test_winding_closes_a_bowl_with_a_small_hole() -> None:
+    mesh = ball(0.3, level=4).mesh
+    open_mesh = replace(mesh, faces=mesh.faces[mesh.triangles.mean(1)[:, 1] < 0.27])
+    grid = VoxelGrid.around([mesh], 48)
+    volume = float(winding_inside(open_mesh, grid).sum()) * grid.cell_volume
+    assert volume == pytest.approx(4 / 3 * math.pi * 0.3**3, rel=0.05)
+
+
+def test_mesh_distance_is_the_ball_s() -> None:
+    mesh = ball(0.3, (0.05, 0.1, -0.02), level=5).mesh
+    grid = VoxelGrid.around([mesh], 40)
+    exact = (grid.points() - torch.tensor([0.05, 0.1, -0.02])).norm(dim=-1) - 0.3
+    near = exact.abs() < 1.5 * grid.spacing
+    found = mesh_distance(mesh, grid)
+    assert (found - exact)[near].abs().max() < 1e-3
+    assert (found - exact).abs().max() < grid.spacing
+
+
+def test_surface_faces_outwards_and_samples_where_it_lies() -> None:
+    grid = VoxelGrid(torch.tensor([0.1, 0.2, 0.3]), 0.5, 40)
+    field = (grid.points() - torch.tensor([0.2, 0.2, 0.25])).norm(dim=-1) - 0.2
+    mesh = grid.surface(field)
+    solid = mesh.to_trimesh()
+    assert solid.is_watertight
+    assert solid.volume == pytest.approx(4 / 3 * math.pi * 0.2**3, rel=0.02)
+    assert np.allclose(solid.center_mass, [0.2, 0.2, 0.25], atol=1e-3)
+    assert grid.sample(field[None], mesh.vertices).abs().max() < 2e-3
+    assert len(grid.surface(field + 1)) == 0
+
+
+# Weights
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5))
+def test_weights_sum_to_one(weights: list[float]) -> None:
+    config = PosteriorConfig(grid=16, samples=64)
+    posterior = Posterior.from_hypotheses(
+        [ball(0.2 + 0.02 * i, level=1, weight=w) for i, w in enumerate(weights)], config
+    )
+    assert float(posterior.weights.sum()) == pytest.approx(1, abs=1e-6)
+    assert posterior.weights.tolist() == pytest.approx([w / sum(weights) for w in weights], rel=1e-4)
+    assert sum(mode.mass for mode in posterior.modes) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf])
+def test_bad_weights_are_named(weight: float) -> None:
+    with pytest.raises(InputError, match="Hypothesis 1 has weight"):
+        Posterior.from_hypotheses([ball(), ball(weight=weight)], SMALL)
+
+
+def test_no_hypothesis_and_no_faces_are_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        Posterior.from_hypotheses([], SMALL)
+    empty = Hypothesis(TexturedMesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)))
+    with pytest.raises(InputError, match="no faces"):
+        Posterior.from_hypotheses([ball(), empty], SMALL)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(0.01, 1.0), st.randoms())
+def test_weighted_quantile_reaches_its_level(values: list[float], level: float, random) -> None:
+    x = torch.tensor(values)
+    w = torch.tensor([random.uniform(0.1, 1) for _ in values])
+    w = w / w.sum()
+    q = weighted_quantile(x, w, level)
+    assert float(w[x <= q].sum()) >= level - 1e-5
+    assert float(w[x < q].sum()) < level + 1e-5
+
+
+# Laws
+
+
+def test_equal_hypotheses_leave_no_doubt() -> None:
+    posterior = Posterior.from_hypotheses([ball(seed=i) for i in range(5)], SMALL)
+    assert posterior.ambiguity == 0
+    assert posterior.diversity == 0
+    assert float(posterior.entropy.max()) == 0
+    assert posterior.ambiguous_volume() == 0
+    for mesh in (posterior.representative, posterior.median):
+        assert float(mesh.attributes["color_spread"].max()) < 1e-6
+    assert float(posterior.representative.attributes["uncertainty"].max()) == 0
+    assert float(posterior.representative.attributes["interval"].abs().max()) == 0
+    assert len(posterior.modes) == 1
+    assert posterior.warnings == ()
+
+
+def test_order_does_not_matter() -> None:
+    hypotheses = [ball(0.2 + 0.03 * i, (0.05 * i, 0, 0), seed=i, weight=1.0 + i) for i in range(4)]
+    one = Posterior.from_hypotheses(hypotheses, SMALL)
+    other = Posterior.from_hypotheses([hypotheses[i] for i in (2, 0, 3, 1)], SMALL)
+    assert torch.allclose(one.probability, other.probability, atol=1e-6)
+    assert one.ambiguity == pytest.approx(other.ambiguity, abs=1e-6)
+    assert one.diversity == pytest.approx(other.diversity, abs=1e-6)
+    assert one.seeds[one.representative_index] == other.seeds[other.representative_index]
+    for name in ("uncertainty", "interval", "color_spread"):
+        assert torch.allclose(one.representative.attributes[name], other.representative.attributes[name], atol=1e-5)
+
+
+def test_shells_nest_and_are_the_balls() -> None:
+    radii = [0.2, 0.25, 0.3, 0.35]
+    posterior = Posterior.from_hypotheses([ball(r, level=4) for r in radii], PosteriorConfig(grid=48))
+    found = [float(posterior.shell(level).vertices.norm(dim=-1).mean()) for level in (0.1, 0.5, 0.9)]
+    assert found == pytest.approx([0.35, 0.3, 0.2], abs=3e-3)
+    quantiles = [weighted_quantile(posterior.fields, posterior.weights, level) for level in (0.1, 0.5, 0.9)]
+    assert (quantiles[0] <= quantiles[1]).all()
+    assert (quantiles[1] <= quantiles[2]).all()
+    # The shell bounds exactly the cells whose probability reaches the level.
+    for level, quantile in zip((0.1, 0.5, 0.9), quantiles, strict=True):
+        assert torch.equal(quantile < 0, posterior.probability >= level - 1e-6)
+    with pytest.raises(InputError, match="level"):
+        posterior.shell(0.0)
+
+
+def test_two_balls_have_the_entropy_and_iou_of_their_volumes() -> None:
+    posterior = Posterior.from_hypotheses([ball(0.2, level=4), ball(0.3, level=4)], PosteriorConfig(grid=64))
+    small, large = (4 / 3 * math.pi * r**3 for r in (0.2, 0.3))
+    assert posterior.ambiguity == pytest.approx(1 - small / large, abs=0.01)
+    assert posterior.diversity == pytest.approx(0.1, abs=2e-3)
+    assert posterior.ambiguous_volume() == pytest.approx(large - small, rel=0.03)
+    # Half of the weight on either side is one bit in every cell between the two.
+    summary = posterior.summary()
+    assert summary["entropy"]["bit_volume"] == pytest.approx(large - small, rel=0.03)
+    assert float(posterior.entropy.max()) == pytest.approx(1)
+
+
+def test_intervals_hold_the_other_surfaces() -> None:
+    posterior = Posterior.from_hypotheses([ball(r, level=4) for r in (0.26, 0.28, 0.3, 0.32, 0.34)], SMALL)
+    assert posterior.representative_index == 2
+    interval = posterior.representative.attributes["interval"]
+    assert interval[:, 0].mean() == pytest.approx(-0.04, abs=2e-3)
+    assert interval[:, 1].mean() == pytest.approx(0.04, abs=2e-3)
+    rms = math.sqrt((2 * 0.04**2 + 2 * 0.02**2) / 5)
+    assert posterior.representative.attributes["uncertainty"].mean() == pytest.approx(rms, abs=1e-3)
+
+
+def test_only_the_part_that_differs_is_uncertain() -> None:
+    bodies = [ball(0.25, level=4).mesh for _ in range(2)]
+    bumps = [ball(0.08, (0.3, 0, 0)).mesh, ball(0.08, (0, 0, -0.3)).mesh]
+    joined = [
+        Hypothesis(TexturedMesh(torch.cat([a.vertices, b.vertices]), torch.cat([a.faces, b.faces + len(a.vertices)])))
+        for a, b in zip(bodies, bumps, strict=True)
+    ]
+    posterior = Posterior.from_hypotheses(joined, SMALL)
+    mesh = posterior.representative
+    spread = mesh.attributes["uncertainty"]
+    own = (0.3, 0, 0) if posterior.representative_index == 0 else (0, 0, -0.3)
+    bump = (mesh.vertices - torch.tensor(own)).norm(dim=-1) < 0.09
+    front = mesh.vertices[:, 2] > 0.15
+    assert float(spread[bump].mean()) > 0.03
+    assert float(spread[front & ~bump].mean()) < 0.005
+
+
+def test_rigid_motion_moves_everything() -> None:
+    hypotheses = [Hypothesis(box((0.6, 0.4, 0.2 + 0.05 * i)), seed=i) for i in range(3)]
+    motion = torch.eye(4)
+    motion[:3, :3] = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    motion[:3, 3] = torch.tensor([1.0, -2.0, 3.0])
+    moved = [replace(h, mesh=h.mesh.transformed(motion)) for h in hypotheses]
+    one, other = (Posterior.from_hypotheses(h, SMALL) for h in (hypotheses, moved))
+    assert one.ambiguity == pytest.approx(other.ambiguity, abs=0.02)
+    assert torch.allclose(one.distances, other.distances, atol=1e-4)
+    assert torch.allclose(
+        one.representative.attributes["uncertainty"], other.representative.attributes["uncertainty"], atol=1e-4
+    )
+    assert torch.allclose(one.representative.transformed(motion).vertices, other.representative.vertices, atol=1e-5)
+    for expected, found in zip(one.median.transformed(motion).bounds, other.median.bounds, strict=True):
+        assert torch.allclose(expected, found, atol=one.grid.spacing)
+
+
+def test_an_outlier_never_lowers_the_spread() -> None:
+    near = [ball(0.28 + 0.01 * i, level=3) for i in range(4)]
+    without = Posterior.from_hypotheses(near, SMALL)
+    with_it = Posterior.from_hypotheses([*near, ball(0.1, (0.3, 0.3, 0.3))], SMALL)
+    assert with_it.ambiguity > without.ambiguity
+    assert with_it.diversity > without.diversity
+
+
+def test_one_hypothesis_is_a_posterior_with_a_warning() -> None:
+    posterior = Posterior.from_hypotheses([ball()], SMALL)
+    assert posterior.ambiguity == 0
+    assert posterior.diversity == 0
+    assert posterior.modes[0].members == (0,)
+    assert any("One hypothesis" in warning for warning in posterior.warnings)
+
+
+def test_a_median_of_strangers_is_empty_but_harmless(tmp_path) -> None:
+    corners = [(-0.3, 0, 0), (0.3, 0, 0), (0, 0.3, 0), (0, -0.3, 0), (0, 0, 0.3)]
+    posterior = Posterior.from_hypotheses([ball(0.05, c) for c in corners], SMALL)
+    assert len(posterior.median) == 0
+    assert posterior.ambiguity == 1
+    assert len(Posterior.load(posterior.save(tmp_path)).median) == 0
+
+
+# Fields
+
+
+def test_given_fields_and_meshes_agree() -> None:
+    radii = [0.2, 0.27, 0.35]
+    meshes = Posterior.from_hypotheses([ball(r, level=4) for r in radii], SMALL)
+    fields = Posterior.from_hypotheses([replace(ball(r, level=4), sdf=field_ball(r)) for r in radii], SMALL)
+    assert (meshes.probability - fields.probability).abs().mean() < 0.01
+    assert torch.allclose(meshes.distances, fields.distances, atol=2e-3)
+    assert meshes.ambiguity == pytest.approx(fields.ambiguity, abs=0.02)
+
+
+# Modes
+
+
+def test_two_stories_are_two_modes_with_their_masses() -> None:
+    left = [ball(0.2, (-0.2, 0.01 * i, 0), weight=3.0) for i in range(3)]
+    right = [ball(0.2, (0.2, 0.01 * i, 0), weight=1.0) for i in range(3)]
+    posterior = Posterior.from_hypotheses([*left, *right], SMALL)
+    assert [mode.members for mode in posterior.modes] == [(0, 1, 2), (3, 4, 5)]
+    assert [mode.mass for mode in posterior.modes] == pytest.approx([0.75, 0.25])
+    assert [mode.medoid for mode in posterior.modes] == [1, 4]
+    assert posterior.representative_index in (0, 1, 2)
+
+
+def test_a_cloud_is_one_mode() -> None:
+    points = torch.randn(12, 30)
+    assert len(find_modes(torch.cdist(points, points), torch.full((12,), 1 / 12))) == 1
+
+
+def test_near_twins_are_one_mode() -> None:
+    points = torch.tensor([[0.0], [1e-4], [5e-3], [5.1e-3]])
+    assert len(find_modes(torch.cdist(points, points), torch.full((4,), 0.25))) == 1
+
+
+def test_silhouette_of_known_points() -> None:
+    x = np.array([0.0, 1.0, 10.0, 11.0])
+    score = silhouette(np.abs(x[:, None] - x[None]), np.array([0, 0, 1, 1]))
+    assert score == pytest.approx((2 * (10.5 - 1) / 10.5 + 2 * (9.5 - 1) / 9.5) / 4)
+
+
+# Colours and views
+
+
+def test_colour_spread_is_the_standard_deviation() -> None:
+    hypotheses = [ball(color=(0.2, 0.2, 0.2)), ball(color=(0.6, 0.6, 0.6))]
+    posterior = Posterior.from_hypotheses(hypotheses, SMALL)
+    assert posterior.representative.attributes["color_spread"].mean() == pytest.approx(0.2, abs=1e-5)
+    assert posterior.median.colors.mean() == pytest.approx(0.4, abs=1e-5)
+
+
+def test_vertex_colours_come_from_the_texture() -> None:
+    mesh = TexturedMesh(
+        torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]),
+        torch.tensor([[0, 1, 2]]),
+        uv=torch.tensor([[[0.25, 0.25], [0.75, 0.25], [0.25, 0.75]]]),
+        texture=torch.tensor([[[0.0, 1.0], [0.5, 0.2]]]).expand(3, 2, 2),
+    )
+    assert vertex_colors(mesh)[:, 0].tolist() == pytest.approx([0.0, 1.0, 0.5])
+
+
+def views(alpha: float, depth: float, azimuth: float = 0.0) -> ViewSet:
+    cameras = Cameras.orbit(torch.tensor([[azimuth, azimuth + 90]]), size=8)
+    shape = (1, 2, 1, 8, 8)
+    return ViewSet(torch.full((1, 2, 3, 8, 8), 0.5), torch.full(shape, alpha), cameras, depth=torch.full(shape, depth))
+
+
+def test_views_have_mean_and_spread() -> None:
+    hypotheses = [ball(views=views(1.0, 1.2), weight=3.0), ball(views=views(0.0, 9.0), weight=1.0)]
+    statistics = Posterior.from_hypotheses(hypotheses, SMALL).views
+    assert statistics.alpha_mean.mean() == pytest.approx(0.75)
+    assert statistics.alpha_std.mean() == pytest.approx(math.sqrt(0.75 * 0.25), abs=1e-5)
+    assert statistics.depth_mean.mean() == pytest.approx(1.2)  # the empty view has no depth to count
+    assert statistics.depth_std.max() < 1e-5
+    assert statistics.rgb_mean.mean() == pytest.approx(0.75 * 0.5 + 0.25)
+
+
+def test_views_of_other_cameras_are_not_mixed() -> None:
+    hypotheses = [ball(views=views(1.0, 1.2)), ball(views=views(1.0, 1.2, azimuth=5.0))]
+    assert Posterior.from_hypotheses(hypotheses, SMALL).views is None
+
+
+# Files
+
+
+def test_saved_and_loaded_says_the_same(tmp_path) -> None:
+    hypotheses = [
+        ball(0.2 + 0.05 * i, seed=10 + i, elevation=5.0 * i, residual=0.1, views=views(1.0, 1.0)) for i in range(3)
+    ]
+    posterior = Posterior.from_hypotheses(hypotheses, SMALL)
+    path = posterior.save(tmp_path)
+    assert path.name == "posterior.npz"
+    loaded = Posterior.load(tmp_path)
+    assert loaded.summary() == posterior.summary()
+    assert torch.equal(loaded.probability, posterior.probability)
+    assert torch.equal(loaded.median.vertices, posterior.median.vertices)
+    assert loaded.shell(0.5).vertices.norm(dim=-1).mean() == pytest.approx(0.25, abs=5e-3)
+    assert torch.allclose(loaded.views.alpha_mean, posterior.views.alpha_mean, atol=1e-3)
+    with np.load(path, allow_pickle=False) as file:
+        assert file["probability"].shape == (40, 40, 40)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
+def test_damaged_files_are_named(tmp_path, content: bytes) -> None:
+    (tmp_path / "posterior.npz").write_bytes(content)
+    with pytest.raises(InputError, match="not a readable posterior"):
+        Posterior.load(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        Posterior.load(tmp_path / "other")
+
+
+def test_summary_is_json_with_its_meanings() -> None:
+    import json
+
+    summary = Posterior.from_hypotheses([ball(elevation=10.0), ball(0.25, elevation=20.0)], SMALL).summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["elevation"] == {"mean": 15.0, "std": 5.0}
+    assert summary["within"]["residual"] is None
+    assert "IoU" in summary["ambiguity"]["meaning"]
+
+
+def test_frames_far_apart_in_size_are_warned_about() -> None:
+    posterior = Posterior.from_hypotheses([ball(0.05), ball(0.4)], SMALL)
+    assert any("one frame" in warning for warning in posterior.warnings)

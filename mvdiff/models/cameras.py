@@ -29,7 +29,7 @@ def pluecker_rays(
     """Moment and unit direction of the rays through ``points`` (Pluecker coordinates)."""
     local = (points - lens[:, :, None, 2:]) / lens[:, :, None, :2]
     local = torch.cat([local, torch.ones_like(local[..., :1])], -1)
-    direction = torch.einsum("bvij,bvpj->bvpi", c2w[..., :3, :3], local)
+    direction = _matmul(local, c2w[..., :3, :3].transpose(-1, -2))
     direction = torch.nn.functional.normalize(direction, dim=-1)
     moment = torch.linalg.cross(c2w[:, :, None, :3, 3].expand_as(direction), direction)
     return torch.cat([moment, direction], -1)
@@ -52,9 +52,16 @@ def projections(
     k = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one], -1).unflatten(-1, (3, 3))
     k_inverse = torch.stack([1 / fx, zero, -cx / fx, zero, 1 / fy, -cy / fy, zero, zero, one], -1).unflatten(-1, (3, 3))
     bottom = torch.stack([zero, zero, zero, one], -1)[..., None, :]
-    world_to_image = torch.cat([k @ rotation, -(k @ rotation @ c2w[..., :3, 3:])], -1)
-    image_to_world = torch.cat([c2w[..., :3, :3] @ k_inverse, c2w[..., :3, 3:]], -1)
+    turned = _matmul(k, rotation)
+    world_to_image = torch.cat([turned, -_matmul(turned, c2w[..., :3, 3:])], -1)
+    image_to_world = torch.cat([_matmul(c2w[..., :3, :3], k_inverse), c2w[..., :3, 3:]], -1)
     return torch.cat([world_to_image, bottom], -2), torch.cat([image_to_world, bottom], -2)
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Camera arithmetic stays in full precision also under autocast."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
 
 
 class ProjectivePositions:
@@ -100,4 +107,4 @@ class ProjectivePositions:
         first, second = rotary.chunk(2, -1)
         cos, sin = self.cos[None, :, None], self.sin[None, :, None] * turn
         turned = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
-        return torch.cat([moved.flatten(-2), turned], -1)
+        return torch.cat([moved.flatten(-2), turned], -1).to(x.dtype)

@@ -115,9 +115,13 @@ class Posterior:
         It is the zero level of the hypotheses' ``level`` quantile distance: the same set as thresholding
         ``probability``, without its steps. Shells nest: a higher level lies inside a lower one.
         """
+        return self.grid.surface(self.quantile(level))
+
+    def quantile(self, level: float) -> Float[Tensor, "g g g"]:
+        """Signed distance of the shell of ``level``; ``grid.sample`` reads it anywhere."""
         if not 0 < level <= 1:
             raise InputError(f"A credible shell's level lies in (0, 1], not {level}.")
-        return self.grid.surface(weighted_quantile(self.fields, self.weights, level))
+        return weighted_quantile(self.fields, self.weights, level)
 
     @cached_property
     def volumes(self) -> Float[Tensor, "n"]:

@@ -13,7 +13,10 @@ from recon.views import ViewSet
 
 @dataclass(frozen=True)
 class ViewStatistics:
-    """Weighted over hypotheses; standard deviations. Depth counts only hypotheses that have a surface in the pixel."""
+    """Weighted over hypotheses, of the views whose cameras all hypotheses share; spreads are standard deviations.
+
+    Depth counts only hypotheses that have a surface in the pixel.
+    """
 
     alpha_mean: Float[Tensor, "v 1 h w"]
     alpha_std: Float[Tensor, "v 1 h w"]
@@ -30,16 +33,15 @@ class ViewStatistics:
 
     @staticmethod
     def from_views(views: Sequence[ViewSet], weights: Float[Tensor, "n"]) -> "ViewStatistics | None":
-        """None when the hypotheses were not seen by the same cameras."""
-        first = views[0].cameras
-        same = all(
-            v.cameras.c2w.shape == first.c2w.shape
-            and (v.cameras.width, v.cameras.height) == (first.width, first.height)
-            and torch.allclose(v.cameras.c2w, first.c2w, atol=1e-4)
-            for v in views
-        )
-        if not same:
+        """None when the hypotheses share no camera. (The photo's own view differs with the drawn elevation.)"""
+        if len({v.rgb.shape for v in views}) != 1:
             return None
+        placed = torch.cat([torch.cat([v.cameras.c2w[..., :3, :], v.cameras.intrinsics], -1) for v in views])
+        shared = (placed - placed[:1]).abs().amax((0, 2, 3)) < 1e-4
+        if not bool(shared.any()):
+            return None
+        kept = shared.nonzero()[:, 0].tolist()
+        views = [v.select_views(kept) for v in views]
         alpha = torch.cat([v.alpha for v in views])
         alpha_mean, alpha_std = _moments(alpha, weights[:, None, None, None, None].expand_as(alpha))
         rgb = torch.cat([v.composited() for v in views])
@@ -48,7 +50,7 @@ class ViewStatistics:
         if all(v.depth is not None for v in views):
             depth = torch.cat([v.depth for v in views])
             depth_mean, depth_std = _moments(depth, weights[:, None, None, None, None] * (alpha > 0.5))
-        return ViewStatistics(alpha_mean, alpha_std, rgb_mean, rgb_std, depth_mean, depth_std, first[0])
+        return ViewStatistics(alpha_mean, alpha_std, rgb_mean, rgb_std, depth_mean, depth_std, views[0].cameras[0])
 
 
 def _moments(

@@ -334,6 +334,11 @@ def test_views_have_mean_and_spread() -> None:
 def test_views_of_other_cameras_are_not_mixed() -> None:
     hypotheses = [ball(views=views(1.0, 1.2)), ball(views=views(1.0, 1.2, azimuth=5.0))]
     assert Posterior.from_hypotheses(hypotheses, SMALL).views is None
+    shared = views(1.0, 1.2)
+    own = replace(shared, cameras=Cameras.orbit(torch.tensor([[0.0, 90.0]]), torch.tensor([[12.0, 0.0]]), size=8))
+    statistics = Posterior.from_hypotheses([ball(views=shared), ball(views=own)], SMALL).views
+    assert statistics.alpha_mean.shape == (1, 1, 8, 8)
+    assert torch.equal(statistics.cameras.c2w, shared.cameras.c2w[0, 1:])
 
 
 # Files

@@ -1,0 +1,166 @@
+"""Scores of N hypotheses as a distribution, and of stated uncertainties against what turned out to be true."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.posterior.distances import mean_pair
+
+
+def best_of(errors: Float[Tensor, "n"], count: int) -> float:
+    """Expected least error of ``count`` hypotheses drawn from the n without replacement.
+
+    Exact over all subsets (the estimator of pass@k, Chen et al. 2021), so that N = 1, 2, 4, 8 share one sample.
+    """
+    total = len(errors)
+    if not 1 <= count <= total:
+        raise ValueError(f"Best of {count} needs between 1 and {total} hypotheses.")
+    # The i-th smallest is the best of a subset whose other members are all among the larger ones.
+    ways = [math.comb(total - 1 - rank, count - 1) / math.comb(total, count) for rank in range(total)]
+    return float(errors.double().sort().values @ torch.tensor(ways, dtype=torch.float64, device=errors.device))
+
+
+def energy_score(
+    to_truth: Float[Tensor, "n"], pairwise: Float[Tensor, "n n"], weights: Float[Tensor, "n"] | None = None
+) -> float:
+    """E d(X, y) - E d(X, X') / 2 for the weighted sample: lower is better, and proper.
+
+    Gneiting & Raftery 2007, eq. 22. The sample itself is scored, so X and X' may be the same draw and N equal copies score their distance.
+    """
+    weights = torch.full_like(to_truth, 1 / len(to_truth)) if weights is None else weights / weights.sum()
+    return float(weights @ to_truth - 0.5 * weights @ pairwise @ weights)
+
+
+def diversity(pairwise: Float[Tensor, "n n"], weights: Float[Tensor, "n"] | None = None) -> float:
+    """Mean distance of two different hypotheses; 0 for one."""
+    count = len(pairwise)
+    return mean_pair(pairwise, pairwise.new_full((count,), 1 / count) if weights is None else weights)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    share: float
+    """Of the truth that lies inside its stated interval."""
+    width: float
+    """Mean of the intervals: of two that cover alike, the narrower says more."""
+
+
+def interval_coverage(
+    lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"], truth: Float[Tensor, "*shape"]
+) -> Coverage:
+    inside = (truth >= lower) & (truth <= upper)
+    return Coverage(float(inside.float().mean()), float((upper - lower).mean()))
+
+
+def shell_coverage(outer: Float[Tensor, "p"], inner: Float[Tensor, "p"]) -> Coverage:
+    """Of true surface points between two credible shells, given the shells' signed distances at the points.
+
+    See :meth:`recon.posterior.Posterior.quantile`; the width is the distance from one shell to the other.
+    """
+    inside = (outer <= 0) & (inner >= 0)
+    return Coverage(float(inside.float().mean()), float((inner - outer).mean()))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted probabilities against frequencies, in bins of equal width; empty bins are NaN."""
+
+    predicted: Float[Tensor, "bins"]
+    observed: Float[Tensor, "bins"]
+    count: Float[Tensor, "bins"]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: mean gap of the bins, weighted by their counts (Naeini et al. 2015)."""
+        filled = self.count > 0
+        if not bool(filled.any()):
+            return 0.0
+        gap = (self.predicted - self.observed).abs()[filled]
+        return float((gap * self.count[filled]).sum() / self.count.sum())
+
+
+def reliability(
+    probability: Float[Tensor, "*shape"],
+    truth: Bool[Tensor, "*shape"],
+    bins: int = 20,
+    open_range: tuple[float, float] | None = None,
+) -> Reliability:
+    """Reliability curve of a Bernoulli field; ``open_range`` (0.02, 0.98) keeps only the undecided cells (P2)."""
+    p, y = _selected(probability, truth, open_range)
+    index = (p * bins).long().clamp(0, bins - 1)
+    count = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, torch.ones_like(p))
+    predicted = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, p) / count
+    observed = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, y) / count
+    return Reliability(predicted, observed, count)
+
+
+def expected_calibration_error(
+    probability: Float[Tensor, "*shape"],
+    truth: Bool[Tensor, "*shape"],
+    bins: int = 20,
+    open_range: tuple[float, float] | None = None,
+) -> float:
+    return reliability(probability, truth, bins, open_range).error
+
+
+def brier_score(
+    probability: Float[Tensor, "*shape"], truth: Bool[Tensor, "*shape"], open_range: tuple[float, float] | None = None
+) -> float:
+    """Mean squared error of the probabilities (Brier 1950); NaN where nothing is selected."""
+    p, y = _selected(probability, truth, open_range)
+    return float(((p - y) ** 2).mean())
+
+
+def negative_log_likelihood(
+    probability: Float[Tensor, "*shape"],
+    truth: Bool[Tensor, "*shape"],
+    open_range: tuple[float, float] | None = None,
+    floor: float = 1e-3,
+) -> float:
+    """Mean -log p(truth) in nats. N hypotheses cannot tell 0 from 1 / N, so ``floor`` keeps certainty finite."""
+    p, y = _selected(probability, truth, open_range)
+    p = p.clamp(floor, 1 - floor)
+    return float(-(y * p.log() + (1 - y) * (1 - p).log()).mean())
+
+
+def _selected(
+    probability: Float[Tensor, "*shape"], truth: Bool[Tensor, "*shape"], open_range: tuple[float, float] | None
+) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"]]:
+    p, y = probability.double().flatten().cpu(), truth.double().flatten().cpu()
+    if open_range is None:
+        return p, y
+    kept = (p > open_range[0]) & (p < open_range[1])
+    return p[kept], y[kept]
+
+
+def ause(error: Float[Tensor, "k"], uncertainty: Float[Tensor, "k"], steps: int = 100) -> float:
+    """Area between the sparsification curves by uncertainty and by true error (Ilg et al. 2018).
+
+    The most uncertain 0 to 99 % are removed; both curves of remaining mean error are divided by their common maximum.
+    0 for a perfect ordering.
+    """
+    by_uncertainty = _sparsified(error, uncertainty, steps)
+    by_error = _sparsified(error, error, steps)
+    scale = max(by_uncertainty.max(), by_error.max())
+    return float((by_uncertainty - by_error).mean() / scale) if scale > 0 else 0.0
+
+
+def _sparsified(error: Float[Tensor, "k"], key: Float[Tensor, "k"], steps: int) -> np.ndarray:
+    """Mean error of what is left when the largest ``key`` are removed, at 0, 1, ... of ``steps`` parts."""
+    ordered = error.double()[key.argsort(stable=True)].cpu().numpy()
+    kept = np.maximum(np.ceil(len(ordered) * (1 - np.arange(steps) / steps)).astype(int), 1)
+    return np.cumsum(ordered)[kept - 1] / kept
+
+
+def spearman(error: Float[Tensor, "k"], uncertainty: Float[Tensor, "k"]) -> float:
+    """Rank correlation; 0 where either is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values.cpu().numpy()) for values in (error, uncertainty)]
+    a, b = (r - r.mean() for r in ranks)
+    scale = math.sqrt(float((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SchedulerMixin
 from diffusers.utils import BaseOutput
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
@@ -135,11 +135,11 @@ class MultiViewDiffusionPipeline(DiffusionPipeline):
         noise = [torch.randn(shape, generator=g, device="cpu" if g is None else g.device) for g in generators]
         return torch.stack([n.cpu() for n in noise])
 
-    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> Float[Tensor, "t"]:
+    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> Num[Tensor, "t"]:
         """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
         if "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
             sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
-            self.scheduler.set_timesteps(sigmas=sigmas.tolist(), device=device)
+            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
         else:
             self.scheduler.set_timesteps(num_inference_steps, device=device)
         return self.scheduler.timesteps

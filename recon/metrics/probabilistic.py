@@ -29,7 +29,8 @@ def energy_score(
 ) -> float:
     """E d(X, y) - E d(X, X') / 2 for the weighted sample: lower is better, and proper.
 
-    Gneiting & Raftery 2007, eq. 22. The sample itself is scored, so X and X' may be the same draw and N equal copies score their distance.
+    Gneiting & Raftery 2007, eq. 22. The sample itself is scored, so X and X' may be the same draw and N equal copies
+    score their distance.
     """
     weights = torch.full_like(to_truth, 1 / len(to_truth)) if weights is None else weights / weights.sum()
     return float(weights @ to_truth - 0.5 * weights @ pairwise @ weights)

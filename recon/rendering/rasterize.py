@@ -1,0 +1,65 @@
+"""First hits by rasterising on CUDA: one Triton program for each triangle of each view.
+
+Every covered pixel keeps the smallest 64-bit word (depth bits, triangle index) by an atomic minimum, which settles
+visibility in one pass without sorting; positive floats order like their bits.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Int
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.mesh import TexturedMesh
+
+_NEAR = 1e-4
+_EMPTY = 0x7FFFFFFFFFFFFFFF
+_TILE = 8
+
+
+@triton.jit
+def _rasterize(corners, buffer, faces, width, height, near, TILE: tl.constexpr):
+    face = tl.program_id(0)
+    view = tl.program_id(1)
+    base = (view.to(tl.int64) * faces + face) * 9
+    x0, y0, z0 = tl.load(corners + base), tl.load(corners + base + 1), tl.load(corners + base + 2)
+    x1, y1, z1 = tl.load(corners + base + 3), tl.load(corners + base + 4), tl.load(corners + base + 5)
+    x2, y2, z2 = tl.load(corners + base + 6), tl.load(corners + base + 7), tl.load(corners + base + 8)
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    in_front = (z0 > near) & (z1 > near) & (z2 > near)
+    left = tl.maximum(tl.floor(tl.minimum(x0, tl.minimum(x1, x2)) - 0.5), 0.0)
+    right = tl.minimum(tl.ceil(tl.maximum(x0, tl.maximum(x1, x2)) + 0.5), width * 1.0)
+    top = tl.maximum(tl.floor(tl.minimum(y0, tl.minimum(y1, y2)) - 0.5), 0.0)
+    bottom = tl.minimum(tl.ceil(tl.maximum(y0, tl.maximum(y1, y2)) + 0.5), height * 1.0)
+    if in_front & (tl.abs(area) > 1e-12) & (left < right) & (top < bottom):
+        inverse = 1.0 / area
+        w0, w1, w2 = 1.0 / z0, 1.0 / z1, 1.0 / z2
+        x_start, x_end = left.to(tl.int32), right.to(tl.int32)
+        y_start, y_end = top.to(tl.int32), bottom.to(tl.int32)
+        columns = tl.arange(0, TILE)[None, :]
+        rows = tl.arange(0, TILE)[:, None]
+        for y in range(y_start, y_end, TILE):
+            for x in range(x_start, x_end, TILE):
+                px = (x + columns).to(tl.float32) + 0.5
+                py = (y + rows).to(tl.float32) + 0.5
+                b1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
+                b2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
+                b0 = 1.0 - b1 - b2
+                inside = (b0 >= 0.0) & (b1 >= 0.0) & (b2 >= 0.0)
+                inside = inside & (x + columns < width) & (y + rows < height)
+                # 1/z is linear on the screen.
+                depth = 1.0 / (b0 * w0 + b1 * w1 + b2 * w2)
+                word = (depth.to(tl.int32, bitcast=True).to(tl.int64) << 32) | face.to(tl.int64)
+                pixel = (view.to(tl.int64) * height + y + rows) * width + x + columns
+                tl.atomic_min(buffer + pixel, word, mask=inside, sem="relaxed")
+
+
+def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
+    """Index of the nearest triangle at each pixel centre, -1 where there is none."""
+    v, f = len(cameras), len(mesh)
+    buffer = torch.full((v, cameras.height, cameras.width), _EMPTY, dtype=torch.int64, device=mesh.device)
+    pixels, depth = cameras.project(mesh.vertices)
+    corners = torch.cat([pixels, depth[..., None]], -1)[:, mesh.faces].float().contiguous()  # [v f 3 3]
+    _rasterize[(f, v)](corners, buffer, f, cameras.width, cameras.height, _NEAR, TILE=_TILE, num_warps=1)
+    return torch.where(buffer == _EMPTY, -1, buffer & 0xFFFFFFFF)

@@ -1,0 +1,152 @@
+"""Pictures of shapes whose pictures are known, and the two renderers against each other."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from recon import Cameras, TexturedMesh
+from recon.rendering import render_mesh
+from recon.rendering.shade import sample_texture
+from recon.rendering.visibility import visibility
+
+
+def sphere(radius: float = 0.4, subdivisions: int = 5) -> TexturedMesh:
+    mesh = trimesh.creation.icosphere(subdivisions, radius)
+    return TexturedMesh.from_arrays(mesh.vertices, mesh.faces)
+
+
+def blobs() -> TexturedMesh:
+    """Grey ball at the origin, red on +X, green on +Y, blue on +Z: no two views of it look alike."""
+    parts = [((0, 0, 0), 0.2, (0.5, 0.5, 0.5)), ((0.35, 0, 0), 0.1, (1, 0, 0))]
+    parts += [((0, 0.35, 0), 0.1, (0, 1, 0)), ((0, 0, 0.35), 0.1, (0, 0, 1))]
+    vertices, faces, colors, start = [], [], [], 0
+    for centre, radius, color in parts:
+        ball = trimesh.creation.icosphere(3, radius)
+        vertices.append(ball.vertices + centre)
+        faces.append(ball.faces + start)
+        colors.append(np.tile(color, (len(ball.vertices), 1)))
+        start += len(ball.vertices)
+    return TexturedMesh.from_arrays(np.concatenate(vertices), np.concatenate(faces), np.concatenate(colors))
+
+
+def centroid(weight: torch.Tensor) -> tuple[float, float]:
+    h, w = weight.shape
+    y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+    return float((x * weight).sum() / weight.sum()), float((y * weight).sum() / weight.sum())
+
+
+def test_sphere_has_the_depth_normals_and_outline_of_a_sphere():
+    cameras = Cameras.orbit([0.0, 120.0], [0.0, 35.0], size=64)
+    views = render_mesh(sphere(), cameras, supersample=4)
+    tangent = 0.4 / math.sqrt(1.5**2 - 0.4**2)  # of the cone that touches the sphere
+    radius = tangent / math.tan(math.radians(20)) * 32
+    assert views.alpha.sum((-1, -2)).flatten().numpy() == pytest.approx(math.pi * radius**2, rel=0.01)
+    assert views.depth[0, :, 0, 32, 32].numpy() == pytest.approx(1.1, abs=2e-3)
+    inside = views.alpha[0, :, 0] == 1
+    points = cameras.unproject(views.depth[0, :, 0])
+    assert (points.norm(dim=-1)[inside] - 0.4).abs().quantile(0.95) < 5e-3
+    normals = views.normal[0].permute(0, 2, 3, 1)[inside]
+    assert ((normals * torch.nn.functional.normalize(points[inside], dim=-1)).sum(-1) > 0.99).float().mean() > 0.98
+
+
+def test_right_is_right_and_up_is_up():
+    views = render_mesh(blobs(), Cameras.orbit([0.0, 90.0], 0.0, size=64))
+    front, side = views.rgb[0] * views.alpha[0]
+    red, green = centroid(front[0] - front[1]), centroid((front[1] - front[0]).clamp_min(0))
+    assert red[0] > 40
+    assert green[1] < 24
+    blue = centroid((side[2] - side[0]).clamp_min(0))
+    assert blue[0] < 24  # seen from +X, +Z points left
+
+
+def test_colors_at_outlines_are_not_darkened():
+    white = sphere()
+    views = render_mesh(white, Cameras.orbit([0.0], size=32), supersample=4)
+    edge = (views.alpha[0, 0, 0] > 0) & (views.alpha[0, 0, 0] < 1)
+    assert edge.any()
+    assert views.rgb[0, 0, :, edge].numpy() == pytest.approx(0.7, abs=1e-5)
+
+
+def test_hidden_surfaces_are_hidden():
+    seen = visibility(blobs(), Cameras.orbit([180.0], size=64))
+    per_ball = len(trimesh.creation.icosphere(3).faces)
+    assert not (seen.face >= 3 * per_ball).any()  # the blue ball stands behind the grey one
+
+
+def test_barycentrics_give_back_the_hit_point():
+    mesh, cameras = blobs(), Cameras.orbit([20.0, 200.0], 15.0, size=48)
+    seen = visibility(mesh, cameras)
+    hit = seen.face >= 0
+    points = (mesh.triangles[seen.face[hit]] * seen.bary[hit][..., None]).sum(-2)
+    assert torch.allclose(points, cameras.unproject(seen.depth)[hit], atol=1e-5)
+
+
+def test_creases_stay_sharp_and_balls_smooth():
+    box = trimesh.creation.box((0.5, 0.5, 0.5))
+    views = render_mesh(TexturedMesh.from_arrays(box.vertices, box.faces), Cameras.orbit([0.0], size=32), supersample=1)
+    normals = views.normal[0, 0, :, views.alpha[0, 0, 0] > 0]
+    assert torch.allclose(normals[2], torch.ones_like(normals[2]), atol=1e-5)
+
+
+def test_inside_out_triangles_face_the_camera():
+    ball = sphere()
+    flipped = TexturedMesh(ball.vertices, ball.faces.flip(1))
+    camera = Cameras.orbit([0.0], size=16)
+    assert render_mesh(flipped, camera).normal[0, 0, 2, 8, 8] > 0.99
+
+
+def test_texture_is_upright():
+    vertices = torch.tensor([[-0.4, -0.4, 0.0], [0.4, -0.4, 0.0], [0.4, 0.4, 0.0], [-0.4, 0.4, 0.0]])
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
+    uv = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])[faces]
+    texture = torch.zeros(3, 8, 8)
+    texture[0, :4, :4] = 1  # red in the upper left
+    texture[1, 4:, 4:] = 1  # green in the lower right
+    mesh = TexturedMesh(vertices, faces, uv=uv, texture=texture)
+    picture = render_mesh(mesh, Cameras.orbit([0.0], size=64)).rgb[0, 0]
+    red, green = centroid(picture[0]), centroid(picture[1])
+    assert red[0] < 32 < green[0]
+    assert red[1] < 32 < green[1]
+
+
+def test_texture_interpolates_and_repeats():
+    texture = torch.arange(4.0).reshape(1, 1, 4).expand(3, 2, 4)
+    uv = torch.tensor([[0.25, 0.5], [1.25, 0.5], [0.0, 0.5]])
+    assert sample_texture(texture, uv)[:, 0].tolist() == pytest.approx([0.5, 0.5, 1.5])
+
+
+def test_nothing_in_sight():
+    mesh = TexturedMesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3))
+    assert visibility(mesh, Cameras.orbit([0.0], size=8)).face.max() == -1
+
+
+def agreement(device: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mesh = blobs()
+    color = torch.rand(len(mesh.vertices), 3, generator=generator)
+    mesh = TexturedMesh(mesh.vertices, mesh.faces, color)
+    cameras = Cameras.orbit([10.0, 130.0], [5.0, 40.0], size=32)
+    expected, views = render_mesh(mesh, cameras, 1), render_mesh(mesh.to(device), cameras, 1).to("cpu")
+    same = (expected.alpha == views.alpha) & ((expected.depth - views.depth).abs() < 1e-3)
+    assert same.float().mean() > 0.995  # rays through edges may go either way
+    same = same.expand_as(expected.rgb)
+    assert (expected.rgb - views.rgb)[same].abs().quantile(0.999) < 1e-2
+    assert (expected.normal - views.normal)[same].abs().quantile(0.99) < 1e-2
+
+
+@pytest.mark.cuda
+def test_rasteriser_agrees_with_ray_caster():
+    agreement("cuda")
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs TRITON_INTERPRET=1 and triton")
+def test_rasteriser_kernel_agrees_in_the_interpreter(monkeypatch):
+    from recon.rendering import rasterize, raycast
+
+    mesh, cameras = blobs(), Cameras.orbit([10.0], [5.0], size=24)
+    same = rasterize.nearest_faces(mesh, cameras) == raycast.nearest_faces(mesh, cameras)
+    assert same.float().mean() > 0.99

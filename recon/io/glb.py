@@ -52,6 +52,8 @@ def glb_bytes(
     _check(mesh)
     textured = mesh.uv is not None and mesh.texture is not None
     parts = split(mesh if textured else TexturedMesh(mesh.vertices, mesh.faces))
+    if not len(parts.faces):
+        raise InputError("A mesh without faces cannot be written.")
     builder = GlbBuilder()
     builder.json["asset"] = {"version": "2.0", "generator": _generator()}
     attributes = {
@@ -127,8 +129,6 @@ def _add_uncertainty(builder: GlbBuilder, primitive: dict[str, Any], mesh: Textu
 
 
 def _check(mesh: TexturedMesh) -> None:
-    if len(mesh) == 0 or len(mesh.vertices) == 0:
-        raise InputError("A mesh without faces cannot be written.")
     for name, values in {"vertices": mesh.vertices, "uv": mesh.uv, **mesh.attributes}.items():
         if values is not None and not torch.isfinite(values).all():
             raise InputError(f"The mesh's {name} hold NaN or infinity and cannot be written.")

@@ -59,10 +59,10 @@ class GlbBuilder:
 
     def to_bytes(self) -> bytes:
         """The file: header, JSON chunk padded by spaces, binary chunk padded by zeros."""
-        document = {**self.json, "buffers": [{"byteLength": len(self._binary)}]}
+        binary = bytes(self._binary) + b"\0" * (-len(self._binary) % 4)
+        document = {**self.json, "buffers": [{"byteLength": len(binary)}]}
         text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 4)
-        binary = bytes(self._binary) + b"\0" * (-len(self._binary) % 4)
         chunks = struct.pack("<II", len(text), _JSON_CHUNK) + text
         chunks += struct.pack("<II", len(binary), _BINARY_CHUNK) + binary
         return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

@@ -96,7 +96,7 @@ def _parts(scene: Any, linear: bool) -> list[Part]:
 def _part(geometry: Any, vertices: np.ndarray, faces: np.ndarray, linear: bool) -> Part:
     visual = geometry.visual
     attributes = {
-        name.lstrip("_").lower(): np.asarray(value, np.float32)
+        name.lstrip("_").lower(): _column(np.asarray(value, np.float32))
         for name, value in geometry.vertex_attributes.items()
         if np.issubdtype(np.asarray(value).dtype, np.floating) and len(value) == len(vertices)
     }
@@ -125,6 +125,11 @@ def _part(geometry: Any, vertices: np.ndarray, faces: np.ndarray, linear: bool) 
         own = painted[:, :3].astype(np.float32) / np.float32(peak)
         colors = colors * (own if linear else _linear(own))
     return Part(vertices, faces, _srgb(colors), attributes=attributes)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    """Scalars as [k]: trimesh reads them as [k, 1]."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _base_color(material: Any) -> tuple[Any, np.ndarray]:

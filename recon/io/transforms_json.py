@@ -192,7 +192,7 @@ def _matrix(rows: Any, where: str) -> Float[Tensor, "4 4"]:
     """The frame's camera-to-world in OpenCV axes."""
     try:
         matrix = torch.tensor(rows, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{where} needs a transform_matrix of 4 x 4 numbers.") from error
     if matrix.shape == (3, 4):
         matrix = torch.cat([matrix, matrix.new_tensor([[0.0, 0.0, 0.0, 1.0]])])

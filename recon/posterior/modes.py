@@ -22,10 +22,10 @@ class Mode:
 @dataclass(frozen=True)
 class ModesConfig:
     max_modes: int = 5
-    min_silhouette: float = 0.4
-    """Mean silhouette below which the hypotheses count as one cloud (Rousseeuw 1987: under 0.5 is weak structure)."""
-    min_separation: float = 0.01
-    """World units: hypotheses all nearer than this are one mode."""
+    min_silhouette: float = 0.5
+    """Mean silhouette below which the hypotheses count as one cloud (weak structure, Kaufman & Rousseeuw 1990)."""
+    min_separation: float = 0.003
+    """World units of mean surface distance: hypotheses all nearer than this are one mode. A moved handle is 0.007."""
 
 
 def find_modes(

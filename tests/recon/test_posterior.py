@@ -285,7 +285,7 @@ def test_a_cloud_is_one_mode() -> None:
 
 
 def test_near_twins_are_one_mode() -> None:
-    points = torch.tensor([[0.0], [1e-4], [5e-3], [5.1e-3]])
+    points = torch.tensor([[0.0], [1e-4], [2e-3], [2.1e-3]])
     assert len(find_modes(torch.cdist(points, points), torch.full((4,), 0.25))) == 1
 
 

@@ -1,0 +1,195 @@
+"""report.html: what was sampled, where the samples agree, and where they guess. One file, opened without a network."""
+
+import html
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from recon.io.bundle import write_bytes
+from recon.posterior import Hypothesis, Posterior
+from recon.report import pictures
+from recon.report.scenes import MAX_HYPOTHESES, scene
+
+
+def write_report(
+    path: str | os.PathLike,
+    posterior: Posterior,
+    hypotheses: Sequence[Hypothesis],
+    photos: Mapping[str, Image.Image] | None = None,
+    title: str = "Hypotheses",
+    settings: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the report of ``hypotheses`` (in the posterior's order) atomically.
+
+    ``photos``: caption to picture; ``settings`` and ``provenance`` (weights, hash, version) are shown as they are.
+    """
+    return write_bytes(path, render_report(posterior, hypotheses, photos, title, settings, provenance).encode())
+
+
+def render_report(
+    posterior: Posterior,
+    hypotheses: Sequence[Hypothesis],
+    photos: Mapping[str, Image.Image] | None = None,
+    title: str = "Hypotheses",
+    settings: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> str:
+    """The page that :func:`write_report` writes."""
+    from plotly.offline import get_plotlyjs
+
+    if len(hypotheses) != len(posterior):
+        raise ValueError(f"The posterior is of {len(posterior)} hypotheses, not of these {len(hypotheses)}.")
+    hypotheses = [hypothesis.to("cpu") for hypothesis in hypotheses]
+    summary = posterior.summary()
+    rendered = [pictures.render_sides(hypothesis.mesh) for hypothesis in hypotheses]
+    page = Template(resources.files("recon.report").joinpath("template.html").read_text("utf-8"))
+    return page.substitute(
+        title=html.escape(title),
+        count=len(hypotheses),
+        photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
+        facts=_facts(summary),
+        warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),
+        spread=pictures.strip(pictures.render_sides(pictures.painted(posterior.representative))),
+        representative=posterior.representative_index,
+        coverage=f"{posterior.coverage:.0%}",
+        mean_spread=f"{summary['representative']['mean_uncertainty']:.4f}",
+        top_spread=f"{pictures.scale_of(posterior.representative.attributes['uncertainty']):.3f}",
+        max_spread=f"{summary['representative']['max_uncertainty']:.4f}",
+        modes="".join(_mode(number, mode, rendered) for number, mode in enumerate(summary["modes"], 1)),
+        modes_note=_modes_note(summary),
+        gallery="".join(_card(k, posterior, summary, rendered[k]) for k in range(len(hypotheses))),
+        in_scene=min(len(hypotheses), MAX_HYPOTHESES),
+        sections="".join(_section(*each) for each in pictures.sections(posterior)),
+        views=_views(posterior),
+        table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
+        settings=_definitions(settings or {}),
+        provenance=_definitions(provenance or {}),
+        scene=_script_json(scene(posterior, hypotheses)),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _photo(caption: str, picture: Image.Image) -> str:
+    picture = picture.convert("RGBA")
+    picture.thumbnail((512, 512))
+    return _figure(pictures.data_uri(picture), caption, "photo")
+
+
+def _figure(uri: str, caption: str, kind: str = "") -> str:
+    text = html.escape(caption)
+    return f'<figure class="{kind}"><img src="{uri}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _facts(summary: dict[str, Any]) -> str:
+    ambiguity, entropy, volume = summary["ambiguity"]["value"], summary["entropy"], summary["volume"]
+    mean, std = summary["elevation"]["mean"], summary["elevation"]["std"]
+    facts = [
+        (f"{ambiguity:.0%}", "ambiguity", "Volume on which two of these objects, drawn at random, disagree (1 − IoU)."),
+        (
+            f"{len(summary['modes'])}",
+            "mode" if len(summary["modes"]) == 1 else "modes",
+            "Groups of hypotheses that tell the same story.",
+        ),
+        (
+            f"{entropy['bits_per_voxel']:.2f} bit",
+            "entropy",
+            f"Per voxel that any hypothesis fills, on a grid of {entropy['voxels_per_side']}³.",
+        ),
+        (
+            f"{volume['ambiguous'] / max(volume['mean'], 1e-9):.0%}",
+            "undecided volume",
+            "Space that is neither inside nor outside for 95 % of the weight, relative to the mean volume.",
+        ),
+    ]
+    if mean is not None:
+        facts.append(
+            (f"{mean:.0f}° ± {std:.0f}°", "photo's elevation", "Where the photo is believed to be taken from.")
+        )
+    return "".join(f"<div class='fact'><b>{v}</b><span>{n}</span><p>{text}</p></div>" for v, n, text in facts)
+
+
+def _mode(number: int, mode: dict[str, Any], rendered: Sequence[Sequence[Any]]) -> str:
+    members = ", ".join(f"#{k}" for k in mode["members"])
+    return (
+        f'<div class="mode"><div class="mass"><i style="width:{mode["mass"]:.1%}"></i></div>'
+        f"<p><b>Mode {number}</b> · {mode['mass']:.0%} of the weight · {members}</p>"
+        f'<img src="{pictures.strip(rendered[mode["medoid"]])}" alt="Medoid of mode {number} from four sides"></div>'
+    )
+
+
+def _modes_note(summary: dict[str, Any]) -> str:
+    if len(summary["modes"]) > 1:
+        return "Each mode is shown by its medoid, the member nearest to all others."
+    if summary["num_hypotheses"] < 4:
+        return "With fewer than four hypotheses no groups are looked for."
+    return "The hypotheses form one cloud: their differences do not fall into groups."
+
+
+def _card(k: int, posterior: Posterior, summary: dict[str, Any], sides: Sequence[Any]) -> str:
+    marks = " · representative" if k == posterior.representative_index else ""
+    note = f"#{k} · mode {_mode_of(k, summary)}{marks}"
+    return _figure(pictures.strip(sides), note, "card")
+
+
+def _mode_of(k: int, summary: dict[str, Any]) -> int:
+    return next(number for number, mode in enumerate(summary["modes"], 1) if k in mode["members"])
+
+
+def _section(name: str, probability: str, entropy: str) -> str:
+    return (
+        f"<div class='pair'><h3>{html.escape(name)}</h3><div class='two'>"
+        f"{_figure(probability, 'probability of inside')}{_figure(entropy, 'entropy')}</div></div>"
+    )
+
+
+def _views(posterior: Posterior) -> str:
+    if posterior.views is None:
+        return ""
+    columns = "".join(
+        f"<div class='column'>{_figure(mean, 'mean')}{_figure(shape, 'silhouette')}{_figure(colour, 'colour')}</div>"
+        for mean, shape, colour in pictures.view_maps(posterior.views)
+    )
+    return (
+        "<section><h2>The sampled views</h2><p>Mean over the hypotheses, and the spread of silhouette and colour, for "
+        f"the views that all hypotheses share. The ramp ends at the largest possible spread.</p>"
+        f"<div class='scroll columns'>{columns}</div></section>"
+    )
+
+
+def _row(k: int, posterior: Posterior, summary: dict[str, Any]) -> str:
+    cells = [
+        f"#{k}",
+        str(posterior.seeds[k]),
+        f"{float(posterior.weights[k]):.3f}",
+        str(_mode_of(k, summary)),
+        _number(float(posterior.elevations[k]), "{:.1f}°"),
+        _number(float(posterior.residuals[k]), "{:.4f}"),
+        f"{float(posterior.distances[k, posterior.representative_index]):.4f}",
+        f"{float(posterior.volumes[k]):.4f}",
+    ]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _number(value: float, pattern: str) -> str:
+    return "–" if math.isnan(value) else pattern.format(value)
+
+
+def _definitions(values: Mapping[str, Any]) -> str:
+    rows = []
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append(f"<dt>{html.escape(str(name))}</dt><dd>{html.escape(text)}</dd>")
+    return "".join(rows)
+
+
+def _script_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,0 +1,200 @@
+"""The report parses, stands alone, and shows what the posterior says."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from recon.cameras import Cameras
+from recon.mesh import TexturedMesh
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
+from recon.report import render_report, write_report
+from recon.report.pictures import SIDES, painted, render_sides, scale_of, sections
+from recon.report.scenes import decimated
+from recon.views import ViewSet
+
+VOID = {"meta", "link", "img", "br"}
+
+
+def hypothesis(offset: float, seed: int) -> Hypothesis:
+    body = trimesh.creation.icosphere(4, 0.25)
+    knob = trimesh.creation.icosphere(2, 0.08)
+    knob.apply_translation([0.28, offset, 0])
+    mesh = trimesh.util.concatenate([body, knob])
+    colors = np.tile([0.2, 0.5, 0.8], (len(mesh.vertices), 1))
+    cameras = Cameras.orbit(torch.tensor([[30.0, 210.0]]), size=16)
+    views = ViewSet(torch.rand(1, 2, 3, 16, 16), torch.ones(1, 2, 1, 16, 16), cameras)
+    mesh = TexturedMesh.from_arrays(mesh.vertices, mesh.faces, colors)
+    return Hypothesis(mesh, seed=seed, elevation=12.0, residual=0.01, views=views)
+
+
+@pytest.fixture(scope="module")
+def hypotheses() -> list[Hypothesis]:
+    return [hypothesis(0.05 * k, 70 + k) for k in range(3)]
+
+
+@pytest.fixture(scope="module")
+def posterior(hypotheses: list[Hypothesis]) -> Posterior:
+    return Posterior.from_hypotheses(hypotheses, PosteriorConfig(grid=32, samples=256))
+
+
+@pytest.fixture(scope="module")
+def page(posterior: Posterior, hypotheses: list[Hypothesis]) -> str:
+    return render_report(
+        posterior,
+        hypotheses,
+        photos={"A <b>photo</b>": Image.new("RGBA", (40, 30), (200, 0, 0, 255))},
+        title="mug & </script><script>alert(1)</script>",
+        settings={"guidance_scale": 2.0, "text": "<i>"},
+        provenance={"sha256": "ab" * 32},
+    )
+
+
+class Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict]] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_every_element_is_closed(page: str) -> None:
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    own = page.replace(get_plotlyjs(), "")
+    assert "http:" not in own
+    assert "https:" not in own
+    outline = Outline()
+    outline.feed(page)
+    for _, attributes in outline.elements:
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name, "data:").startswith("data:")
+    # The browser itself is told to fetch nothing.
+    policy = next(a["content"] for tag, a in outline.elements if tag == "meta" and "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    assert "connect-src" not in policy
+
+
+def test_texts_of_users_stay_texts(page: str) -> None:
+    assert "<script>alert" not in page
+    assert "A &lt;b&gt;photo" in page
+    assert "&lt;i&gt;" in page
+
+
+def test_pictures_decode(page: str, hypotheses: list[Hypothesis]) -> None:
+    uris = re.findall(r'src="data:image/webp;base64,([^"]+)"', page)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(uri))).convert("RGBA").size for uri in uris]
+    # Photo, spread, modes, gallery, three pairs of sections, two views of three maps.
+    assert len(sizes) >= 1 + 1 + 1 + len(hypotheses) + 6 + 6
+    assert sizes[0] == (40, 30)
+
+
+def test_it_says_what_the_posterior_says(page: str, posterior: Posterior) -> None:
+    assert f"{posterior.ambiguity:.0%}" in page
+    assert "not calibrated" in page
+    assert all(f"<td>{seed}</td>" in page for seed in posterior.seeds)
+    assert "ab" * 32 in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_the_scene_is_plotly_s(page: str, hypotheses: list[Hypothesis]) -> None:
+    import plotly.graph_objects as go
+
+    text = re.search(r'<script id="scene-data" type="application/json">(.*?)</script>', page, re.DOTALL).group(1)
+    scene = json.loads(text)
+    assert len(scene["labels"]) == len(scene["traces"])
+    assert scene["labels"][-len(hypotheses) :] == ["#0", "#1", "#2"]
+    figure = go.Figure(scene["traces"])  # validates every property
+    assert [trace.visible for trace in figure.data] == [True] + [False] * (len(scene["traces"]) - 1)
+    trace = scene["traces"][-1]
+    x = np.frombuffer(base64.b64decode(trace["x"]["bdata"]), "<f4")
+    i = np.frombuffer(base64.b64decode(trace["i"]["bdata"]), "<i4")
+    assert x.max() == pytest.approx(0.36, abs=0.01)
+    assert i.max() < len(x) == len(trace["vertexcolor"])
+    assert trace["vertexcolor"][0] == "#3380cc"
+
+
+def test_sides_are_seen_from_where_they_say() -> None:
+    """An object with a red knob on +X: right in the front picture, facing in the right one, left from behind."""
+    knob = trimesh.creation.icosphere(2, 0.1)
+    knob.apply_translation([0.3, -0.1, 0])
+    body = trimesh.creation.icosphere(3, 0.2)
+    colors = np.repeat([[1.0, 0, 0], [0, 0, 1.0]], [len(knob.vertices), len(body.vertices)], axis=0)
+    mesh = trimesh.util.concatenate([knob, body])
+    pictures = render_sides(TexturedMesh.from_arrays(mesh.vertices, mesh.faces, colors), size=64)
+    centres = {}
+    for side, picture in zip(SIDES, pictures, strict=True):
+        rows, columns = np.nonzero((picture[..., 0] > 90) & (picture[..., 2] < 60) & (picture[..., 3] > 200))
+        centres[side] = (rows.mean(), columns.mean()) if len(rows) > 5 else None
+    assert centres["front"][1] > 40
+    assert centres["front"][0] > 32
+    assert abs(centres["right"][1] - 31.5) < 3
+    assert centres["back"][1] < 24
+    assert centres["left"] is None
+
+
+def test_sections_are_upright() -> None:
+    """A small ball at +x, +y, +z of the cube's centre lies where each section says it is seen from."""
+    grid = VoxelGrid(torch.zeros(3), 0.5, 32)
+    centre = torch.tensor([0.25, 0.2, 0.15])
+    base = Posterior.from_hypotheses([hypothesis(0.0, 0), hypothesis(0.1, 1)], PosteriorConfig(grid=32, samples=64))
+    radii = torch.tensor([0.1, 0.15])[:, None, None, None]
+    fields = (grid.points() - centre).norm(dim=-1)[None] - radii
+    expected = {
+        "seen from the front": (True, True),
+        "seen from the right": (False, True),
+        "seen from above": (True, False),
+    }
+    for name, probability, _ in sections(replace(base, grid=grid, fields=fields)):
+        picture = Image.open(io.BytesIO(base64.b64decode(probability.partition(",")[2]))).convert("RGBA")
+        rows, columns = np.nonzero(np.asarray(picture)[..., 3] > 128)
+        middle = picture.width / 2
+        assert (columns.mean() > middle, rows.mean() < middle) == expected[name]
+
+
+def test_the_ramp_does_not_cry_wolf(posterior: Posterior) -> None:
+    still = replace(
+        posterior.representative,
+        attributes={"uncertainty": torch.full((len(posterior.representative.vertices),), 1e-4)},
+    )
+    blue = painted(still).colors
+    assert (blue[:, 2] > blue[:, 0]).all()
+    assert scale_of(torch.zeros(5)) > 0
+
+
+def test_decimation_keeps_the_shape() -> None:
+    sphere = trimesh.creation.icosphere(5, 0.5)
+    mesh = TexturedMesh.from_arrays(sphere.vertices, sphere.faces)
+    light, source = decimated(mesh, 1000)
+    assert len(light) <= 1000
+    assert (light.vertices.norm(dim=-1) - 0.5).abs().max() < 0.01
+    assert (mesh.vertices[source] - light.vertices).norm(dim=-1).max() < 0.03
+
+
+def test_it_is_written_whole(tmp_path, posterior: Posterior, hypotheses: list[Hypothesis]) -> None:
+    path = write_report(tmp_path / "report.html", posterior, hypotheses)
+    assert path.read_text("utf-8").rstrip().endswith("</html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(ValueError, match="not of these 1"):
+        write_report(tmp_path / "other.html", posterior, hypotheses[:1])
+    assert not (tmp_path / "other.html").exists()

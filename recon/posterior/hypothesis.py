@@ -1,6 +1,7 @@
 """One plausible object: a sample of p(shape | photo)."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -26,7 +27,20 @@ class Hypothesis:
     residual: float | None = None
     """How much the sampled views contradict each other: the spread *within* this hypothesis."""
     views: ViewSet | None = None
-    """The views it was made from, [1 v]."""
+    """The views it was made from, [1 v]; saved on their own, see :class:`recon.views.ViewSet`."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write all but ``views`` as one ``.npz``."""
+        from recon.posterior.storage import save_hypothesis
+
+        return save_hypothesis(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> "Hypothesis":
+        """Read what :meth:`save` wrote."""
+        from recon.posterior.storage import load_hypothesis
+
+        return load_hypothesis(Path(path))
 
     def to(self, device: torch.device | str) -> "Hypothesis":
         return replace(

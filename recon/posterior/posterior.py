@@ -123,6 +123,10 @@ class Posterior:
             raise InputError(f"A credible shell's level lies in (0, 1], not {level}.")
         return weighted_quantile(self.fields, self.weights, level)
 
+    def with_spread(self, mesh: TexturedMesh, index: int) -> TexturedMesh:
+        """Hypothesis ``index``'s mesh with ``uncertainty`` and ``interval`` per vertex, seen from its own surface."""
+        return with_spread(mesh, self.fields[index], self.fields, self.grid, self.weights, self.coverage)
+
     @cached_property
     def volumes(self) -> Float[Tensor, "n"]:
         return inside_volume(self.fields < 0, self.grid)

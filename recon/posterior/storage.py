@@ -1,26 +1,34 @@
-"""``posterior.npz``: plain arrays, no pickle."""
+"""``posterior.npz`` and hypotheses on disk: plain arrays, no pickle."""
 
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
 from recon.posterior.grid import VoxelGrid
+from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
 from recon.posterior.posterior import Posterior
 from recon.posterior.view_statistics import ViewStatistics
 
+Noun = TypeVar("Noun")
+
 FILE = "posterior.npz"
 _FORMAT = "mvdiff-posterior/1"
+_HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
 #: Cells: distances beyond are stored as this far, which no surface, shell or probability notices.
 _TRUNCATION = 8.0
+_NUMBERS = ("extent", "seed", "weight", "elevation", "residual")
 _MESHES = ("representative", "median")
 _VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std")
 
@@ -61,6 +69,32 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
         "warnings": posterior.warnings,
         "modes": [vars(mode) for mode in posterior.modes],
     }
+    _write(path, header, arrays)
+
+
+def load_posterior(path: Path) -> Posterior:
+    return _read(path / FILE if path.is_dir() else path, _FORMAT, "posterior", _assemble)
+
+
+def save_hypothesis(hypothesis: Hypothesis, path: Path) -> Path:
+    hypothesis = hypothesis.to("cpu")
+    arrays = {f"mesh.{key}": value for key, value in _mesh_arrays(hypothesis.mesh).items()}
+    if hypothesis.sdf is not None:
+        arrays["sdf"] = hypothesis.sdf
+    header = {"format": _HYPOTHESIS_FORMAT} | {name: getattr(hypothesis, name) for name in _NUMBERS}
+    with atomic_write(path) as temporary:
+        _write(temporary, header, arrays)
+    return path
+
+
+def load_hypothesis(path: Path) -> Hypothesis:
+    def assemble(header: dict, arrays: dict[str, Tensor]) -> Hypothesis:
+        return Hypothesis(_mesh(arrays, "mesh"), arrays.get("sdf"), **{name: header[name] for name in _NUMBERS})
+
+    return _read(path, _HYPOTHESIS_FORMAT, "hypothesis", assemble)
+
+
+def _write(path: Path, header: dict, arrays: dict[str, Tensor]) -> None:
     np.savez_compressed(
         path,
         header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
@@ -68,28 +102,27 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
     )
 
 
-def load_posterior(path: Path) -> Posterior:
-    path = path / FILE if path.is_dir() else path
+def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, Tensor]], Noun]) -> Noun:
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
-            if header["format"] != _FORMAT:
-                raise InputError(f"'{path}' is a posterior of another version ({header['format']}): make it again.")
             arrays = {name: torch.as_tensor(file[name]) for name in file.files if name != "header"}
-            return _assemble(header, {name: _full(value) for name, value in arrays.items()})
+        if header["format"] != form:
+            raise InputError(f"'{path}' is of another version ({header['format']}): make it again.")
+        return assemble(header, {name: _full(value) for name, value in arrays.items()})
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"'{path}' does not exist: give a posterior.npz or the folder that holds one.") from error
+        raise InputError(f"'{path}' does not exist: give a saved {noun}.") from error
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"'{path}' is not a readable posterior: make it again.") from error
+        raise InputError(f"'{path}' is not a readable {noun}: make it again.") from error
 
 
-def _full(value: torch.Tensor) -> torch.Tensor:
+def _full(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _assemble(header: dict, arrays: dict[str, torch.Tensor]) -> Posterior:
+def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     views = None
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
@@ -113,13 +146,13 @@ def _assemble(header: dict, arrays: dict[str, torch.Tensor]) -> Posterior:
     )
 
 
-def _mesh_arrays(mesh: TexturedMesh) -> dict[str, torch.Tensor]:
+def _mesh_arrays(mesh: TexturedMesh) -> dict[str, Tensor]:
     arrays = {name: getattr(mesh, name) for name in ("vertices", "faces", "colors", "uv", "texture")}
     arrays |= {f"attributes.{name}": value for name, value in mesh.attributes.items()}
     return {name: value for name, value in arrays.items() if value is not None}
 
 
-def _mesh(arrays: dict[str, torch.Tensor], name: str) -> TexturedMesh:
+def _mesh(arrays: dict[str, Tensor], name: str) -> TexturedMesh:
     own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
     attributes = {k.removeprefix("attributes."): own.pop(k) for k in list(own) if k.startswith("attributes.")}
     return TexturedMesh(**own, attributes=attributes)

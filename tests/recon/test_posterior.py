@@ -370,6 +370,26 @@ def test_damaged_files_are_named(tmp_path, content: bytes) -> None:
         Posterior.load(tmp_path / "other")
 
 
+def test_hypotheses_are_saved_and_loaded(tmp_path) -> None:
+    hypothesis = ball(0.3, seed=2**50, weight=2.0, elevation=7.5, sdf=field_ball(0.3, 24), extent=0.6)
+    loaded = Hypothesis.load(hypothesis.save(tmp_path / "000.npz"))
+    assert torch.equal(loaded.sdf, hypothesis.sdf)
+    assert torch.equal(loaded.mesh.vertices, hypothesis.mesh.vertices)
+    assert torch.equal(loaded.mesh.colors, hypothesis.mesh.colors)
+    known = ("extent", "seed", "weight", "elevation", "residual")
+    assert [getattr(loaded, name) for name in known] == [getattr(hypothesis, name) for name in known]
+    with pytest.raises(InputError, match="another version"):
+        Posterior.load(tmp_path / "000.npz")
+
+
+def test_every_hypothesis_has_its_own_spread() -> None:
+    hypotheses = [ball(r, level=4) for r in (0.26, 0.3)]
+    posterior = Posterior.from_hypotheses(hypotheses, SMALL)
+    for k, outwards in ((0, 0.04), (1, -0.04)):
+        interval = posterior.with_spread(hypotheses[k].mesh, k).attributes["interval"].mean(0)
+        assert sorted(interval.tolist()) == pytest.approx(sorted([0, outwards]), abs=1e-3)
+
+
 def test_summary_is_json_with_its_meanings() -> None:
     import json
 

@@ -1,0 +1,117 @@
+"""Training batches: views of objects in the frame of one of their photos."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mvdiff.data.augment import AugmentConfig, augment_references
+from mvdiff.data.record import reference_cameras
+from mvdiff.data.store import ViewStore
+from recon.cameras import Cameras
+
+
+@dataclass
+class BatchConfig:
+    """How views and photos are drawn."""
+
+    random_rig_probability: float = 0.2
+    """Share of objects with six arbitrary ring views instead of an even rig."""
+    second_reference_probability: float = 0.1
+    """Share of batches with two photos of each object."""
+    mirror_probability: float = 0.5
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """In the frame in which the first reference stands at azimuth 0."""
+
+    targets: Float[Tensor, "b v 8 h w"]
+    """Encoded as ``mvdiff.models.encoding`` says; the first view looks from the first reference's direction."""
+    target_cameras: Cameras
+    references: Float[Tensor, "b m 4 h w"]
+    """Straight alpha in [0, 1]."""
+    reference_cameras: Cameras
+    photo_camera: Float[Tensor, "b 4"]
+    """photo_camera.PARAMETERS of the first reference."""
+    index: Int[Tensor, "b"]
+
+
+def sample_batch(
+    store: ViewStore,
+    batch_size: int,
+    generator: torch.Generator,
+    config: BatchConfig,
+    probabilities: Float[Tensor, "o"] | None = None,
+) -> TrainingBatch:
+    """All randomness comes from ``generator``, which lives on the store's device."""
+    device, ring = store.device, store.config.ring_views
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    if probabilities is None:
+        index = torch.randint(len(store), (batch_size,), generator=generator, device=device)
+    else:
+        index = torch.multinomial(probabilities, batch_size, replacement=True, generator=generator)
+    # One draw for the batch, known without asking the device: the number of photos is a shape.
+    two_photos = float(torch.rand((), generator=_host_twin(generator))) < config.second_reference_probability
+    photos = rand(batch_size, store.config.references).argsort(1)[:, : 2 if two_photos else 1]
+    step = ring // 6
+    even = (rand(batch_size, 1) * step).long() + step * torch.arange(6, device=device)
+    arbitrary = rand(batch_size, ring).argsort(1)[:, :6]
+    views = torch.where(rand(batch_size, 1) < config.random_rig_probability, arbitrary, even)
+    views = torch.cat([ring + photos[:, :1], views], 1)
+    mirror = rand(batch_size) < config.mirror_probability
+
+    parameters = store.reference_parameters[index[:, None], photos]  # [b m 6]
+    angles = store.target_angles[index[:, None], views]  # [b v 2]
+    turn = parameters[:, :1, 0]
+    sign = torch.where(mirror, -1.0, 1.0)[:, None]
+    azimuth, elevation = (angles[..., 0] - turn) * sign, angles[..., 1]
+    parameters = parameters.clone()
+    parameters[..., 0] = (parameters[..., 0] - turn) * sign
+    parameters[..., 2] *= sign  # centre_x
+    size = store.config.size
+
+    targets = _flip(_decode(store.targets[index[:, None], views]), mirror)
+    targets[:, :, 4:7] = _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
+    references = _flip(store.references[index[:, None], photos].float() / 255, mirror)
+    references = augment_references(references.flatten(0, 1), generator, config.augment).unflatten(0, photos.shape)
+    return TrainingBatch(
+        targets=targets,
+        target_cameras=Cameras.orbit(azimuth, elevation, size=size),
+        references=references,
+        reference_cameras=reference_cameras(parameters).cameras(size),
+        photo_camera=parameters[:, 0, 1:5],
+        index=index,
+    )
+
+
+def _host_twin(generator: torch.Generator) -> torch.Generator:
+    """A CPU generator that is a function of the device generator's seed."""
+    return torch.Generator().manual_seed(generator.initial_seed())
+
+
+def _decode(pictures: Tensor) -> Float[Tensor, "b v 8 h w"]:
+    """8-bit records to [-1, 1]; all but alpha is 0 where the object is not."""
+    values = pictures.float().div_(127.5).sub_(1)
+    inside = pictures[:, :, 3:4] > 0
+    values[:, :, :3] *= inside
+    values[:, :, 4:] *= inside
+    return values
+
+
+def _flip(pictures: Float[Tensor, "b v c h w"], mirror: Bool[Tensor, "b"]) -> Float[Tensor, "b v c h w"]:
+    return torch.where(mirror[:, None, None, None, None], pictures.flip(-1), pictures)
+
+
+def _turn_normals(
+    normals: Float[Tensor, "b v 3 h w"], turn: Float[Tensor, "b"], sign: Float[Tensor, "b"]
+) -> Float[Tensor, "b v 3 h w"]:
+    """Turn the world so that azimuth ``turn`` comes to 0, then mirror x where ``sign`` is -1."""
+    c, s = (value[:, None, None, None] for value in (turn.cos(), turn.sin()))
+    x, y, z = normals.unbind(2)
+    return torch.stack([(x * c - z * s) * sign[:, None, None, None], y, x * s + z * c], 2)

@@ -1,0 +1,120 @@
+"""Everything training needs to know about one object, as 8-bit pictures."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from mvdiff.data.lighting import light
+from mvdiff.data.warp import Dice, overlay_pattern
+from mvdiff.photo_camera import RADIUS, PhotoCamera
+from mvdiff.reference import MARGIN
+from recon.cameras import Cameras
+from recon.mesh import TexturedMesh
+from recon.rendering.mesh_renderer import average
+from recon.rendering.shade import surface
+from recon.rendering.visibility import visibility
+
+
+@dataclass
+class RecordConfig:
+    """Which pictures are taken of an object."""
+
+    size: int = 128
+    supersample: int = 2
+    ring_views: int = 18
+    """Targets around the object, at even azimuths; a multiple of 6."""
+    ring_elevations: tuple[float, float] = (20.0, -10.0)
+    """Alternate along every six-view rig that the ring holds."""
+    elevation_jitter: float = 4.0
+    references: int = 6
+    """Photo-like pictures, each with one target more from its own direction."""
+    pattern_probability: float = 0.3
+    scale_jitter: float = 0.04
+    offset_jitter: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.ring_views % 6:
+            raise ValueError(f"ring_views must be a multiple of 6, got {self.ring_views}.")
+
+    @property
+    def num_targets(self) -> int:
+        return self.ring_views + self.references
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """``t`` delit targets (the ring, then one for each reference) and ``r`` references."""
+
+    targets: UInt8[Tensor, "t 8 h w"]
+    """Albedo, alpha, normal / 2 + 0.5 (world axes), z-depth - 1."""
+    target_angles: Float[Tensor, "t 2"]
+    """Azimuth and elevation in degrees; default lens and distance."""
+    references: UInt8[Tensor, "r 4 h w"]
+    """Straight alpha."""
+    reference_parameters: Float[Tensor, "r 6"]
+    """Azimuth (degrees), then photo_camera.PARAMETERS, then distance."""
+
+
+def reference_cameras(parameters: Float[Tensor, "*r 6"]) -> PhotoCamera:
+    return PhotoCamera.from_parameters(parameters[..., 1:5], parameters[..., 5], parameters[..., 0])
+
+
+def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> ObjectRecord:
+    """Photograph ``mesh`` (radius 0.5) from all sides, on its own device."""
+    dice = Dice(seed)
+    photos = _draw_photo_cameras(mesh, dice, config)
+    angles = torch.cat([_ring(dice, config), torch.stack([photos.azimuth, photos.elevation], -1)])
+    targets = Cameras.orbit(angles[:, 0], angles[:, 1], size=config.size)
+    cameras = Cameras.cat([targets, photos.cameras(config.size)]).to(mesh.device)
+    fine = cameras.resized(config.size * config.supersample, config.size * config.supersample)
+    samples = surface(mesh, fine, visibility(mesh, fine))
+    if dice.chance(config.pattern_probability):
+        samples = replace(samples, albedo=overlay_pattern(samples.position, samples.albedo, dice) * samples.alpha)
+
+    t = len(targets)
+    delit = torch.cat([samples.albedo, samples.normal, samples.depth, samples.alpha], -1)[:t]
+    albedo, normal, depth, alpha = average(delit, config.supersample).split([3, 3, 1, 1], 1)
+    normal = torch.nn.functional.normalize(normal, dim=1) * 0.5 + 0.5
+    pictures = torch.cat([albedo, alpha, normal, depth - 1], 1) * (alpha > 0)
+    of_photos = replace(samples, **{name: value[t:] for name, value in vars(samples).items()})
+    lit = torch.cat([light(of_photos, fine[t:], dice), of_photos.alpha], -1)
+    parameters = torch.cat([photos.azimuth[:, None], photos.parameters, photos.distance[:, None]], -1)
+    return ObjectRecord(_to_bytes(pictures), angles, _to_bytes(average(lit, config.supersample)), parameters)
+
+
+def _to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+    return (values.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _ring(dice: Dice, config: RecordConfig) -> Float[Tensor, "t 2"]:
+    index = torch.arange(config.ring_views)
+    azimuth = (index + dice.uniform(0, 1, 1)) * (360 / config.ring_views) + dice.uniform(-4, 4, config.ring_views)
+    high, low = config.ring_elevations
+    # Views a sixth of the ring apart alternate.
+    elevation = torch.where((index // (config.ring_views // 6)) % 2 == 0, high, low)
+    elevation = elevation + config.elevation_jitter * dice.normal(config.ring_views)
+    return torch.stack([azimuth, elevation], -1)
+
+
+def _draw_photo_cameras(mesh: TexturedMesh, dice: Dice, config: RecordConfig) -> PhotoCamera:
+    """Random directions and perspectives; each crop is the object's own box with a margin, as ``prepare`` makes it."""
+    r = config.references
+    azimuth = dice.uniform(0, 360, r)
+    elevation = torch.where(dice.uniform(0, 1, r) < 0.75, dice.uniform(-5, 35, r), dice.uniform(-20, 70, r))
+    distance = torch.where(
+        dice.uniform(0, 1, r) < 0.4,
+        dice.uniform(1.4, 1.6, r),
+        torch.exp(dice.uniform(math.log(1.15), math.log(4.0), r)),
+    )
+    cameras = Cameras.orbit(azimuth, elevation, distance).to(mesh.device)
+    local = (mesh.vertices - cameras.position[:, None]) @ cameras.c2w[:, :3, :3]
+    image = (local[..., :2] / local[..., 2:]).cpu()  # focal length 1
+    low, high = image.amin(1), image.amax(1)
+    side = (high - low).amax(-1) * MARGIN * (1 + config.scale_jitter * dice.uniform(-1, 1, r))
+    centre = (low + high) / 2 + side[:, None] * config.offset_jitter * dice.uniform(-1, 1, r, 2)
+    half = side / 2
+    log_scale = torch.log(RADIUS / distance / half)
+    return PhotoCamera(elevation, -centre[:, 0] / half, -centre[:, 1] / half, log_scale, distance, azimuth)

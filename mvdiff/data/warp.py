@@ -1,0 +1,103 @@
+"""Random variants of a mesh: a catalogue of a few thousand objects must not be learned by heart."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.mesh import TexturedMesh
+
+
+class Dice:
+    """Small random numbers from one seed, on the CPU, so that a variant is the same on every device."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.generator)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator)
+
+    def chance(self, probability: float) -> bool:
+        return bool(torch.rand((), generator=self.generator) < probability)
+
+    def number(self, low: float, high: float) -> float:
+        return float(self.uniform(low, high))
+
+
+def warp_mesh(mesh: TexturedMesh, dice: Dice) -> TexturedMesh:
+    """Another object of the same kind: stretched, bent, tilted and dyed, again of radius 0.5."""
+    vertices = mesh.vertices
+    if dice.chance(0.8):
+        vertices = vertices * torch.exp(dice.uniform(-0.28, 0.28, 3)).to(vertices)
+    if dice.chance(0.3):
+        vertices = _deform(
+            vertices, taper=dice.number(-0.5, 0.5), twist=dice.number(-0.6, 0.6), bend=dice.number(-0.5, 0.5)
+        )
+    tilt = dice.number(0, 1)
+    if tilt < 0.1:  # lying on any side
+        vertices = vertices @ _rotation(dice.normal(3), dice.number(0, 2 * math.pi)).T.to(vertices)
+    elif tilt < 0.3:
+        axis = torch.tensor([dice.number(-1, 1), 0.0, dice.number(-1, 1)])
+        vertices = vertices @ _rotation(axis, math.radians(dice.number(-15, 15))).T.to(vertices)
+    colors = mesh.colors
+    if colors is not None and dice.chance(0.6):
+        colors = _dye(colors, dice)
+    return TexturedMesh(vertices, mesh.faces, colors).normalized()
+
+
+def _deform(x: Float[Tensor, "k 3"], taper: float, twist: float, bend: float) -> Float[Tensor, "k 3"]:
+    height = x[:, 1:2]
+    angle = twist * height
+    scale = 1 + taper * height
+    x_new = (x[:, :1] * angle.cos() + x[:, 2:] * angle.sin()) * scale
+    z_new = (-x[:, :1] * angle.sin() + x[:, 2:] * angle.cos()) * scale
+    return torch.cat([x_new + bend * height.square(), height, z_new], 1)
+
+
+def _rotation(axis: Float[Tensor, "3"], angle: float) -> Float[Tensor, "3 3"]:
+    """Rodrigues' formula."""
+    x, y, z = torch.nn.functional.normalize(axis + 1e-9, dim=0).tolist()
+    cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return torch.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def _dye(colors: Float[Tensor, "k 3"], dice: Dice) -> Float[Tensor, "k 3"]:
+    """Turn the hue about the grey axis, then saturation, contrast and brightness; sometimes swap the channels."""
+    if dice.chance(0.2):
+        colors = colors[:, torch.randperm(3, generator=dice.generator)]
+    angle = dice.number(-0.5, 0.5) * (4 if dice.chance(0.3) else 1)
+    turn = _rotation(torch.ones(3), angle).to(colors)
+    grey = colors.mean(-1, keepdim=True)
+    turned = (colors - grey) @ turn.T * dice.number(0.5, 1.5) + grey
+    gamma = math.exp(dice.number(-0.4, 0.4))
+    return turned.clamp(0, 1) ** gamma
+
+
+def overlay_pattern(
+    position: Float[Tensor, "*batch 3"], albedo: Float[Tensor, "*batch 3"], dice: Dice
+) -> Float[Tensor, "*batch 3"]:
+    """Paint stripes, checks, spots or blotches through space: detail that vertex colours of coarse meshes cannot hold."""
+    kind = int(dice.number(0, 4))
+    frequency = math.exp(dice.number(math.log(8.0), math.log(60.0)))
+    directions = torch.nn.functional.normalize(dice.normal(3, 3), dim=-1).to(position)
+    phase = dice.uniform(0, 2 * math.pi, 3).to(position)
+    waves = torch.sin(position @ directions.T * frequency + phase)
+    if kind == 0:
+        mask = waves[..., :1] > dice.number(-0.3, 0.6)
+    elif kind == 1:
+        mask = waves[..., :1] * waves[..., 1:2] > 0
+    elif kind == 2:
+        mask = waves.prod(-1, keepdim=True) > dice.number(0.1, 0.5)
+    else:
+        slow = torch.sin(position @ directions.roll(1, 0).T * frequency * 0.37 + phase.roll(1))
+        mask = (waves + slow).sum(-1, keepdim=True) > dice.number(-0.5, 1.5)
+    if dice.chance(0.5):  # only a band of the object carries the pattern
+        side = (position @ directions[2])[..., None]
+        mask = mask & (side > dice.number(-0.2, 0.2))
+    strength = dice.number(0.3, 1.0)
+    paint = dice.uniform(0.02, 0.98, 3).to(albedo)
+    return torch.where(mask, albedo + strength * (paint - albedo), albedo)

@@ -15,10 +15,9 @@ from recon.io import segment
 
 #: Share of the picture that must be see-through before an alpha channel counts as a cut-out.
 _MIN_TRANSPARENT = 0.002
-#: Share of the picture below which what is left is not an object.
-_MIN_OBJECT = 1e-4
-#: A plain background found with less confidence than this is checked against the other methods' turn.
+#: Below this confidence a plain background gives way to the other methods.
 _MIN_PLAIN_CONFIDENCE = 0.25
+#: Below this confidence the user is told.
 _UNTRUSTED = 0.3
 
 _REMBG_MODEL = "u2net"
@@ -56,7 +55,7 @@ def find_matte(image: Image.Image) -> tuple[Float[np.ndarray, "h w"], MatteRepor
     else:
         alpha, method, confidence = _segment(np.ascontiguousarray(pixels[..., :3]))
         report = MatteReport(method, round(confidence, 3))
-    if (alpha > 0.5).mean() < _MIN_OBJECT:
+    if report.method != "alpha" and not (alpha > 0.5).any():
         raise InputError("The picture shows nothing but background: choose one in which the object stands out.")
     return alpha, MatteReport(report.method, report.confidence, _warnings(alpha, report))
 

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, UInt8
 _MIN_CONTRAST = 4.0
 #: A background that scatters more than this around its smooth model is not plain.
 _MAX_SCATTER = 9.0
+#: Share of the picture below which a contrasting patch is taken for noise.
+_SMALLEST = 2e-4
 #: GrabCut's cost grows with the pixels; its mask is refined at full size afterwards.
 _GRABCUT_SIDE = 320
 
@@ -46,7 +48,9 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
             return None
         known = cv2.erode(outside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     inside = ~(outside | _holes(explained & ~outside, distance, threshold, scatter))
-    inside = without_specks(inside)
+    # Noise passes the threshold here and there, but an object also passes it by far.
+    inside = _connected_to(inside, distance > 2 * threshold)
+    inside = without_specks(inside, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
         return Segmentation(np.zeros((height, width), np.float32), 1.0)
     contrast = float(np.median(distance[inside]))
@@ -75,10 +79,12 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     mask = np.where(saliency > np.quantile(saliency, 0.6), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     mask[saliency > np.quantile(saliency, 0.95)] = cv2.GC_FGD
     mask[ring] = cv2.GC_BGD
+    if not np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():  # a picture of little more than its border
+        return Segmentation(np.zeros((height, width), np.float32), 0.0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    inside = without_specks(inside, share=0.05)
+    inside = without_specks(inside, share=0.05, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
         return Segmentation(np.zeros((height, width), np.float32), 0.0)
     edge = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
@@ -198,6 +204,7 @@ def _holes(
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(enclosed.astype(np.uint8), connectivity=4)
     smallest = max(8, 0.003 * (distance >= threshold).sum())
+    slope = np.hypot(cv2.Sobel(distance, -1, 1, 0), cv2.Sobel(distance, -1, 0, 1))
     holes = np.zeros(enclosed.shape, bool)
     reach = max(2, round(max(enclosed.shape) / 200))
     for label in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > smallest):
@@ -205,22 +212,26 @@ def _holes(
             continue
         left, top, width, height = stats[label, :4]
         window = (
-            slice(max(0, top - reach), top + height + reach),
-            slice(max(0, left - reach), left + width + reach),
+            slice(max(0, top - 4 * reach), top + height + 4 * reach),
+            slice(max(0, left - 4 * reach), left + width + 4 * reach),
         )
         region = labels[window] == label
-        around = cv2.dilate(region.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
-        alike = np.median(distance[window][region]) < max(0.6, 2.0 * scatter)
-        sharp = np.median(distance[window][around & ~region]) > 2 * threshold
+        away = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 3)
+        rim, beyond = (away > 0) & (away <= reach), (away > 2 * reach) & (away <= 4 * reach)
+        contrast, steepness = distance[window], slope[window]
+        alike = np.median(contrast[region]) < max(0.6, 2.0 * scatter)
+        sharp = np.median(contrast[rim]) > 2 * threshold and np.median(steepness[rim]) > 1.5 * np.median(
+            steepness[beyond]
+        )
         holes[window] |= region & bool(alike and sharp)
     return holes
 
 
-def without_specks(mask: Bool[np.ndarray, "h w"], share: float = 0.003) -> Bool[np.ndarray, "h w"]:
-    """The mask without 8-connected parts smaller than ``share`` of its largest one (or than four pixels)."""
+def without_specks(mask: Bool[np.ndarray, "h w"], share: float = 0.003, smallest: int = 1) -> Bool[np.ndarray, "h w"]:
+    """The mask without 8-connected parts smaller than ``share`` of its largest one or than ``smallest`` pixels."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
-    return (area >= max(4, share * area.max()))[labels]
+    return (area >= max(1, smallest, share * area.max()))[labels]

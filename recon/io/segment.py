@@ -11,6 +11,12 @@ _MIN_CONTRAST = 4.0
 _MAX_SCATTER = 9.0
 #: Share of the picture below which a contrasting patch is taken for noise.
 _SMALLEST = 2e-4
+#: Shadows: slope (ΔE per pixel of a picture of that many pixels), chroma shift, darkening, share of the height.
+_SHADOW_SIDE = 320
+_SHADOW_SLOPE = 3.0
+_SHADOW_CHROMA = 4.0
+_SHADOW_DEPTH = 50.0
+_SHADOW_FOOT = 0.3
 #: GrabCut's cost grows with the pixels; its mask is refined at full size afterwards.
 _GRABCUT_SIDE = 320
 
@@ -47,6 +53,7 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
         if (outside & ring).sum() < 0.6 * ring.sum() or scatter > _MAX_SCATTER:
             return None
         known = cv2.erode(outside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    outside = _with_shadow(outside, lab, model, ring)
     inside = ~(outside | _holes(explained & ~outside, distance, threshold, scatter))
     # Noise passes the threshold here and there, but an object also passes it by far.
     inside = _connected_to(inside, distance > 2 * threshold)
@@ -188,6 +195,33 @@ def _connected_to(mask: Bool[np.ndarray, "h w"], seed: Bool[np.ndarray, "h w"]) 
     touched = np.zeros(labels.max() + 1, bool)
     touched[labels[mask & seed]] = True
     return touched[labels]
+
+
+def _with_shadow(
+    outside: Bool[np.ndarray, "h w"],
+    lab: Float[np.ndarray, "h w 3"],
+    model: Float[np.ndarray, "h w 3"],
+    ring: Bool[np.ndarray, "h w"],
+) -> Bool[np.ndarray, "h w"]:
+    """The background with the soft shadow on the ground.
+
+    A shadow darkens the background without changing its chroma, lies at the object's foot, and is reached from the
+    background without crossing an edge.
+    """
+    import cv2
+
+    height, width = outside.shape
+    scale = min(1.0, _SHADOW_SIDE / max(height, width))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = cv2.GaussianBlur(cv2.resize(lab, size, interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+    slope = np.linalg.norm(np.stack(np.gradient(small, axis=(0, 1)), -1), axis=(-1, -2)).astype(np.float32)
+    slope = cv2.resize(slope, (width, height), interpolation=cv2.INTER_LINEAR)
+    chroma = np.linalg.norm(lab[..., 1:] - model[..., 1:], axis=-1)
+    darker = model[..., 0] - lab[..., 0]
+    rows = np.flatnonzero((~outside).sum(1) > 0.01 * width)
+    foot = np.arange(height)[:, None] > (rows[-1] - _SHADOW_FOOT * (rows[-1] - rows[0]) if len(rows) else height)
+    shaded = foot & (slope < _SHADOW_SLOPE) & (chroma < _SHADOW_CHROMA) & (darker > 0) & (darker < _SHADOW_DEPTH)
+    return _connected_to(outside | shaded, ring & outside)
 
 
 def _holes(

@@ -24,6 +24,7 @@ def render_mesh(mesh: TexturedMesh, cameras: Cameras, supersample: int = 2, smoo
 
 def average(premultiplied: Float[Tensor, "v hs ws c"], supersample: int) -> Float[Tensor, "v c h w"]:
     """Box-filtered pictures; the last channel is alpha, the others are means over the covered samples alone."""
-    blocks = rearrange(premultiplied, "v (h p) (w q) c -> v c h w p q", p=supersample, q=supersample).mean((-1, -2))
+    blocks = rearrange(premultiplied, "v (h p) (w q) c -> v h p w q c", p=supersample, q=supersample).mean((2, 4))
+    blocks = rearrange(blocks, "v h w c -> v c h w")
     alpha = blocks[:, -1:]
     return torch.cat([blocks[:, :-1] / alpha.clamp_min(1e-6), alpha], 1)

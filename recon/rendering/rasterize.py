@@ -16,10 +16,12 @@ from recon.mesh import TexturedMesh
 _NEAR = 1e-4
 _EMPTY = 0x7FFFFFFFFFFFFFFF
 _TILE = 8
+#: Barycentric slack, so that rounding opens no gap between neighbours; Embree's robust mode does the same.
+_SLACK = 1e-5
 
 
 @triton.jit
-def _rasterize(corners, buffer, faces, width, height, near, TILE: tl.constexpr):
+def _rasterize(corners, buffer, faces, width, height, near, TILE: tl.constexpr, SLACK: tl.constexpr):
     face = tl.program_id(0)
     view = tl.program_id(1)
     base = (view.to(tl.int64) * faces + face) * 9
@@ -35,6 +37,7 @@ def _rasterize(corners, buffer, faces, width, height, near, TILE: tl.constexpr):
     if in_front & (tl.abs(area) > 1e-12) & (left < right) & (top < bottom):
         inverse = 1.0 / area
         w0, w1, w2 = 1.0 / z0, 1.0 / z1, 1.0 / z2
+        low, high = tl.minimum(w0, tl.minimum(w1, w2)), tl.maximum(w0, tl.maximum(w1, w2))
         x_start, x_end = left.to(tl.int32), right.to(tl.int32)
         y_start, y_end = top.to(tl.int32), bottom.to(tl.int32)
         columns = tl.arange(0, TILE)[None, :]
@@ -46,10 +49,11 @@ def _rasterize(corners, buffer, faces, width, height, near, TILE: tl.constexpr):
                 b1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
                 b2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
                 b0 = 1.0 - b1 - b2
-                inside = (b0 >= 0.0) & (b1 >= 0.0) & (b2 >= 0.0)
+                inside = (b0 >= -SLACK) & (b1 >= -SLACK) & (b2 >= -SLACK)
                 inside = inside & (x + columns < width) & (y + rows < height)
-                # 1/z is linear on the screen.
-                depth = 1.0 / (b0 * w0 + b1 * w1 + b2 * w2)
+                # 1/z is linear on the screen; the slack must not carry it past the corners.
+                nearness = tl.minimum(tl.maximum(b0 * w0 + b1 * w1 + b2 * w2, low), high)
+                depth = 1.0 / nearness
                 word = (depth.to(tl.int32, bitcast=True).to(tl.int64) << 32) | face.to(tl.int64)
                 pixel = (view.to(tl.int64) * height + y + rows) * width + x + columns
                 tl.atomic_min(buffer + pixel, word, mask=inside, sem="relaxed")
@@ -61,5 +65,7 @@ def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
     buffer = torch.full((v, cameras.height, cameras.width), _EMPTY, dtype=torch.int64, device=mesh.device)
     pixels, depth = cameras.project(mesh.vertices)
     corners = torch.cat([pixels, depth[..., None]], -1)[:, mesh.faces].float().contiguous()  # [v f 3 3]
-    _rasterize[(f, v)](corners, buffer, f, cameras.width, cameras.height, _NEAR, TILE=_TILE, num_warps=1)
+    size = (cameras.width, cameras.height)
+    with torch.cuda.device_of(buffer):  # Triton launches on the current device, not on its arguments'
+        _rasterize[(f, v)](corners, buffer, f, *size, _NEAR, TILE=_TILE, SLACK=_SLACK, num_warps=1)
     return torch.where(buffer == _EMPTY, -1, buffer & 0xFFFFFFFF)

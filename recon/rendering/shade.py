@@ -29,18 +29,22 @@ class SurfaceSamples:
 
 def surface(mesh: TexturedMesh, cameras: Cameras, seen: Visibility, smooth_angle: float = 40.0) -> SurfaceSamples:
     """Interpolated position, normal and colour at every first hit."""
-    alpha = (seen.face >= 0).to(seen.bary.dtype)[..., None]
-    face = seen.face.clamp_min(0)
+    v, h, w = seen.face.shape
+    pixel = (seen.face.flatten() >= 0).nonzero()[:, 0]  # the background is about half of a picture
+    face, bary = seen.face.flatten()[pixel], seen.bary.reshape(-1, 3)[pixel]
     # One gather for all that lives on corners.
     corners = torch.cat([mesh.triangles, corner_normals(mesh, smooth_angle), _corner_colors(mesh)], -1)
-    values = (corners[face] * seen.bary[..., None]).sum(-2)
+    values = sum(corners[:, i].index_select(0, face) * bary[:, i : i + 1] for i in range(3))
     position, normal, albedo = values.split([3, 3, values.shape[-1] - 6], -1)
     if mesh.uv is not None and mesh.texture is not None:
         albedo = sample_texture(mesh.texture, albedo)
     normal = torch.nn.functional.normalize(normal, dim=-1)
-    away = ((cameras.position[:, None, None] - position) * normal).sum(-1, keepdim=True) < 0
+    away = ((cameras.position[pixel // (h * w)] - position) * normal).sum(-1, keepdim=True) < 0
     normal = torch.where(away, -normal, normal)
-    return SurfaceSamples(position, normal * alpha, albedo * alpha, seen.depth[..., None], alpha)
+    samples = values.new_zeros(v * h * w, 10)
+    samples[pixel] = torch.cat([position, normal, albedo, torch.ones_like(bary[:, :1])], -1)
+    position, normal, albedo, alpha = samples.reshape(v, h, w, 10).split([3, 3, 3, 1], -1)
+    return SurfaceSamples(position, normal, albedo, seen.depth[..., None], alpha)
 
 
 def corner_normals(mesh: TexturedMesh, smooth_angle: float) -> Float[Tensor, "f 3 3"]:

@@ -37,20 +37,22 @@ def visibility(mesh: TexturedMesh, cameras: Cameras) -> Visibility:
 
 def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> Visibility:
     """Where the rays through the pixel centres meet their triangles' planes (Moeller and Trumbore 1997)."""
-    hit = face >= 0
     v, h, w = face.shape
-    a, b, c = mesh.triangles[face.clamp_min(0)].unbind(-2)  # each [v h w 3]
-    edge1, edge2 = b - a, c - a
-    origins, directions = cameras.rays()
-    origins, directions = origins.reshape(v, h, w, 3), directions.reshape(v, h, w, 3)
+    pixel = (face.flatten() >= 0).nonzero()[:, 0]  # the background is about half of a picture
+    view = pixel // (h * w)
+    a, b, c = (mesh.vertices[corner] for corner in mesh.faces[face.flatten()[pixel]].unbind(-1))
+    edge1, edge2, from_a = b - a, c - a, cameras.position[view] - a
+    directions = cameras.rays()[1].reshape(-1, 3)[pixel]
     normal = torch.linalg.cross(directions, edge2)
     determinant = (edge1 * normal).sum(-1)
     scale = torch.where(determinant.abs() < 1e-20, 0.0, 1 / determinant)
-    from_a = origins - a
-    u = ((from_a * normal).sum(-1) * scale).clamp(0, 1)
     side = torch.linalg.cross(from_a, edge1)
-    t = ((directions * side).sum(-1) * scale).clamp(0, 1).minimum(1 - u)
-    distance = (edge2 * side).sum(-1) * scale
-    depth = distance * (directions * cameras.c2w[:, None, None, :3, 2]).sum(-1)
-    bary = torch.stack([1 - u - t, u, t], -1)
-    return Visibility(face, bary * hit[..., None], depth * hit)
+    s = ((from_a * normal).sum(-1) * scale).clamp(0, 1)
+    t = ((directions * side).sum(-1) * scale).clamp(0, 1).minimum(1 - s)
+    # Not the distance along the ray: that runs away on triangles seen edge-on, a point of the triangle does not.
+    from_camera = s[:, None] * edge1 + t[:, None] * edge2 - from_a
+    depth = (from_camera * cameras.c2w[view, :3, 2]).sum(-1)
+    found = depth.new_zeros(v * h * w, 4)
+    found[pixel] = torch.stack([1 - s - t, s, t, depth], -1)
+    found = found.reshape(v, h, w, 4)
+    return Visibility(face, found[..., :3], found[..., 3])

@@ -13,7 +13,7 @@ _MAX_SCATTER = 9.0
 _SMALLEST = 2e-4
 #: Shadows: slope (ΔE per pixel of a picture of that many pixels), chroma shift, darkening, share of the height.
 _SHADOW_SIDE = 320
-_SHADOW_SLOPE = 3.0
+_SHADOW_SLOPE = 2.5
 _SHADOW_CHROMA = 4.0
 _SHADOW_DEPTH = 50.0
 _SHADOW_FOOT = 0.3
@@ -170,11 +170,13 @@ def _fit_smooth(
 ) -> tuple[Float[np.ndarray, "h w 3"], float]:
     """Polynomial of the position through most ``known`` pixels, and their robust scatter (per channel)."""
     height, width = known.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    basis = np.stack([x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)], -1).astype(np.float32)
+    x_powers = np.vander(np.linspace(-1, 1, width, dtype=np.float32), degree + 1, increasing=True)
+    y_powers = np.vander(np.linspace(-1, 1, height, dtype=np.float32), degree + 1, increasing=True)
+    exponents = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     index = np.flatnonzero(known)
-    index = index[:: max(1, len(index) // 20000)]
-    rows, values = basis.reshape(height * width, -1)[index], lab.reshape(-1, 3)[index]
+    row, column = np.divmod(index[:: max(1, len(index) // 20000)], width)
+    rows = np.stack([x_powers[column, i] * y_powers[row, j] for i, j in exponents], -1)
+    values = lab[row, column]
     median = np.median(values, 0)
     residual = np.linalg.norm(values - median, axis=-1)
     ridge = 1e-3 * len(rows) * np.eye(rows.shape[1], dtype=np.float32)
@@ -185,7 +187,11 @@ def _fit_smooth(
         weighted = rows * weight
         coefficients = np.linalg.solve(weighted.T @ rows + ridge, weighted.T @ (values - median))
         residual = np.linalg.norm(values - median - rows @ coefficients, axis=-1)
-    return (basis @ coefficients + median).astype(np.float32), float(np.median(residual)) / 1.538
+    table = np.zeros((degree + 1, degree + 1, 3), np.float32)
+    for (i, j), coefficient in zip(exponents, coefficients, strict=True):
+        table[j, i] = coefficient
+    model = np.einsum("yj,jic,xi->yxc", y_powers, table, x_powers, optimize=True) + median
+    return model.astype(np.float32), float(np.median(residual)) / 1.538  # 1.538: median of the chi distribution, 3 d
 
 
 def _connected_to(mask: Bool[np.ndarray, "h w"], seed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -184,3 +184,15 @@ def test_specks_go_and_parts_stay():
 def test_report_round_trip():
     report = MatteReport("grabcut", 0.4, ("careful",))
     assert MatteReport.from_dict(report.to_dict()) == report
+
+
+def test_soft_ground_shadow_is_left_out():
+    mug = _mug()
+    y, x = np.mgrid[:SIZE, :SIZE]
+    shadow = 0.25 * np.exp(-(((x - 120) / 60) ** 2) - ((y - 208) / 10) ** 2)
+    ground = np.repeat((0.94 - shadow)[..., None], 3, -1)
+    alpha, _ = find_matte(_composite(mug, ground))
+    assert _iou(alpha, mug[..., 3]) > 0.96
+    assert (mug[..., 3] + (shadow > 0.03)).clip(0, 1).sum() > 1.1 * mug[
+        ..., 3
+    ].sum()  # else there is nothing to leave out

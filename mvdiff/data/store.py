@@ -73,7 +73,7 @@ class ViewStore:
         device: torch.device | str = "cpu",
         warp: bool = False,
     ) -> "ViewStore":
-        """Photograph up to ``count`` named meshes; object i depends on (seed, i) alone. Bad meshes are skipped, named."""
+        """Photograph up to ``count`` meshes; object i depends on (seed, i) alone; bad meshes are named and skipped."""
         store = ViewStore.empty(count, config, device)
         filled = 0
         for name, mesh in objects:

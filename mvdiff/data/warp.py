@@ -80,7 +80,7 @@ def _dye(colors: Float[Tensor, "k 3"], dice: Dice) -> Float[Tensor, "k 3"]:
 def overlay_pattern(
     position: Float[Tensor, "*batch 3"], albedo: Float[Tensor, "*batch 3"], dice: Dice
 ) -> Float[Tensor, "*batch 3"]:
-    """Paint stripes, checks, spots or blotches through space: detail that vertex colours of coarse meshes cannot hold."""
+    """Stripes, checks, spots or blotches through space: detail that coarse meshes cannot hold in vertex colours."""
     kind = int(dice.number(0, 4))
     frequency = math.exp(dice.number(math.log(8.0), math.log(60.0)))
     directions = torch.nn.functional.normalize(dice.normal(3, 3), dim=-1).to(position)

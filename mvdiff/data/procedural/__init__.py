@@ -1,0 +1,6 @@
+"""Procedural coloured objects: unlimited training data, and ambiguity whose true posterior is known."""
+
+from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute, HiddenHandle
+from mvdiff.data.procedural.objects import AMBIGUOUS, FAMILIES, ProceduralObject, make, remake
+
+__all__ = ["AMBIGUOUS", "FAMILIES", "Distribution", "HiddenAttribute", "HiddenHandle", "ProceduralObject", "make", "remake"]

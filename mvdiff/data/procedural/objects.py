@@ -1,0 +1,60 @@
+"""Objects from a seed."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mvdiff.data.procedural import ambiguous, furniture, vessels
+from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute
+from mvdiff.data.procedural.materials import Palette
+from recon.mesh import TexturedMesh
+
+AMBIGUOUS = ambiguous.FAMILIES
+FAMILIES = {**furniture.FAMILIES, **vessels.FAMILIES, **AMBIGUOUS}
+"""Name to function of (rng, palette), and of a draw from the hidden prior where the object is ambiguous."""
+
+_DRAWN = object()
+
+
+@dataclass(frozen=True)
+class ProceduralObject:
+    """A coloured mesh of radius 0.5, front +Z, up +Y, with what its photo cannot show."""
+
+    mesh: TexturedMesh
+    family: str
+    seed: int
+    hidden: HiddenAttribute | None = None
+
+
+def make(seed: int, family: str | None = None) -> ProceduralObject:
+    """The object of ``seed`` (>= 0), of a family that the seed picks unless it is given."""
+    if family is None:
+        family = sorted(FAMILIES)[np.random.default_rng([seed, 1]).integers(len(FAMILIES))]
+    if family not in FAMILIES:
+        raise ValueError(f"Unknown family {family!r}; choose one of {', '.join(sorted(FAMILIES))}.")
+    return _build(seed, family, _DRAWN)
+
+
+def remake(thing: ProceduralObject, value: Any) -> ProceduralObject:
+    """The same object with another value of its hidden attribute: the same photo from azimuth 0."""
+    if thing.hidden is None:
+        raise ValueError(f"Objects of the family {thing.family} have no hidden attribute.")
+    if thing.hidden.prior.log_prob(value) == -np.inf:
+        raise ValueError(f"{thing.hidden.name} cannot be {value!r}.")
+    return _build(thing.seed, thing.family, value)
+
+
+def _build(seed: int, family: str, value: Any) -> ProceduralObject:
+    code = zlib.crc32(family.encode())
+    rng, hidden_rng = np.random.default_rng([seed, code, 2]), np.random.default_rng([seed, code, 3])
+    palette = Palette(rng)
+    if family not in AMBIGUOUS:
+        return ProceduralObject(FAMILIES[family](rng, palette).mesh(), family, seed)
+
+    def draw(prior: Distribution) -> Any:
+        return prior.sample(hidden_rng) if value is _DRAWN else value
+
+    builder, hidden = AMBIGUOUS[family](rng, palette, draw)
+    return ProceduralObject(builder.mesh(), family, seed, hidden)

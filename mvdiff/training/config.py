@@ -1,0 +1,143 @@
+"""Everything a training run can be told, in one place; YAML files hold only what differs."""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mvdiff.data.batch import BatchConfig
+from mvdiff.data.record import RecordConfig
+from mvdiff.training.losses import LossConfig
+from recon.errors import InputError
+
+
+@dataclass
+class ModelConfig:
+    """Arguments of the networks; empty means their own defaults."""
+
+    transformer: dict[str, Any] = field(default_factory=dict)
+    camera_estimator: dict[str, Any] = field(default_factory=dict)
+    init_from: str | None = None
+    """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
+    compile: Literal["auto", "never"] = "auto"
+    """auto: torch.compile where there is CUDA."""
+    gradient_checkpointing: bool = False
+
+
+@dataclass
+class DataConfig:
+    """Which objects, how often, and where their pictures live."""
+
+    stores: list[str] = field(default_factory=list)
+    """Folders that tools/render_dataset.py wrote."""
+    packs: list[str] = field(default_factory=list)
+    """Mesh packs (glob patterns), photographed at the start and anew while training."""
+    variants: int = 1
+    """Records of each mesh of the packs; all but the first are warped."""
+    procedural: int = 0
+    """Number of procedural objects."""
+    procedural_seed: int = 1_000_000
+    """First seed; validation uses the seeds just below it."""
+    holdout_every: int = 64
+    """Every so many-th mesh of the packs is kept for validation."""
+    groups: dict[str, float] = field(default_factory=lambda: {"*": 1.0})
+    """Name pattern to sampling weight; an object belongs to the first pattern that matches."""
+    refresh_per_step: int = 0
+    """Objects photographed anew (with new warps and lights) in each step."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where the pictures are kept; auto is the training device."""
+    workers: int = 0
+    """Processes that make procedural objects."""
+    record: RecordConfig = field(default_factory=RecordConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+
+
+@dataclass
+class OptimizerConfig:
+    name: Literal["muon", "adamw"] = "muon"
+    """muon: Muon (Jordan 2024) for the matrices inside the blocks, AdamW for the rest."""
+    learning_rate: float = 6e-4
+    weight_decay: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_grad_norm: float = 1.0
+    warmup_steps: int = 200
+    decay_fraction: float = 0.35
+    """Last share of the run over which the rate falls linearly to ``final_rate``."""
+    final_rate: float = 0.02
+    ema_decay: float = 0.9995
+
+
+@dataclass
+class ValidationConfig:
+    every_steps: int = 0
+    every_seconds: float = 0.0
+    objects: int = 64
+    sampled_objects: int = 8
+    num_inference_steps: int = 12
+
+
+@dataclass
+class LoggingConfig:
+    every_steps: int = 50
+    trackers: list[str] = field(default_factory=list)
+    """Beside metrics.jsonl: "wandb", "tensorboard"."""
+    project: str = "mvdiff"
+
+
+@dataclass
+class TrainConfig:
+    output_dir: str = "runs/train"
+    seed: int = 0
+    batch_size: int = 64
+    """Objects of one process's step, before accumulation."""
+    max_steps: int = 10_000
+    max_seconds: float | None = None
+    """Wall-clock budget; the learning rate's schedule follows whichever of the two ends first."""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "bf16"
+    gradient_accumulation_steps: int = 1
+    checkpoint_every_steps: int = 0
+    checkpoint_every_seconds: float = 0.0
+    checkpoints_total_limit: int = 2
+    resume: str | None = None
+    """"latest" or a checkpoint folder."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+def apply_overrides(config: Any, overrides: dict[str, Any], where: str = "") -> None:
+    """Write nested ``overrides`` into a dataclass, refusing names that it does not have."""
+    known = {f.name: f for f in fields(config)}
+    for name, value in overrides.items():
+        if name not in known:
+            raise InputError(f"Unknown setting '{where}{name}'; known here: {', '.join(known)}.")
+        current = getattr(config, name)
+        if is_dataclass(current):
+            if not isinstance(value, dict):
+                raise InputError(f"Setting '{where}{name}' holds several values, write it as a mapping.")
+            apply_overrides(current, value, f"{where}{name}.")
+        elif isinstance(current, tuple) and isinstance(value, list):
+            setattr(config, name, tuple(value))
+        elif isinstance(current, float) and isinstance(value, int):
+            setattr(config, name, float(value))
+        elif current is not None and value is not None and not isinstance(value, type(current)):
+            raise InputError(f"Setting '{where}{name}' takes {type(current).__name__}, got {value!r}.")
+        else:
+            setattr(config, name, value)
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Defaults overridden by a YAML file."""
+    import yaml
+
+    try:
+        overrides = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"The config {path} cannot be read: {error}") from error
+    if not isinstance(overrides, dict):
+        raise InputError(f"The config {path} must be a mapping of settings.")
+    config = TrainConfig()
+    apply_overrides(config, overrides)
+    return config

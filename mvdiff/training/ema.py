@@ -1,0 +1,30 @@
+"""Exponential moving average of the weights."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ExponentialMovingAverage:
+    """Keeps fp32 averages of a module's parameters; the decay warms up so that early weights are forgotten."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.averages = {name: value.detach().clone().float() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        current = [value.detach().float() for _, value in module.named_parameters()]
+        torch._foreach_lerp_(list(self.averages.values()), current, 1 - decay)
+
+    def copy_to(self, module: nn.Module) -> None:
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                value.copy_(self.averages[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.averages
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, average in self.averages.items():
+            average.copy_(state[name])

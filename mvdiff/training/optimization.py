@@ -1,0 +1,64 @@
+"""Optimisers and the learning-rate schedule."""
+
+import torch
+from torch import nn
+
+from mvdiff.training.config import OptimizerConfig
+from recon.errors import InputError
+
+
+class JointOptimizer(torch.optim.Optimizer):
+    """Several optimisers over disjoint parameters, stepped as one."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        self.optimizers = optimizers
+        self.defaults: dict = {}
+
+    @property
+    def param_groups(self) -> list[dict]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    @property
+    def state(self) -> dict:
+        return {p: s for optimizer in self.optimizers for p, s in optimizer.state.items()}
+
+    def step(self, closure=None) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=set_to_none)
+
+
+def build_optimizer(module: nn.Module, config: OptimizerConfig) -> JointOptimizer:
+    """AdamW without decay on vectors; with ``muon``, the matrices inside blocks go to Muon."""
+    matrices, hidden, vectors = [], [], []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim < 2 or name.endswith("modulation"):
+            vectors.append(parameter)
+        elif config.name == "muon" and ".blocks." in f".{name}" and parameter.ndim == 2:
+            hidden.append(parameter)
+        else:
+            matrices.append(parameter)
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    fused = next(module.parameters()).is_cuda
+    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+    if not hidden:
+        return JointOptimizer([adamw])
+    if not hasattr(torch.optim, "Muon"):
+        raise InputError(f"torch {torch.__version__} has no Muon; use torch >= 2.9 or optimizer.name adamw.")
+    # This adjustment gives Muon's updates the size of AdamW's, so that both share one learning rate.
+    muon = torch.optim.Muon(
+        hidden, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return JointOptimizer([adamw, muon])
+
+
+def learning_rate_factor(step: int, progress: float, config: OptimizerConfig) -> float:
+    """Warm-up over steps, constant, then linear decay over the last part of ``progress`` (0 to 1)."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    left = max(0.0, 1 - progress) / max(config.decay_fraction, 1e-9)
+    return warm * max(config.final_rate, min(1.0, left))

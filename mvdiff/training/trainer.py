@@ -1,0 +1,255 @@
+"""The training loop, on accelerate: CPU, one GPU or several, unchanged."""
+
+import copy
+import json
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mvdiff.data.batch import TrainingBatch
+from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.pipelines import MultiViewDiffusionPipeline
+from mvdiff.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from mvdiff.training.config import TrainConfig
+from mvdiff.training.data import load_data
+from mvdiff.training.ema import ExponentialMovingAverage
+from mvdiff.training.losses import LossConfig, training_loss
+from mvdiff.training.optimization import build_optimizer, learning_rate_factor
+from mvdiff.training.validation import sample_validation, validation_loss
+from recon.io.bundle import write_json
+
+
+class Objective(nn.Module):
+    """Both networks and their loss as one module, so that one wrapper synchronises all gradients."""
+
+    def __init__(
+        self, transformer: MultiViewTransformer, camera_estimator: PhotoCameraEstimator, config: LossConfig
+    ) -> None:
+        super().__init__()
+        self.transformer, self.camera_estimator, self.config = transformer, camera_estimator, config
+
+    def forward(self, batch: TrainingBatch, generator: torch.Generator):
+        return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
+
+
+class Trainer:
+    """Runs a :class:`TrainConfig`; every step depends on (seed, step, process) alone, so resuming is exact."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        from accelerate import Accelerator
+        from accelerate.utils import set_seed
+
+        self.config = config
+        self.folder = Path(config.output_dir)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator = Accelerator(
+            mixed_precision=config.mixed_precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=config.logging.trackers or None,
+            project_dir=str(self.folder),
+        )
+        set_seed(config.seed)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        self.objective = Objective(*self._build_models(), config.loss)
+        if config.model.gradient_checkpointing:
+            self.objective.transformer.enable_gradient_checkpointing()
+        self.objective.to(self.device)
+        self.ema = ExponentialMovingAverage(self.objective, config.optimizer.ema_decay)
+        self.optimizer = build_optimizer(self.objective, config.optimizer)
+        self.data = load_data(config.data, config.seed, self.device)
+        self.step, self.seconds_before = 0, 0.0
+        if config.resume:
+            state = load_checkpoint(
+                find_checkpoint(self.folder, config.resume), self.objective, self.ema, self.optimizer
+            )
+            self.step, self.seconds_before = state["step"], state["seconds"]
+        if self.device.type == "cuda" and config.model.compile == "auto":
+            self.objective.transformer.compile()
+        self.wrapped = self.accelerator.prepare(self.objective)
+        self.stop_asked = False
+        if self.accelerator.is_main_process:
+            write_json(self.folder / "config.json", asdict(config))
+            if config.logging.trackers:
+                self.accelerator.init_trackers(config.logging.project, {"config": json.dumps(asdict(config))})
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def _build_models(self) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
+        model = self.config.model
+        if model.init_from is not None:
+            pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
+            return pipeline.transformer.train(), pipeline.camera_estimator.train()
+        size = self.config.data.record.size
+        transformer = {"sample_size": size, "reference_size": size} | model.transformer
+        return MultiViewTransformer(**transformer), PhotoCameraEstimator(
+            **({"sample_size": size} | model.camera_estimator)
+        )
+
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def progress(self) -> float:
+        by_steps = self.step / self.config.max_steps
+        return by_steps if self.config.max_seconds is None else max(by_steps, self.seconds() / self.config.max_seconds)
+
+    def train(self) -> None:
+        """Until the steps or the seconds are spent, or somebody asks to stop; then export."""
+        config = self.config
+        self.started = time.perf_counter()
+        last = {"checkpoint": self.seconds_before, "validation": self.seconds_before}
+        with _interruptible(self):
+            while self.step < config.max_steps and self.progress() < 1 and not self.stop_asked:
+                parts, norm = self._step()
+                self.step += 1
+                if self.step % config.logging.every_steps == 0 or self.step == 1:
+                    self._log_step(parts, norm)
+                if self._due("validation", last, config.validation.every_steps, config.validation.every_seconds):
+                    self.validate()
+                if self._due("checkpoint", last, config.checkpoint_every_steps, config.checkpoint_every_seconds):
+                    self.checkpoint()
+        self.checkpoint()
+        if not self.stop_asked:
+            self.validate()
+        self.export()
+        self.accelerator.end_training()
+
+    def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:
+        due = bool(every_steps) and self.step % every_steps == 0
+        if every_seconds and self.seconds() - last[what] >= every_seconds:
+            due = True
+        if due:
+            last[what] = self.seconds()
+        return due
+
+    def _step(self) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        config, accelerator = self.config, self.accelerator
+        factor = learning_rate_factor(self.step, self.progress(), config.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.optimizer.learning_rate * factor
+        for micro in range(config.gradient_accumulation_steps):
+            generator = self._generator(micro, self.data.store.device)
+            batch = self.data.batch(config.batch_size, generator, self.device)
+            last = micro == config.gradient_accumulation_steps - 1
+            with _synchronised(accelerator, self.wrapped, last):
+                loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
+                accelerator.backward(loss / config.gradient_accumulation_steps)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimizer.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.objective, self.step)
+        if self.data.refresher is not None:
+            self.data.refresher.refresh(self.step, config.data.refresh_per_step)
+        return parts, norm
+
+    def _generator(self, micro: int, device: torch.device, stream: int = 0) -> torch.Generator:
+        """Own to (seed, step, micro-batch, process, stream)."""
+        mixed = self.config.seed
+        for part in (self.step, micro, self.accelerator.process_index, stream):
+            mixed = (mixed * 6_364_136_223_846_793_005 + part + 1_442_695_040_888_963_407) % 2**63
+        return torch.Generator(device).manual_seed(mixed)
+
+    def _log_step(self, parts: dict[str, torch.Tensor], norm: torch.Tensor) -> None:
+        now, objects = self.seconds(), self.config.batch_size * self.config.gradient_accumulation_steps
+        steps, seconds = self.step - getattr(self, "_logged_step", 0), now - getattr(self, "_logged_at", 0.0)
+        self._logged_step, self._logged_at = self.step, now
+        values = {name: float(value) for name, value in parts.items()}
+        values |= {
+            "grad_norm": float(norm),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "objects_per_second": steps * objects * self.accelerator.num_processes / max(seconds, 1e-9),
+        }
+        if self.device.type == "cuda":
+            values["memory_gb"] = torch.cuda.max_memory_allocated() / 2**30
+        self.log(values)
+
+    def log(self, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        line = {"step": self.step, "seconds": round(self.seconds(), 2)} | values
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in line.items()), flush=True)
+        if self.config.logging.trackers:
+            self.accelerator.log(values, step=self.step)
+
+    def averaged_models(self) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
+        """Copies of the networks with the averaged weights."""
+        twin = Objective(
+            MultiViewTransformer.from_config(self.objective.transformer.config),
+            PhotoCameraEstimator.from_config(self.objective.camera_estimator.config),
+            self.config.loss,
+        ).to(self.device)
+        twin.load_state_dict(copy.copy(self.objective.state_dict()))
+        self.ema.copy_to(twin)
+        return twin.transformer.eval(), twin.camera_estimator.eval()
+
+    def validate(self) -> None:
+        if not self.accelerator.is_main_process or not self.config.validation.objects:
+            return
+        config = self.config.validation
+        transformer, camera_estimator = self.averaged_models()
+        batch = self.data.validation_batch(config.objects, self.device)
+        with self.accelerator.autocast():
+            values = validation_loss(transformer, camera_estimator, batch, self.config.loss)
+            if config.sampled_objects:
+                picture = self.folder / "validation" / f"{self.step:07d}.png"
+                values |= sample_validation(
+                    transformer, camera_estimator, batch, config.sampled_objects, config.num_inference_steps, picture
+                )
+        self.log(values)
+
+    def checkpoint(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            state: dict[str, Any] = {"seconds": self.seconds(), "seed": self.config.seed}
+            limit = self.config.checkpoints_total_limit
+            save_checkpoint(self.folder, self.step, self.objective, self.ema, self.optimizer, state, limit)
+        self.accelerator.wait_for_everyone()
+
+    def export(self) -> None:
+        """The averaged weights as a pipeline folder, and the raw ones beside it to continue from."""
+        if not self.accelerator.is_main_process:
+            return
+        for name, models in (
+            ("ema", self.averaged_models()),
+            ("raw", (self.objective.transformer, self.objective.camera_estimator)),
+        ):
+            pipeline = MultiViewDiffusionPipeline(*models, MultiViewDiffusionPipeline.default_scheduler())
+            pipeline.save_pretrained(self.folder / name)
+
+
+@contextmanager
+def _synchronised(accelerator, module, last: bool):
+    """Gradients travel between processes only with the last micro-batch."""
+    if last:
+        yield
+    else:
+        with accelerator.no_sync(module):
+            yield
+
+
+@contextmanager
+def _interruptible(trainer: Trainer):
+    """The first SIGINT or SIGTERM finishes the step and saves; a second one acts as always."""
+
+    def ask(signum, frame) -> None:
+        trainer.stop_asked = True
+        signal.signal(signum, previous[signum])
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -3,4 +3,13 @@
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute, HiddenHandle
 from mvdiff.data.procedural.objects import AMBIGUOUS, FAMILIES, ProceduralObject, make, remake
 
-__all__ = ["AMBIGUOUS", "FAMILIES", "Distribution", "HiddenAttribute", "HiddenHandle", "ProceduralObject", "make", "remake"]
+__all__ = [
+    "AMBIGUOUS",
+    "FAMILIES",
+    "Distribution",
+    "HiddenAttribute",
+    "HiddenHandle",
+    "ProceduralObject",
+    "make",
+    "remake",
+]

@@ -18,7 +18,14 @@ from mvdiff.data.procedural.vessels import handle, hollow
 Rng = np.random.Generator
 Draw = Callable[[Distribution], Any]
 
-BACK_COLORS = {"red": "d62828", "yellow": "fcbf49", "green": "2a9d4b", "blue": "1d4ed8", "white": "f5f5f5", "black": "1a1a1a"}
+BACK_COLORS = {
+    "red": "d62828",
+    "yellow": "fcbf49",
+    "green": "2a9d4b",
+    "blue": "1d4ed8",
+    "white": "f5f5f5",
+    "black": "1a1a1a",
+}
 P_HANDLE = 0.6
 
 
@@ -28,7 +35,9 @@ def hidden_handle_mug(rng: Rng, palette: m.Palette, draw: Draw) -> tuple[Builder
     plate = r * rng.uniform(1.75, 2.0)
     foot = 0.06
     t = np.linspace(0, 1, 16)
-    b = Builder().add(p.lathe([(0.5 * plate, 0), (plate, foot), (0.97 * plate, foot + 0.01), (0.6 * plate, 0.03)], 36), palette.second)
+    b = Builder().add(
+        p.lathe([(0.5 * plate, 0), (plate, foot), (0.97 * plate, foot + 0.01), (0.6 * plate, 0.03)], 36), palette.second
+    )
     b.add(p.lathe(hollow(np.stack([np.full(16, r), 0.03 + h * t], 1), 0.06 * r), 36), m.glazed(rng, palette))
     reach, thickness = r * rng.uniform(0.5, 0.6), 0.1 * r
     ear = handle(h * rng.uniform(0.4, 0.5), reach, thickness).moved((0, 0.03 + 0.38 * h, 0.95 * r))
@@ -50,10 +59,12 @@ def hidden_back_color(rng: Rng, palette: m.Palette, draw: Draw) -> tuple[Builder
     front, back = palette.main, m.hexed(BACK_COLORS[value])
     size = rng.uniform(0.5, 1, 3)
     # The limb of a body seen from a finite distance lies in front of its widest section: the border is behind both.
-    paint = m.choose(lambda q, uv: (q[:, 2] < -0.02), front, back)
+    paint = m.choose(lambda q, uv: q[:, 2] < -0.02, front, back)
     b = Builder()
     if rng.uniform() < 0.5:
-        b.add(p.box(size, 0.1 * size.min(), 8), m.choose(lambda q, uv: q[:, 2] < -0.999, front, back), (0, size[1] / 2, 0))
+        b.add(
+            p.box(size, 0.1 * size.min(), 8), m.choose(lambda q, uv: q[:, 2] < -0.999, front, back), (0, size[1] / 2, 0)
+        )
     else:
         size[1] = size[0]  # height and depth decide what shows above the top: the border is set from the true ellipse
         slant = np.tan(np.radians(38)) * size[2] / size[1]

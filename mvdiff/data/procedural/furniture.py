@@ -26,7 +26,10 @@ def _leg(rng: Rng, height: float, thickness: float) -> p.Part:
 def chair(rng: Rng, palette: m.Palette) -> Builder:
     w, d, seat, back = rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.55), rng.uniform(0.4, 0.5), rng.uniform(0.35, 0.7)
     t = rng.uniform(0.035, 0.06)
-    frame, cushion = _surface(rng, palette, 1), m.glazed(rng, palette) if rng.uniform() < 0.5 else _surface(rng, palette)
+    frame, cushion = (
+        _surface(rng, palette, 1),
+        m.glazed(rng, palette) if rng.uniform() < 0.5 else _surface(rng, palette),
+    )
     b = Builder()
     leg = _leg(rng, seat, t)
     splay = rng.uniform(0, 8)
@@ -45,7 +48,9 @@ def chair(rng: Rng, palette: m.Palette) -> Builder:
             if kind == 1:
                 bar = p.box((w - t, 0.4 * back / count, 0.6 * t), 0, 3).moved((0, back * (k + 0.7) / count, 0))
             else:
-                bar = p.box((0.5 * t, back, 0.5 * t)).moved(((k + 1) / (count + 1) * (w - t) - (w - t) / 2, back / 2, 0))
+                bar = p.box((0.5 * t, back, 0.5 * t)).moved(
+                    ((k + 1) / (count + 1) * (w - t) - (w - t) / 2, back / 2, 0)
+                )
             b.add(bar, frame, (0, y, z), (-lean, 0, 0))
         if kind > 1:
             b.add(p.box((w, 0.14 * back, t), 0.2 * t).moved((0, back * 0.95, 0)), frame, (0, y, z), (-lean, 0, 0))
@@ -89,9 +94,9 @@ def sofa(rng: Rng, palette: m.Palette) -> Builder:
     b.mirrored(p.box((arm, h + 0.25, d), r, 5), cloth, (w / 2 + arm / 2, h / 2 + 0.2, 0))
     for k in range(seats):
         x = (k + 0.5) * 0.65 - w / 2
-        b.add(p.box((0.63, 0.15, d - 0.1), 0.05, 6), m.solid(palette.second), (x, h + 0.13, 0.05))
+        b.add(p.box((0.63, 0.15, d - 0.1), 0.05, 2), m.solid(palette.second), (x, h + 0.13, 0.05))
         if rng.uniform() < 0.6:
-            b.add(p.box((0.4, 0.4, 0.14), 0.06, 8), pillow, (x, h + 0.38, -d / 2 + 0.2), (-20, rng.uniform(-15, 15), 0))
+            b.add(p.box((0.4, 0.4, 0.14), 0.06, 5), pillow, (x, h + 0.38, -d / 2 + 0.2), (-20, rng.uniform(-15, 15), 0))
     for z in (d / 2 - 0.08, -d / 2 + 0.08):
         b.mirrored(p.cylinder(0.025, 0.1, 0.035, 10, 1), palette.dark, (w / 2, 0, z))
     return b
@@ -118,15 +123,15 @@ def cabinet(rng: Rng, palette: m.Palette) -> Builder:
             cw, ch = w / columns, h / rows
             x, y = (j + 0.5) * cw - w / 2, (i + 0.5) * ch
             if not opened:
-                b.add(p.box((cw * 0.92, ch * 0.92, 0.03), 0.008, 4), front, (x, y + 0.05, d / 2))
-                b.add(p.ball(0.025, 6, 8), metal, (x, y + 0.05 + 0.2 * ch, d / 2 + 0.03))
+                b.add(p.box((cw * 0.92, ch * 0.92, 0.03), 0.008, 3), front, (x, y + 0.05, d / 2))
+                b.add(p.ball(0.025, 5, 6), metal, (x, y + 0.05 + 0.2 * ch, d / 2 + 0.03))
                 continue
             left = x - cw * 0.4
             for _ in range(rng.integers(0, 7)):
                 bw, bh = rng.uniform(0.025, 0.07), ch * rng.uniform(0.5, 0.88)
                 if left + bw > x + cw * 0.42:
                     break
-                b.add(p.box((bw, bh, d * 0.7), 0, 2), palette.any(), (left + bw / 2, y - ch / 2 + bh / 2 + 0.03, 0))
+                b.add(p.box((bw, bh, d * 0.7), 0, 1), palette.any(), (left + bw / 2, y - ch / 2 + bh / 2 + 0.03, 0))
                 left += bw * 1.05
     for z in (d / 2 - 0.05, -d / 2 + 0.05):
         b.mirrored(p.box((0.05, 0.08, 0.05)), palette.dark, (w / 2 - 0.05, 0.02, z))
@@ -146,7 +151,11 @@ def bed(rng: Rng, palette: m.Palette) -> Builder:
     count = 1 if w < 1.2 else 2
     for k in range(count):
         x = (k + 0.5) * w / count - w / 2
-        b.add(p.superquadric((0.8 * w / count, 0.18, 0.4), (0.7, 0.5), 8, 20), palette.light, (x, h + 0.32, -length * 0.36))
+        b.add(
+            p.superquadric((0.8 * w / count, 0.18, 0.4), (0.7, 0.5), 8, 20),
+            palette.light,
+            (x, h + 0.32, -length * 0.36),
+        )
     return b
 
 
@@ -158,10 +167,15 @@ def lamp(rng: Rng, palette: m.Palette) -> Builder:
     if rng.uniform() < 0.4:
         body = rng.uniform(0.3, 0.8) * r
         t = np.linspace(0, 1, 14)
-        b.add(p.lathe(np.stack([0.03 + body * np.sin(np.pi * t) ** rng.uniform(0.5, 2), 0.03 + h * 0.6 * t], 1)), m.glazed(rng, palette))
+        b.add(
+            p.lathe(np.stack([0.03 + body * np.sin(np.pi * t) ** rng.uniform(0.5, 2), 0.03 + h * 0.6 * t], 1)),
+            m.glazed(rng, palette),
+        )
     if rng.uniform() < 0.25:
         arm = p.curve((0, 0.02, 0), (0, h * 0.7, -0.15), (0, h, 0.05), (0, h * 0.95, 0.25))
-        return b.add(p.tube(arm, 0.018, 10), metal).add(p.cylinder(r * 0.7, r * 0.7, r * 0.2), shade, (0, h * 0.95, 0.25), (20, 0, 0))
+        return b.add(p.tube(arm, 0.018, 10), metal).add(
+            p.cylinder(r * 0.7, r * 0.7, r * 0.2), shade, (0, h * 0.95, 0.25), (20, 0, 0)
+        )
     b.add(p.cylinder(0.018, h, segments=10), metal)
     return b.add(p.cylinder(r, rng.uniform(0.2, 0.4), r * rng.uniform(0.4, 1.0), rows=10), shade, (0, h - 0.05, 0))
 

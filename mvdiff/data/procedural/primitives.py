@@ -144,7 +144,7 @@ def _ticks(half: float, bevel: float, divisions: int) -> np.ndarray:
     inner = np.linspace(-half + bevel, half - bevel, divisions + 1)
     if bevel <= 0:
         return inner
-    return np.concatenate([[-half, -half + 0.35 * bevel], inner, [half - 0.35 * bevel, half]])
+    return np.concatenate([[-half], inner, [half]])
 
 
 def tube(path, radius, segments: int = 12, closed: bool = False, flat: float = 1.0) -> Part:
@@ -205,7 +205,11 @@ def extrude(outline, depth: float, rings: int = 4, rows: int = 2, bevel: float =
     t = np.linspace(0, 1, rings + 1)
     shrink = 1 - bevel
     scale = np.concatenate([t * shrink, np.ones(rows + 1), t[::-1] * shrink])
-    z = depth / 2 * np.concatenate([-np.ones(rings + 1), np.linspace(-1, 1, rows + 1) * (1 - bevel), np.ones(rings + 1)])
+    z = (
+        depth
+        / 2
+        * np.concatenate([-np.ones(rings + 1), np.linspace(-1, 1, rows + 1) * (1 - bevel), np.ones(rings + 1)])
+    )
     flat = centre + scale[:, None, None] * (outline - centre)[None]
     part = sheet(np.concatenate([flat, np.broadcast_to(z[:, None, None], (*flat.shape[:2], 1))], -1))
     return part

@@ -47,9 +47,23 @@ def bottle(rng: Rng, palette: m.Palette) -> Builder:
     squash = (1.0, rng.uniform(0.45, 1)) if rng.uniform() < 0.3 else (1.0, 1.0)
     b = Builder().add(p.lathe(np.concatenate([body, curve[1:], [(neck, h * 0.95)]]), 28, squash), glass)
     low, high = rng.uniform(0.05, 0.3), rng.uniform(0.4, 0.95)
-    label = m.band(palette.light, palette.second, -0.6, 0.5, palette.accent) if rng.uniform() < 0.6 else m.glazed(rng, palette)
-    b.add(p.cylinder(1.015 * r, h * shoulder * (high - low), segments=32, rows=14), label, (0, h * shoulder * low, 0), scale=(squash[0], 1, squash[1]))
-    return b.add(p.cylinder(neck * 1.15, h * rng.uniform(0.06, 0.12), segments=16), palette.accent, (0, h * 0.93, 0), scale=(1, 1, squash[1]))
+    label = (
+        m.band(palette.light, palette.second, -0.6, 0.5, palette.accent)
+        if rng.uniform() < 0.6
+        else m.glazed(rng, palette)
+    )
+    b.add(
+        p.cylinder(1.015 * r, h * shoulder * (high - low), segments=32, rows=14),
+        label,
+        (0, h * shoulder * low, 0),
+        scale=(squash[0], 1, squash[1]),
+    )
+    return b.add(
+        p.cylinder(neck * 1.15, h * rng.uniform(0.06, 0.12), segments=16),
+        palette.accent,
+        (0, h * 0.93, 0),
+        scale=(1, 1, squash[1]),
+    )
 
 
 def vase(rng: Rng, palette: m.Palette) -> Builder:
@@ -66,7 +80,10 @@ def vase(rng: Rng, palette: m.Palette) -> Builder:
         for _ in range(rng.integers(3, 8)):
             x, z = rng.normal(size=2) * 0.2
             y = h * rng.uniform(1.2, 1.6)
-            b.add(p.tube(p.curve((0, h * 0.6, 0), (x * 0.3, h, z * 0.3), (x, y, z), count=8), 0.012, 6), palette.pick(m.LEAVES))
+            b.add(
+                p.tube(p.curve((0, h * 0.6, 0), (x * 0.3, h, z * 0.3), (x, y, z), count=8), 0.012, 6),
+                palette.pick(m.LEAVES),
+            )
             b.add(p.ball((0.08, 0.06, 0.08), 8, 12), palette.any(), (x, y, z))
     return b
 
@@ -74,14 +91,20 @@ def vase(rng: Rng, palette: m.Palette) -> Builder:
 def bowl(rng: Rng, palette: m.Palette) -> Builder:
     r, h = rng.uniform(0.4, 0.6), rng.uniform(0.15, 0.45)
     t = np.linspace(0, 1, 16)
-    outer = np.stack([0.3 * r + 0.7 * r * np.sin(t * np.pi / 2) ** rng.uniform(0.7, 1.6), h * t ** rng.uniform(1, 2)], 1)
+    outer = np.stack(
+        [0.3 * r + 0.7 * r * np.sin(t * np.pi / 2) ** rng.uniform(0.7, 1.6), h * t ** rng.uniform(1, 2)], 1
+    )
     b = Builder().add(p.lathe(hollow(outer, 0.05 * r), 36), m.glazed(rng, palette))
     kind = rng.integers(3)
     for _ in range(rng.integers(3, 9) if kind == 0 else 0):
         a, d, s = rng.uniform(0, 6.28), rng.uniform(0, 0.5) * r, rng.uniform(0.1, 0.16)
         b.add(p.ball(s, 9, 14), palette.any(), (d * np.cos(a), h * rng.uniform(0.6, 1.1), d * np.sin(a)))
     if kind == 1:
-        b.add(p.cylinder(0.85 * r, 0.02, segments=28, rows=1), m.mottled(rng, palette.second, palette.accent), (0, h * 0.7, 0))
+        b.add(
+            p.cylinder(0.85 * r, 0.02, segments=28, rows=1),
+            m.mottled(rng, palette.second, palette.accent),
+            (0, h * 0.7, 0),
+        )
     return b
 
 
@@ -113,7 +136,23 @@ def package(rng: Rng, palette: m.Palette) -> Builder:
             b.add(p.box((w * 0.15, h * 1.004, d * 1.004)), palette.light, (0, h / 2, 0))
     elif kind == 1:
         r = w / 2
-        b.add(p.lathe([(r, 0), (r, h * 0.04), (r * 0.97, h * 0.05), *((r * 0.97, h * k / 12) for k in range(1, 12)), (r * 0.97, h * 0.95), (r, h * 0.96), (r, h), (r * 0.93, h), (r * 0.9, h * 0.97)], 32), m.band(palette.pick(m.METALS), palette.main, -0.85, 0.85, palette.light))
+        b.add(
+            p.lathe(
+                [
+                    (r, 0),
+                    (r, h * 0.04),
+                    (r * 0.97, h * 0.05),
+                    *((r * 0.97, h * k / 12) for k in range(1, 12)),
+                    (r * 0.97, h * 0.95),
+                    (r, h * 0.96),
+                    (r, h),
+                    (r * 0.93, h),
+                    (r * 0.9, h * 0.97),
+                ],
+                32,
+            ),
+            m.band(palette.pick(m.METALS), palette.main, -0.85, 0.85, palette.light),
+        )
     else:
         plank, post = m.wood(rng, palette), m.wood(rng, palette, 1)
         rows = rng.integers(3, 6)
@@ -136,12 +175,30 @@ def bag(rng: Rng, palette: m.Palette) -> Builder:
     body = p.superquadric((w, h, d), (rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.6)), 24, 40)
     b.add(body, cloth, (0, h / 2, 0))
     b.add(p.superquadric((w * 0.7, h * 0.4, d * 0.4), (0.4, 0.4), 12, 24), trim, (0, h * 0.3, d * 0.45))
-    b.add(p.tube(p.curve((-w * 0.25, h * 0.95, 0), (-w * 0.2, h * 1.2, 0), (w * 0.2, h * 1.2, 0), (w * 0.25, h * 0.95, 0), count=18), 0.025, 8), palette.dark)
+    b.add(
+        p.tube(
+            p.curve(
+                (-w * 0.25, h * 0.95, 0),
+                (-w * 0.2, h * 1.2, 0),
+                (w * 0.2, h * 1.2, 0),
+                (w * 0.25, h * 0.95, 0),
+                count=18,
+            ),
+            0.025,
+            8,
+        ),
+        palette.dark,
+    )
     if rng.uniform() < 0.5:
         strap = p.curve((w * 0.25, h * 0.9, -d * 0.4), (w * 0.28, h * 0.6, -d * 0.85), (w * 0.25, h * 0.15, -d * 0.45))
         b.mirrored(p.tube(strap, 0.035, 8, flat=0.5), palette.dark)
     if rng.uniform() < 0.4:
-        b.mirrored(p.cylinder(0.06, 0.04, segments=14, rows=1).moved((0, -0.02, 0)), palette.dark, (w * 0.35, 0.02, 0), (0, 0, 90))
+        b.mirrored(
+            p.cylinder(0.06, 0.04, segments=14, rows=1).moved((0, -0.02, 0)),
+            palette.dark,
+            (w * 0.35, 0.02, 0),
+            (0, 0, 90),
+        )
     return b
 
 

@@ -129,7 +129,8 @@ def _add_uncertainty(builder: GlbBuilder, primitive: dict[str, Any], mesh: Textu
 
 
 def _check(mesh: TexturedMesh) -> None:
-    for name, values in {"vertices": mesh.vertices, "uv": mesh.uv, **mesh.attributes}.items():
+    named = {"vertices": mesh.vertices, "colors": mesh.colors, "uv": mesh.uv, "texture": mesh.texture}
+    for name, values in (named | mesh.attributes).items():
         if values is not None and not torch.isfinite(values).all():
             raise InputError(f"The mesh's {name} hold NaN or infinity and cannot be written.")
     for name, values in mesh.attributes.items():

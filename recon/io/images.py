@@ -67,7 +67,7 @@ def load_image(
         name, image = f"'{source}'", _open(Path(source), max_pixels)
     _check_size(name, image.size, max_pixels)
     try:
-        image = _decode(name, image, max_side)
+        image = _decode(name, source.copy() if image is source else image, max_side)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error), max_pixels) from error
     except _DECODE_ERRORS as error:
@@ -176,10 +176,11 @@ def _decode(name: str, image: Image.Image, max_side: int) -> Image.Image:
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photo with its preview
         warnings.warn(f"{name} is animated or has several pages: only the first is used.", stacklevel=3)
         image.seek(0)
-    profile, orientation = image.info.get("icc_profile"), _orientation(image)
+    profile = image.info.get("icc_profile")
     if image.format in ("JPEG", "MPO"):
         image.draft(None, (max_side, max_side))  # decodes large JPEGs at a fraction of their size
     image.load()
+    orientation = _orientation(image)  # after loading: the TIFF decoder has then applied and removed it
     factor = max(image.size) // (2 * max_side)
     if factor > 1 and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
         image = image.reduce(factor)  # before the copies below

@@ -1,0 +1,79 @@
+"""``mvdiff generate``: photos to hypotheses."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.progress import progress_bars
+from mvdiff.pipelines.generation_config import GenerationConfig
+
+
+@dataclass(frozen=True)
+class Command:
+    """From each photo: N textured 3D hypotheses, their posterior and a report.
+
+    The same command goes on where it was interrupted.
+    """
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
+    """Pictures, or folders of pictures. A cut-out with transparency is used as it is."""
+    output_dir: Path = Path("out")
+    """Results of one photo; of several, one folder for each."""
+    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    weights: str = "embedded"
+    """The model in this package, or a folder of weights."""
+    preset: str = "default"
+    """How the views are turned into meshes."""
+    overwrite: bool = False
+    """Replace results of other inputs in the output folder."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        self.config.check()
+        photos = find_photos(self.photos)
+        folders = output_folders(self.photos, photos, self.output_dir)
+        from mvdiff.cli.models import load_model
+
+        model = load_model(self.weights, self.device, self.preset)
+        # All photos are looked at before the first one is worked on.
+        references = [model.prepare(photo, self.config) for photo in photos]
+        runs = []
+        for photo, folder, reference in zip(photos, folders, references, strict=True):
+            with progress_bars(photo.name) as progress:
+                result = model.generate(
+                    photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config)
+                )
+            runs.append(_record(photo, folder, result))
+            if not self.json:
+                print(_sentence(runs[-1]))
+        if self.json:
+            print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
+
+
+def _record(photo: Path, folder: Path, result: Any) -> dict[str, Any]:
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    return {
+        "photo": str(photo),
+        "output_dir": str(folder),
+        "files": manifest["files"],
+        "seconds": manifest.get("seconds", {}),
+        "summary": result.posterior.summary(),
+        "notes": list(result.reference.matte.warnings),
+    }
+
+
+def _sentence(run: dict[str, Any]) -> str:
+    summary = run["summary"]
+    modes = len(summary["modes"])
+    lines = [
+        f"{run['output_dir']}: {summary['num_hypotheses']} hypotheses in {modes} mode{'s' if modes > 1 else ''}, "
+        f"ambiguity {summary['ambiguity']['value']:.0%}; open {Path(run['output_dir']) / 'report.html'}"
+    ]
+    return "\n".join([*lines, *(f"  note: {note}" for note in [*run["notes"], *summary["warnings"]])])

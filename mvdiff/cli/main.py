@@ -1,0 +1,61 @@
+"""``mvdiff VERB …``: finds the verb's module and nothing else, so that help is there at once."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from recon.errors import InputError
+
+#: Verb to what it does; each lives in the module of its name as the dataclass ``Command``.
+VERBS = {
+    "generate": "photos to N textured 3D hypotheses, their posterior and a report",
+    "views": "photos to sampled views only",
+    "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
+    "info": "version, weights, devices and optional parts",
+}
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    return (
+        "usage: mvdiff VERB …\n\n"
+        "One photo in, N plausible 3D objects out, and an honest statement of what is guessed.\n\n"
+        f"{verbs}\n\n`mvdiff VERB --help` says more; `mvdiff --version` tells the version."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else BAD_INPUT
+    verb, *rest = arguments
+    if verb in ("-V", "--version"):
+        import mvdiff
+
+        print(f"mvdiff {mvdiff.__version__}")
+        return 0
+    if verb not in VERBS:
+        print(f"mvdiff: '{verb}' is no verb; the verbs are {', '.join(VERBS)}.", file=sys.stderr)
+        return BAD_INPUT
+    import tyro
+
+    command_type = importlib.import_module(f"mvdiff.cli.{verb}").Command
+    command = tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,))
+    try:
+        command.run()
+    except InputError as error:
+        print(f"mvdiff: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("mvdiff: interrupted; the same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""``mvdiff reconstruct``: anybody's posed views to a textured mesh."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from mvdiff.cli.progress import progress_bars
+from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from recon import ViewSet
+
+
+@dataclass(frozen=True)
+class Command:
+    """From posed views of one object: a textured mesh in the world of their cameras.
+
+    The views are a ViewSet that this program saved, or a transforms.json in the convention of nerfstudio and Blender
+    with RGBA pictures.
+    """
+
+    views: Annotated[Path, tyro.conf.Positional]
+    """A views.safetensors, a transforms.json, or a folder that holds one."""
+    output_dir: Path = Path("out")
+    """Where mesh.glb goes."""
+    format: Literal["glb", "ply", "obj"] = "glb"
+    """Of the mesh."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    preset: str = "default"
+    """How the views are turned into meshes."""
+    overwrite: bool = False
+    """Replace results of other inputs in the output folder."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        if not self.views.exists():
+            raise InputError(f"There are no views at '{self.views}': check the path.")
+        from mvdiff.pipelines.image_to_3d import pick_device
+        from recon import ReconstructionConfig, reconstruct
+        from recon.io.bundle import OutputFolder
+        from recon.io.mesh_files import save_mesh
+
+        device = pick_device(self.device)
+        config = ReconstructionConfig.preset(self.preset)
+        views = load_views(self.views)
+        inputs = {
+            "verb": "reconstruct",
+            "views": _digest(views),
+            "format": self.format,
+            "reconstruction": asdict(config),
+        }
+        names = [f"mesh.{self.format}" if len(views) == 1 else f"mesh-{k:03d}.{self.format}" for k in range(len(views))]
+        folder = OutputFolder.create(self.output_dir, inputs, overwrite=self.overwrite)
+        if not (folder.manifest["complete"] and all(folder.has(name) for name in names)):
+            with progress_bars(self.views.name) as progress:
+                progress("reconstruct", 0, 1)
+                made = reconstruct(views.to(device), config)
+                progress("reconstruct", 1, 1)
+            sidecars = [str(Path(name).with_suffix(suffix)) for name in names for suffix in (".mtl", ".png")]
+            folder.update(files=[*names, *(sidecars if self.format == "obj" else [])])
+            for name, each in zip(names, made, strict=True):
+                save_mesh(each.mesh.to("cpu"), folder.path / name)
+            folder.finish(residuals=[float(each.residual) for each in made])
+        if self.json:
+            print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
+        else:
+            print(", ".join(str(folder.path / name) for name in names))
+
+
+def load_views(path: Path) -> "ViewSet":
+    """A saved ViewSet or a transforms.json, whichever ``path`` is or holds."""
+    from recon import ViewSet
+    from recon.io import transforms_json
+
+    if path.suffix == ".safetensors" or (path / "views.safetensors").is_file():
+        try:
+            return ViewSet.load(path)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"'{path}' is not a readable ViewSet ({error}): save it again.") from error
+    return transforms_json.load(path)
+
+
+def _digest(views: "ViewSet") -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for tensor in (views.rgb, views.alpha, views.normal, views.depth, views.cameras.c2w, views.cameras.intrinsics):
+        if tensor is not None:
+            digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""``mvdiff views``: photos to sampled views."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.progress import progress_bars
+from mvdiff.pipelines.generation_config import GenerationConfig
+
+
+@dataclass(frozen=True)
+class Command:
+    """From each photo: the sampled views of N hypotheses, without reconstruction.
+
+    Each hypothesis becomes a folder with a ViewSet, a picture to look at and a transforms.json with RGBA pictures.
+    """
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
+    """Pictures, or folders of pictures."""
+    output_dir: Path = Path("out")
+    """Results of one photo; of several, one folder for each."""
+    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    weights: str = "embedded"
+    """The model in this package, or a folder of weights."""
+    overwrite: bool = False
+    """Replace results of other inputs in the output folder."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        self.config.check()
+        photos = find_photos(self.photos)
+        folders = output_folders(self.photos, photos, self.output_dir)
+        from mvdiff.cli.models import load_model
+        from mvdiff.pipelines.generation_folder import GenerationFolder
+
+        model = load_model(self.weights, self.device)
+        references = [model.prepare(photo, self.config) for photo in photos]
+        runs = []
+        for photo, path, reference in zip(photos, folders, references, strict=True):
+            inputs = {"verb": "views", **model.inputs(reference, self.config, photo.name)}
+            folder = GenerationFolder.create(path, inputs, self.overwrite)
+            if not folder.complete:
+                folder.write_reference(reference, photo)
+                with progress_bars(photo.name) as progress:
+                    views, _ = model.sample(reference, self.config, folder, progress)
+                folder.write_transforms(views)
+                folder.finish(device=str(model.device))
+            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.output.manifest["files"]})
+            if not self.json:
+                print(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path / 'views'}")
+        if self.json:
+            print(json.dumps({"config": asdict(self.config), "weights": model.weights, "runs": runs}, allow_nan=False))

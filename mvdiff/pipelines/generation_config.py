@@ -1,0 +1,46 @@
+"""What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from recon.errors import InputError
+
+Framing = Literal["recentre", "keep"]
+FileFormat = Literal["glb", "ply", "obj"]
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    num_hypotheses: int = 8
+    """How many objects to sample."""
+    seed: int = 0
+    """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
+    num_inference_steps: int = 25
+    """Denoising steps."""
+    guidance_scale: float = 2.0
+    """How hard the photo is followed; 1 is the model as it is."""
+    elevation: float | None = None
+    """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
+    matting: bool = True
+    """Cut the object out of its background when the picture has no transparency."""
+    framing: Framing = "recentre"
+    """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
+    format: FileFormat = "glb"
+    """Of the hypotheses' files."""
+
+    def check(self) -> None:
+        """Raise :class:`InputError` for values that cannot be used."""
+        if self.num_hypotheses < 1:
+            raise InputError(f"The number of hypotheses is at least 1, not {self.num_hypotheses}.")
+        if self.num_inference_steps < 1:
+            raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
+        if self.seed < 0:
+            raise InputError(f"The seed is 0 or a positive number, not {self.seed}.")
+        if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
+            raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
+        if self.elevation is not None and not -90 <= self.elevation <= 90:
+            raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
+        for name, value, known in (("format", self.format, FileFormat), ("framing", self.framing, Framing)):
+            if value not in get_args(known):
+                raise InputError(f"The {name} is one of {', '.join(get_args(known))}, not '{value}'.")

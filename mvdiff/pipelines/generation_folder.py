@@ -1,0 +1,221 @@
+"""The folder that one photo's results go to; written piece by piece, so that an interrupted run goes on."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mvdiff.photo_camera import PhotoCamera
+from mvdiff.reference import ReferenceImage
+from recon.errors import InputError
+from recon.io import transforms_json
+from recon.io.bundle import OutputFolder, atomic_write, write_json
+from recon.io.glb import save_glb
+from recon.io.images import load_image
+from recon.io.mesh_files import load_mesh, save_mesh
+from recon.mesh import TexturedMesh
+from recon.posterior import Hypothesis, Posterior
+from recon.report import write_report
+from recon.views import ViewSet
+
+if TYPE_CHECKING:
+    from mvdiff.pipelines.image_to_3d import GenerationResult
+
+REPORT = "report.html"
+_REFERENCE = ("reference.png", "reference.json")
+_PHOTO = "photo.webp"
+_PHOTO_SIZE = 768
+
+
+class GenerationFolder:
+    """``manifest.json``, ``photo.webp``, ``reference.*``, ``views/``, ``hypotheses/``, ``posterior.*``,
+    ``summary.json`` and ``report.html``."""
+
+    def __init__(self, output: OutputFolder) -> None:
+        self.output = output
+
+    @staticmethod
+    def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "GenerationFolder":
+        return GenerationFolder(OutputFolder.create(path, inputs, overwrite=overwrite))
+
+    @property
+    def path(self) -> Path:
+        return self.output.path
+
+    @property
+    def complete(self) -> bool:
+        manifest = self.output.manifest
+        return bool(manifest["complete"]) and all((self.path / name).is_file() for name in manifest["files"])
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        timings = self.output.manifest.get("seconds", {})
+        self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
+
+    def finish(self, **entries: Any) -> None:
+        for name in self._stage_files():
+            (self.path / name).unlink(missing_ok=True)
+        kept = [name for name in self.output.manifest["files"] if (self.path / name).is_file()]
+        self.output.finish(files=kept, **entries)
+
+    # The photo
+
+    def write_reference(self, reference: ReferenceImage, photo: Any) -> None:
+        if all(self.output.has(name) for name in _REFERENCE):
+            return
+        if not isinstance(photo, ReferenceImage):
+            picture = load_image(photo)
+            picture.thumbnail((_PHOTO_SIZE, _PHOTO_SIZE))
+            with self.output.write(_PHOTO) as temporary:
+                picture.save(temporary, quality=90)
+        self._note(*_REFERENCE)
+        reference.save(self.path)
+
+    # Sampled views
+
+    def load_sample(self, index: int) -> tuple[ViewSet, PhotoCamera] | None:
+        names = _sample_files(index)
+        if not all(self.output.has(name) for name in names):
+            return None
+        record = json.loads((self.path / names[0]).read_text("utf-8"))
+        return ViewSet.load(self.path / names[1]), PhotoCamera(**{k: torch.tensor([v]) for k, v in record.items()})
+
+    def save_sample(self, index: int, views: ViewSet, photo_camera: PhotoCamera) -> None:
+        camera, tensors, sheet = _sample_files(index)
+        self._note(camera, tensors, sheet)
+        write_json(self.path / camera, {name: float(value[0]) for name, value in vars(photo_camera).items()})
+        with atomic_write(self.path / sheet) as temporary:
+            contact_sheet(views).save(temporary)
+        views.save((self.path / tensors).parent)
+
+    def write_transforms(self, views: ViewSet) -> None:
+        """The same views for other programs: transforms.json and RGBA pictures, one folder for each hypothesis."""
+        for index in range(len(views)):
+            folder = Path(_sample_files(index)[1]).parent
+            transforms_json.save(views, self.path / folder, hypothesis=index)
+            written = (self.path / folder).rglob("*")
+            self._note(*(str(path.relative_to(self.path)) for path in sorted(written) if path.is_file()))
+
+    # Fitted hypotheses, kept until the run is complete
+
+    def _stage_files(self) -> list[str]:
+        count = self.output.manifest["inputs"]["config"]["num_hypotheses"]
+        return [f"hypotheses/{index:03d}.npz" for index in range(count)]
+
+    def save_stage(self, hypotheses: Sequence[Hypothesis]) -> None:
+        names = self._stage_files()
+        self._note(*names)
+        for name, hypothesis in zip(names, hypotheses, strict=True):
+            hypothesis.save(self.path / name)
+
+    def load_stage(self, views: ViewSet) -> list[Hypothesis] | None:
+        names = self._stage_files()
+        if not all(self.output.has(name) for name in names):
+            return None
+        return [_with_views(Hypothesis.load(self.path / name), views[k]) for k, name in enumerate(names)]
+
+    # Results
+
+    def write_results(self, result: "GenerationResult", file_format: str) -> None:
+        posterior, inputs = result.posterior, self.output.manifest["inputs"]
+        for index, hypothesis in enumerate(result.hypotheses):
+            mesh = posterior.with_spread(hypothesis.mesh, index)
+            self._write_mesh(mesh, f"hypotheses/{index:03d}", file_format, {"seed": hypothesis.seed})
+        self._note("posterior.npz")
+        posterior.save(self.path)
+        middle = posterior.median if len(posterior.median) else posterior.representative
+        self._write_mesh(middle, "posterior", "glb", {"coverage": posterior.coverage})
+        summary = posterior.summary() | {"photo": inputs["photo"], "weights": inputs["weights"]}
+        summary["matte"] = result.reference.matte.to_dict()
+        self._note("summary.json", REPORT)
+        write_json(self.path / "summary.json", summary)
+        self.output.update(seeds=list(posterior.seeds))
+        photos = {"As the model sees it": result.reference.picture()}
+        if (self.path / _PHOTO).is_file():
+            photos = {"Photo": load_image(self.path / _PHOTO), **photos}
+        write_report(
+            self.path / REPORT,
+            posterior,
+            result.hypotheses,
+            photos=photos,
+            title=inputs["photo"]["name"] or "Hypotheses",
+            settings=inputs["config"],
+            provenance={
+                "mvdiff": inputs["version"],
+                **{f"weights {key}": value for key, value in inputs["weights"].items()},
+                "photo sha256": inputs["photo"]["sha256"],
+                "cut out by": f"{result.reference.matte.method}, confidence {result.reference.matte.confidence:.2f}",
+            },
+        )
+
+    def _write_mesh(self, mesh: TexturedMesh, stem: str, file_format: str, extras: dict[str, Any]) -> None:
+        name = f"{stem}.{file_format}"
+        if file_format == "obj" and mesh.texture is not None:
+            self._note(f"{stem}.mtl", f"{stem}.png")
+        self._note(name)
+        if file_format == "glb":
+            save_glb(mesh, self.path / name, extras=extras)
+        else:
+            save_mesh(mesh, self.path / name)
+
+    def load(self) -> "GenerationResult":
+        """What a complete run left: meshes from their files, without distance fields."""
+        from mvdiff.pipelines.image_to_3d import GenerationResult
+
+        manifest = self.output.manifest
+        if not self.complete:
+            raise InputError(f"The run in '{self.path}' is not complete: run the same command again to go on.")
+        config = manifest["inputs"]["config"]
+        posterior = Posterior.load(self.path)
+        samples = [self.load_sample(index) for index in range(config["num_hypotheses"])]
+        views = ViewSet.cat([sample[0] for sample in samples])
+        cameras = {name: torch.cat([getattr(s[1], name) for s in samples]) for name in vars(samples[0][1])}
+        hypotheses = tuple(
+            Hypothesis(
+                mesh=load_mesh(self.path / f"hypotheses/{index:03d}.{config['format']}"),
+                seed=posterior.seeds[index],
+                weight=float(posterior.weights[index]),
+                elevation=float(cameras["elevation"][index]),
+                residual=float(posterior.residuals[index]),
+                views=views[index],
+            )
+            for index in range(len(posterior))
+        )
+        reference = ReferenceImage.load(self.path)
+        return GenerationResult(reference, views, PhotoCamera(**cameras), hypotheses, posterior)
+
+    def _note(self, *names: str) -> None:
+        """List files before they are written: a listed one that is missing is made again."""
+        files = self.output.manifest["files"]
+        new = [name for name in names if name not in files]
+        if new:
+            self.output.update(files=[*files, *new])
+
+
+def _sample_files(index: int) -> tuple[str, str, str]:
+    folder = f"views/{index:03d}"
+    return f"{folder}/photo_camera.json", f"{folder}/views.safetensors", f"{folder}/sheet.png"
+
+
+def _with_views(hypothesis: Hypothesis, views: ViewSet) -> Hypothesis:
+    return replace(hypothesis, views=views)
+
+
+def contact_sheet(views: ViewSet) -> Image.Image:
+    """One hypothesis to look at: a row of colours, one of normals and one of depths, transparent where nothing is."""
+    rows = [views.rgb[0]]
+    if views.normal is not None:
+        rows.append(views.normal[0] * 0.5 + 0.5)
+    if views.depth is not None:
+        depth = views.depth[0]
+        inside = depth > 0
+        near, far = (depth[inside].min(), depth[inside].max()) if bool(inside.any()) else (0.0, 1.0)
+        rows.append(((far - depth) / max(float(far - near), 1e-6)).expand(-1, 3, -1, -1))
+    pictures = [torch.cat([row.clamp(0, 1), views.alpha[0].clamp(0, 1)], 1) for row in rows]
+    sheet = torch.cat([torch.cat(list(picture), -1) for picture in pictures], -2)
+    return Image.fromarray(np.ascontiguousarray((sheet * 255).round().byte().permute(1, 2, 0).cpu().numpy()))

@@ -1,0 +1,268 @@
+"""The whole way: one photo to N hypotheses and their posterior."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import mvdiff
+from mvdiff.photo_camera import PhotoCamera
+from mvdiff.pipelines.generation_config import GenerationConfig
+from mvdiff.pipelines.generation_folder import GenerationFolder
+from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
+from mvdiff.reference import ReferenceImage, prepare
+from mvdiff.rig import DEFAULT_RIG
+from mvdiff.weights import packing
+from recon import ReconstructionConfig, ViewSet, reconstruct
+from recon.errors import InputError
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+
+Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
+#: Called with a stage's name and its finished and total steps.
+Progress = Callable[[str, int, int], None]
+
+STAGES = ("sample", "reconstruct", "posterior", "write")
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """Everything that was made from one photo."""
+
+    reference: ReferenceImage
+    views: ViewSet
+    """Sampled views [n v]."""
+    photo_cameras: PhotoCamera
+    """Where each hypothesis believes the photo was taken from, [n]."""
+    hypotheses: tuple[Hypothesis, ...]
+    posterior: Posterior
+
+
+def hypothesis_seed(seed: int, index: int) -> int:
+    """The seed of hypothesis ``index`` of a run: a hash, so that it depends on nothing else (48 bits fit any JSON)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:6], "big")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` is CUDA where there is a device, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"'{name}' is no device: use auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"The device '{name}' is not supported: use auto, cpu or cuda.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("There is no CUDA device that this installation of torch can use: pass --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"There is no device {name}: this machine has {torch.cuda.device_count()} CUDA devices.")
+    return device
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+class ImageTo3D:
+    """Photo to hypotheses: prepare, sample, reconstruct, posterior. Each step can be called on its own."""
+
+    def __init__(
+        self,
+        pipeline: MultiViewDiffusionPipeline,
+        reconstruction: ReconstructionConfig | None = None,
+        posterior: PosteriorConfig | None = None,
+        weights: dict[str, str] | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        """``weights``: name and hash for the record. ``chunk_size``: hypotheses sampled (and kept) at a time."""
+        self.pipeline = pipeline
+        self.reconstruction = reconstruction or ReconstructionConfig()
+        self.posterior = posterior or PosteriorConfig()
+        self.weights = weights or {}
+        self.chunk_size = chunk_size or (16 if pipeline.device.type == "cuda" else 2)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path = "embedded",
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        reconstruction: ReconstructionConfig | None = None,
+        posterior: PosteriorConfig | None = None,
+    ) -> "ImageTo3D":
+        place = pick_device(device)
+        pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
+        pipeline.set_progress_bar_config(disable=True)
+        folder = packing.EMBEDDED if str(weights) == "embedded" else Path(weights)
+        record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
+        return cls(pipeline.to(place), reconstruction, posterior, weights=record)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pipeline.device
+
+    def generate(
+        self,
+        photo: Photo,
+        output_dir: str | os.PathLike | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+        reference: ReferenceImage | None = None,
+        **settings,
+    ) -> GenerationResult:
+        """From one photo to hypotheses and their posterior.
+
+        ``settings`` are the fields of :class:`GenerationConfig`: ``num_hypotheses=8, seed=0, ...``. With
+        ``output_dir`` every result is written there as soon as it is known, and a call with the same inputs goes on
+        where an earlier one was interrupted. ``reference`` is what :meth:`prepare` made of the photo, where that is
+        known already. Raises :class:`InputError` before anything is written.
+        """
+        config = GenerationConfig(**settings)
+        config.check()
+        reference = reference or self.prepare(photo, config)
+        folder = None
+        if output_dir is not None:
+            name = Path(photo).name if isinstance(photo, str | os.PathLike) else None
+            folder = GenerationFolder.create(output_dir, self.inputs(reference, config, name), overwrite)
+            if folder.complete:
+                return folder.load()
+            folder.write_reference(reference, photo)
+        progress = progress or (lambda stage, done, total: None)
+
+        clock = _Clock(folder)
+        views, photo_cameras = self.sample(reference, config, folder, progress)
+        clock.stop("sample")
+        hypotheses = folder.load_stage(views) if folder else None
+        if hypotheses is None:
+            progress("reconstruct", 0, 1)
+            hypotheses = self.reconstruct(views, photo_cameras, config)
+            clock.stop("reconstruct")
+            if folder:
+                folder.save_stage(hypotheses)
+        progress("posterior", 0, 1)
+        posterior = Posterior.from_hypotheses(hypotheses, self.posterior)
+        clock.stop("posterior")
+        result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior)
+        if folder:
+            progress("write", 0, 1)
+            folder.write_results(result, config.format)
+            clock.stop("write")
+            folder.finish(device=str(self.device))
+        progress("write", 1, 1)
+        return result
+
+    def prepare(self, photo: Photo, config: GenerationConfig | None = None) -> ReferenceImage:
+        config = config or GenerationConfig()
+        if isinstance(photo, ReferenceImage):
+            return photo
+        size = self.pipeline.transformer.config.reference_size
+        return prepare(photo, size=size, matting=config.matting, framing=config.framing)
+
+    def sample(
+        self,
+        reference: ReferenceImage,
+        config: GenerationConfig | None = None,
+        folder: GenerationFolder | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[ViewSet, PhotoCamera]:
+        """Views [n v] and photo cameras [n], chunk by chunk; chunks that ``folder`` holds are read from there."""
+        config = config or GenerationConfig()
+        progress = progress or (lambda stage, done, total: None)
+        total = config.num_hypotheses * config.num_inference_steps
+        found: list[tuple[ViewSet, PhotoCamera]] = []
+        for start in range(0, config.num_hypotheses, self.chunk_size):
+            indices = range(start, min(start + self.chunk_size, config.num_hypotheses))
+            kept = [folder.load_sample(k) if folder else None for k in indices]
+            if any(sample is None for sample in kept):
+                kept = self._sample_chunk(reference, config, indices, lambda done: progress("sample", done, total))
+                if folder:
+                    for k, (views, photo_camera) in zip(indices, kept, strict=True):
+                        folder.save_sample(k, views, photo_camera)
+            found += kept
+            progress("sample", (start + len(indices)) * config.num_inference_steps, total)
+        cameras = {name: torch.cat([getattr(camera, name) for _, camera in found]) for name in vars(found[0][1])}
+        return ViewSet.cat([views for views, _ in found]), PhotoCamera(**cameras)
+
+    def _sample_chunk(
+        self, reference: ReferenceImage, config: GenerationConfig, indices: Sequence[int], report: Callable
+    ) -> list[tuple[ViewSet, PhotoCamera]]:
+        def on_step(pipeline, index, timestep, tensors):
+            report(indices[0] * config.num_inference_steps + (index + 1) * len(indices))
+            return tensors
+
+        output = self.pipeline(
+            reference,
+            num_hypotheses=len(indices),
+            num_inference_steps=config.num_inference_steps,
+            guidance_scale=config.guidance_scale,
+            elevation=config.elevation,
+            generator=[torch.Generator().manual_seed(hypothesis_seed(config.seed, k)) for k in indices],
+            rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
+            callback_on_step_end=on_step,
+        )
+        # In the precision of the files, so that a resumed run gives what an uninterrupted one gives.
+        views = _rounded(output.views)
+        return [(views[i], output.photo_cameras[i : i + 1].to("cpu")) for i in range(len(indices))]
+
+    def reconstruct(
+        self, views: ViewSet, photo_cameras: PhotoCamera | None = None, config: GenerationConfig | None = None
+    ) -> list[Hypothesis]:
+        """One object for each hypothesis of ``views`` [n v], all fitted together."""
+        seed = (config or GenerationConfig()).seed
+        objects = reconstruct(views.to(self.device), self.reconstruction)
+        return [
+            Hypothesis(
+                mesh=made.mesh.to("cpu"),
+                sdf=made.sdf.cpu(),
+                extent=made.extent,
+                seed=hypothesis_seed(seed, k),
+                elevation=None if photo_cameras is None else float(photo_cameras.elevation[k]),
+                residual=float(made.residual),
+                views=views[k].to("cpu"),
+            )
+            for k, made in enumerate(objects)
+        ]
+
+    def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict:
+        """All that the results depend on, for the manifest."""
+        return {
+            "version": mvdiff.__version__,
+            "photo": {"name": photo, "sha256": hashlib.sha256(reference.picture().tobytes()).hexdigest()},
+            "weights": self.weights,
+            "config": asdict(config),
+            "reconstruction": asdict(self.reconstruction),
+            "posterior": asdict(self.posterior),
+        }
+
+
+def _rounded(views: ViewSet) -> ViewSet:
+    def stored(value: torch.Tensor | None) -> torch.Tensor | None:
+        return None if value is None else value.half().float()
+
+    return replace(
+        views, rgb=stored(views.rgb), alpha=stored(views.alpha), normal=stored(views.normal), depth=stored(views.depth)
+    )
+
+
+class _Clock:
+    """Seconds of each stage, added to those of an interrupted run."""
+
+    def __init__(self, folder: GenerationFolder | None) -> None:
+        self.folder = folder
+        self.start = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        if self.folder:
+            self.folder.add_seconds(stage, now - self.start)
+        self.start = now

@@ -45,6 +45,8 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
         lab = cv2.GaussianBlur(lab, (0, 0), float(np.clip(noise / 2, 0.8, 2.5)))
     known = ring
     for degree in (2, 2, 3):
+        if not known.any():
+            return None
         model, scatter = _fit_smooth(lab, known, degree)
         distance = np.linalg.norm(lab - model, axis=-1)
         threshold = max(_MIN_CONTRAST, 5.0 * scatter)
@@ -185,7 +187,8 @@ def _fit_smooth(
         scale = max(1.4826 * float(np.median(residual)), 0.5)
         weight = np.clip(1 - (residual / (4 * scale)) ** 2, 0, None)[:, None] ** 2  # Tukey's biweight
         weighted = rows * weight
-        coefficients = np.linalg.solve(weighted.T @ rows + ridge, weighted.T @ (values - median))
+        # Least squares rather than solve: a few pixels in one row leave some terms undetermined.
+        coefficients = np.linalg.lstsq(weighted.T @ rows + ridge, weighted.T @ (values - median), rcond=None)[0]
         residual = np.linalg.norm(values - median - rows @ coefficients, axis=-1)
     table = np.zeros((degree + 1, degree + 1, 3), np.float32)
     for (i, j), coefficient in zip(exponents, coefficients, strict=True):

@@ -160,3 +160,34 @@ def test_errors_name_the_file(tmp_path):
     Image.new("RGBA", (50, 50)).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match=r"clear\.png' is fully transparent"):
         prepare(tmp_path / "clear.png")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 60),
+    height=st.integers(1, 60),
+    channels=st.sampled_from([1, 3, 4]),
+    kind=st.sampled_from(["noise", "flat", "patch", "line"]),
+    matting=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_picture_gives_a_reference_or_an_input_error(width, height, channels, kind, matting, seed):
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (height, width, channels)).astype(np.uint8)
+    if kind == "flat":
+        pixels[:] = pixels[0, 0]
+    elif kind == "patch":
+        pixels[:] = 200
+        pixels[height // 4 : height // 2 + 1, width // 4 : width // 2 + 1] = generator.integers(0, 256, channels)
+    elif kind == "line":
+        pixels[:] = 255
+        pixels[generator.integers(height)] = 0
+    rgba = _prepare_or_none(pixels, matting)
+    assert rgba is None or (rgba.shape == (4, 128, 128) and bool(torch.isfinite(rgba).all()))
+
+
+def _prepare_or_none(pixels: np.ndarray, matting: bool) -> torch.Tensor | None:
+    try:
+        return prepare(pixels, matting=matting).rgba
+    except InputError:
+        return None

@@ -17,8 +17,8 @@ from recon.io import segment
 _MIN_TRANSPARENT = 0.002
 #: Below this confidence a plain background gives way to the other methods.
 _MIN_PLAIN_CONFIDENCE = 0.25
-#: Below this confidence the user is told.
-_UNTRUSTED = 0.3
+#: Below this confidence the user is told; GrabCut never reaches it, as it cannot know what the object is.
+_UNTRUSTED = 0.75
 
 _REMBG_MODEL = "u2net"
 
@@ -98,7 +98,7 @@ def _warnings(alpha: np.ndarray, report: MatteReport) -> tuple[str, ...]:
             "The object touches all four borders: the picture may be cropped, or its background was not found."
         )
     if report.confidence < _UNTRUSTED:
-        messages.append("The background was hard to tell from the object: a picture with transparency is safer.")
+        messages.append("The background is not plain and the cut-out a guess: a picture with transparency is safer.")
     return tuple(messages)
 
 

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float, UInt8
 #: CIELAB distance (ΔE 1976) that is never taken for a difference between object and background.
 _MIN_CONTRAST = 4.0
 #: A background that scatters more than this around its smooth model is not plain.
-_MAX_SCATTER = 9.0
+_MAX_SCATTER = 4.0
 #: Share of the picture below which a contrasting patch is taken for noise.
 _SMALLEST = 2e-4
 #: Shadows: slope (ΔE per pixel of a picture of that many pixels), chroma shift, darkening, share of the height.
 _SHADOW_SIDE = 320
-_SHADOW_SLOPE = 2.5
+_SHADOW_SLOPE = 3.0
 _SHADOW_CHROMA = 4.0
 _SHADOW_DEPTH = 50.0
 _SHADOW_FOOT = 0.3

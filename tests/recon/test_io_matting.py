@@ -96,7 +96,8 @@ def test_grabcut_on_a_busy_background():
     alpha, report = find_matte(_composite(mug, patches))
     again, _ = find_matte(_composite(mug, patches))
     assert report.method == "grabcut"
-    assert report.confidence < 0.9
+    assert report.confidence < 0.75
+    assert "guess" in report.warnings[0]
     assert _iou(alpha, mug[..., 3]) > 0.85
     assert np.array_equal(alpha, again)
 

@@ -42,12 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"mvdiff: '{verb}' is no verb; the verbs are {', '.join(VERBS)}.", file=sys.stderr)
         return BAD_INPUT
-    import tyro
-
-    command_type = importlib.import_module(f"mvdiff.cli.{verb}").Command
-    command = tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,))
     try:
-        command.run()
+        import tyro
+
+        command_type = importlib.import_module(f"mvdiff.cli.{verb}").Command
+        tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
     except InputError as error:
         print(f"mvdiff: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -289,8 +289,8 @@ def test_bad_values_are_refused(run, photo: Path, tmp_path: Path, arguments: tup
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-@pytest.mark.parametrize("name", ["cuda", "cuda:3"])
-def test_cuda_is_refused_where_there_is_none(run, photo: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["cuda", "cuda:3"], ids=["any", "fourth"])
+def test_gpus_are_refused_where_there_is_none(run, photo: Path, tmp_path: Path, name: str) -> None:
     assert "--device cpu" in refused(run, tmp_path / "out", "generate", photo, "--device", name)
     with pytest.raises(InputError):
         pick_device(name)

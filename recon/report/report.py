@@ -54,6 +54,7 @@ def render_report(
     return page.substitute(
         title=html.escape(title),
         count=len(hypotheses),
+        subtitle=f"{len(hypotheses)} plausible object{'s' if len(hypotheses) > 1 else ''} for one photo.",
         photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
         facts=_facts(summary),
         warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),
@@ -109,6 +110,8 @@ def _facts(summary: dict[str, Any]) -> str:
             "Space that is neither inside nor outside for 95 % of the weight, relative to the mean volume.",
         ),
     ]
+    if summary["num_hypotheses"] == 1:  # nothing to compare with is not the same as agreement
+        facts = [("–", name, text) for _, name, text in facts]
     if mean is not None:
         facts.append(
             (f"{mean:.0f}° ± {std:.0f}°", "photo's elevation", "Where the photo is believed to be taken from.")

@@ -69,7 +69,7 @@ def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
             "y": 0,
             "thickness": 10,
             "len": 0.6,
-            "tickformat": ".2f",
+            "tickformat": ".3~f",
         },
     }
 

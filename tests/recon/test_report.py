@@ -191,6 +191,14 @@ def test_decimation_keeps_the_shape() -> None:
     assert (mesh.vertices[source] - light.vertices).norm(dim=-1).max() < 0.03
 
 
+def test_one_hypothesis_states_no_agreement(hypotheses: list[Hypothesis]) -> None:
+    plain = replace(hypotheses[0], mesh=replace(hypotheses[0].mesh, colors=None), views=None, elevation=None)
+    page = render_report(Posterior.from_hypotheses([plain], PosteriorConfig(grid=32, samples=64)), [plain])
+    assert "says nothing about uncertainty" in page
+    assert "<b>–</b><span>ambiguity" in page
+    assert "1 plausible object for" in page
+
+
 def test_it_is_written_whole(tmp_path, posterior: Posterior, hypotheses: list[Hypothesis]) -> None:
     path = write_report(tmp_path / "report.html", posterior, hypotheses)
     assert path.read_text("utf-8").rstrip().endswith("</html>")

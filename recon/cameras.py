@@ -138,7 +138,9 @@ class Cameras:
         size: int | tuple[int, int] = 128,
     ) -> "Cameras":
         """Cameras on spheres around the origin, angles in degrees; azimuth 0 stands on +Z and grows towards +X."""
-        azimuth, elevation, distance = (torch.as_tensor(a, dtype=torch.float32) for a in (azimuth, elevation, distance))
+        given = (azimuth, elevation, distance)
+        device = next((a.device for a in given if isinstance(a, Tensor)), None)
+        azimuth, elevation, distance = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in given)
         azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
         a, e = torch.deg2rad(azimuth), torch.deg2rad(elevation)
         unit = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)

@@ -2,8 +2,6 @@
 
 import fnmatch
 import json
-import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,12 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mvdiff.data.record import ObjectRecord, RecordConfig, render_record
-from mvdiff.data.warp import Dice, warp_mesh
+from mvdiff.data.record import ObjectRecord, RecordConfig
 from recon.errors import InputError
-from recon.mesh import TexturedMesh
-
-logger = logging.getLogger(__name__)
 
 _MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-store/1"
@@ -63,30 +57,6 @@ class ViewStore:
     def truncated(self, count: int) -> "ViewStore":
         arrays = {name: getattr(self, name)[:count] for name in _ARRAYS}
         return ViewStore(**arrays, names=self.names[:count], config=self.config)
-
-    @staticmethod
-    def render(
-        objects: Iterable[tuple[str, TexturedMesh]],
-        count: int,
-        config: RecordConfig,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        warp: bool = False,
-    ) -> "ViewStore":
-        """Photograph up to ``count`` meshes; object i depends on (seed, i) alone; bad meshes are named and skipped."""
-        store = ViewStore.empty(count, config, device)
-        filled = 0
-        for name, mesh in objects:
-            if filled == count:
-                break
-            if len(mesh) == 0 or not torch.isfinite(mesh.vertices).all():
-                logger.warning("%s has no faces or no finite positions: skipped", name)
-                continue
-            store.put(filled, photograph(mesh.to(device), record_seed(seed, filled, 0), config, warp), name)
-            filled += 1
-        if filled == 0:
-            raise InputError("There is not one usable mesh to render; check the mesh folder or pack.")
-        return store.truncated(filled)
 
     def group_probabilities(self, weights: dict[str, float]) -> Float[Tensor, "o"]:
         """Chance of each object: patterns like ``"ycb/*"`` share their weight among the objects that match first."""
@@ -152,55 +122,3 @@ class ViewStore:
     def cat(stores: list["ViewStore"]) -> "ViewStore":
         arrays = {name: torch.cat([getattr(store, name) for store in stores]) for name in _ARRAYS}
         return ViewStore(**arrays, names=[n for store in stores for n in store.names], config=stores[0].config)
-
-
-def record_seed(seed: int, index: int, round_: int) -> int:
-    """Independent of the order in which objects are rendered."""
-    return (seed * 1_000_003 + index) * 1009 + round_
-
-
-def photograph(mesh: TexturedMesh, seed: int, config: RecordConfig, warp: bool) -> ObjectRecord:
-    return render_record(warp_mesh(mesh, Dice(seed)) if warp else mesh, seed, config)
-
-
-class StoreRefresher:
-    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often."""
-
-    def __init__(self, store: ViewStore, meshes: list[TexturedMesh], seed: int) -> None:
-        if len(meshes) != len(store):
-            raise ValueError(f"A store of {len(store)} objects needs as many meshes, got {len(meshes)}.")
-        self.store, self.meshes, self.seed = store, meshes, seed
-
-    def refresh(self, step: int, count: int) -> None:
-        """Photograph ``count`` objects anew; which ones and how depends on (seed, step) alone."""
-        generator = torch.Generator().manual_seed(record_seed(self.seed, step, 1))
-        for index in torch.randint(len(self.store), (count,), generator=generator).tolist():
-            seed = record_seed(self.seed + 1, index, step)
-            self.store.put(
-                index, photograph(self.meshes[index].to(self.store.device), seed, self.store.config, warp=True)
-            )
-
-
-def procedural_meshes(seeds: range, workers: int = 0) -> Iterator[tuple[str, TexturedMesh]]:
-    """Named procedural objects in the order of their seeds, made in ``workers`` processes beside this one."""
-    if workers == 0:
-        yield from map(_make_named, seeds)
-        return
-    import multiprocessing
-
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for name, arrays in pool.imap(_make_arrays, seeds, chunksize=16):
-            yield name, TexturedMesh.from_arrays(*arrays)
-
-
-def _make_named(seed: int) -> tuple[str, TexturedMesh]:
-    from mvdiff.data.procedural import make
-
-    made = make(seed)
-    return f"procedural/{made.family}/{seed}", made.mesh
-
-
-def _make_arrays(seed: int) -> tuple[str, tuple]:
-    """As numpy: tensors would each hold a file descriptor while they travel between processes."""
-    name, mesh = _make_named(seed)
-    return name, (mesh.vertices.numpy(), mesh.faces.numpy(), mesh.colors.numpy())

@@ -120,6 +120,7 @@ class Trainer:
         if not self.stop_asked:
             self.validate()
         self.export()
+        self.data.photographers.close()
         self.accelerator.end_training()
 
     def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:

@@ -1,0 +1,178 @@
+"""Processes that photograph meshes, before and during training."""
+
+import functools
+import logging
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from mvdiff.data.packs import MeshPack
+from mvdiff.data.record import ObjectRecord, RecordConfig, render_record
+from mvdiff.data.store import ViewStore
+from mvdiff.data.warp import Dice, warp_mesh
+from recon.errors import InputError
+from recon.mesh import TexturedMesh
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MeshSource:
+    """A mesh by reference, so that it need not travel between processes."""
+
+    name: str
+    index: int
+    """In the pack or folder; without either, the seed of a procedural object."""
+    path: str | None = None
+    """Of a mesh pack or of a single mesh file."""
+
+    def load(self) -> TexturedMesh:
+        if self.path is None:
+            from mvdiff.data.procedural import make
+
+            return make(self.index).mesh
+        if self.path.endswith(".npz"):
+            return _pack(self.path)[self.index]
+        from mvdiff.data.meshes import load_object
+
+        return load_object(self.path)
+
+
+@functools.lru_cache(maxsize=64)
+def _pack(path: str) -> MeshPack:
+    return MeshPack.load(path)
+
+
+def procedural_sources(seeds: range) -> list[MeshSource]:
+    return [MeshSource(f"procedural/{seed}", seed) for seed in seeds]
+
+
+def pack_sources(path: str) -> list[MeshSource]:
+    pack = _pack(path)
+    filled = (pack.face_offsets[1:] > pack.face_offsets[:-1]).tolist()
+    return [MeshSource(str(name), index, path) for index, name in enumerate(pack.names) if filled[index]]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One record to make; it depends on nothing else."""
+
+    source: MeshSource
+    seed: int
+    warp: bool
+
+
+def record_seed(seed: int, index: int, round_: int) -> int:
+    """Independent of the order in which objects are photographed."""
+    return ((seed * 1_000_003 + index) * 100_003 + round_) % 2**63
+
+
+class Photographers:
+    """``workers`` processes (0: this one) that turn shots into records on ``device``."""
+
+    def __init__(self, config: RecordConfig, device: torch.device | str = "cpu", workers: int = 0) -> None:
+        self.config, self.device = config, str(device)
+        self._pool = None
+        if workers:
+            # spawn: a forked process cannot use CUDA once its parent has.
+            self._pool = multiprocessing.get_context("spawn").Pool(
+                workers, initializer=torch.set_num_threads, initargs=(1,)
+            )
+
+    def submit(self, shot: Shot) -> "_Pending":
+        arguments = (shot, self.config, self.device)
+        if self._pool is None:
+            return _Pending(shot, done=_take(*arguments))
+        return _Pending(shot, result=self._pool.apply_async(_take, arguments))
+
+    def take_all(self, shots: Iterable[Shot], ahead: int = 64) -> Iterator[tuple[Shot, ObjectRecord | str]]:
+        """Records in the order of ``shots``, or for a mesh that cannot be used the reason."""
+        pending: deque[_Pending] = deque()
+        for shot in shots:
+            pending.append(self.submit(shot))
+            if len(pending) > (ahead if self._pool else 0):
+                first = pending.popleft()
+                yield first.shot, first.get()
+        for rest in pending:
+            yield rest.shot, rest.get()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool.join()
+            self._pool = None
+
+
+@dataclass
+class _Pending:
+    shot: Shot
+    done: ObjectRecord | str | None = None
+    result: object = None
+
+    def get(self) -> ObjectRecord | str:
+        if self.done is None:
+            answer = self.result.get()
+            self.done = answer if isinstance(answer, str) else ObjectRecord(*map(torch.from_numpy, answer))
+        return self.done
+
+
+def _take(shot: Shot, config: RecordConfig, device: str):
+    """An ``ObjectRecord``, or its arrays when it must travel, or why there is none."""
+    try:
+        mesh = shot.source.load()
+        if len(mesh) == 0 or not torch.isfinite(mesh.vertices).all():
+            return "it has no faces or no finite positions"
+    except InputError as error:
+        return str(error)
+    mesh = mesh.to(device)
+    record = render_record(warp_mesh(mesh, Dice(shot.seed)) if shot.warp else mesh, shot.seed, config)
+    if multiprocessing.parent_process() is None:
+        return record
+    # As numpy: a tensor would hold a file descriptor while it travels.
+    return tuple(value.cpu().numpy() for value in vars(record).values())
+
+
+def fill_store(
+    photographers: Photographers, shots: list[Shot], device: torch.device | str = "cpu"
+) -> tuple[ViewStore, list[MeshSource]]:
+    """A store of all shots that could be taken, and the source of each of its objects; bad meshes are named."""
+    store, sources = ViewStore.empty(len(shots), photographers.config, device), []
+    for shot, record in photographers.take_all(shots):
+        if isinstance(record, str):
+            logger.warning("%s is skipped: %s", shot.source.name, record)
+            continue
+        store.put(len(sources), record, shot.source.name)
+        sources.append(shot.source)
+    if not sources:
+        raise InputError("There is not one usable mesh to render; check the mesh folder or pack.")
+    return store.truncated(len(sources)), sources
+
+
+class StoreRefresher:
+    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often.
+
+    What is asked for in a step is put into the store ``LAG`` steps later, ready or waited for: the store's content
+    depends on (seed, step) alone.
+    """
+
+    LAG = 16
+
+    def __init__(self, store: ViewStore, sources: list[MeshSource], photographers: Photographers, seed: int) -> None:
+        if len(sources) != len(store):
+            raise ValueError(f"A store of {len(store)} objects needs as many sources, got {len(sources)}.")
+        self.store, self.sources, self.photographers, self.seed = store, sources, photographers, seed
+        self._pending: deque[list[tuple[int, _Pending]]] = deque()
+
+    def refresh(self, step: int, count: int) -> None:
+        generator = torch.Generator().manual_seed(record_seed(self.seed, step, 1))
+        chosen = torch.randint(len(self.store), (count,), generator=generator).tolist()
+        shots = [Shot(self.sources[index], record_seed(self.seed + 1, index, step), warp=True) for index in chosen]
+        self._pending.append([(i, self.photographers.submit(shot)) for i, shot in zip(chosen, shots, strict=True)])
+        if len(self._pending) > self.LAG:
+            for index, pending in self._pending.popleft():
+                record = pending.get()
+                if not isinstance(record, str):
+                    self.store.put(index, record)

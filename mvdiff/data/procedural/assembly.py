@@ -21,9 +21,11 @@ class Builder:
         paint = paint if isinstance(paint, Paint) else solid(paint)
         low, high = part.vertices.min(0), part.vertices.max(0)
         local = (part.vertices - (low + high) / 2) / ((high - low) / 2).clip(1e-9)
-        vertices, faces = part.moved(at, rotate, scale).vertices, part.moved(at, rotate, scale).faces
+        moved = part.moved(at, rotate, scale)
+        vertices, faces = moved.vertices, moved.faces
         if paint.sharp:
-            color = paint.color(local[part.faces].mean(1), part.uv[part.faces].mean(1))
+            ends = _longest_edges(part.vertices, part.faces)
+            color = paint.color(local[ends].mean(1), part.uv[ends].mean(1))
             vertices, faces, color = _split(vertices, faces, color)
         else:
             color = paint.color(local, part.uv)
@@ -44,6 +46,14 @@ class Builder:
         return TexturedMesh.from_arrays(
             np.concatenate(self.vertices), np.concatenate(self.faces), np.concatenate(self.colors).clip(0, 1)
         ).normalized()
+
+
+def _longest_edges(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Ends [f 2] of each triangle's longest edge: the diagonal, whose middle both halves of a quad share."""
+    corners = vertices[faces]
+    longest = ((corners - corners[:, [1, 2, 0]]) ** 2).sum(-1).round(9).argmax(1)
+    row = np.arange(len(faces))
+    return np.stack([faces[row, longest], faces[row, (longest + 1) % 3]], 1)
 
 
 def _split(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

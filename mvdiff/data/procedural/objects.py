@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from mvdiff.data.procedural import ambiguous, furniture, vessels
+from mvdiff.data.procedural import ambiguous, artefacts, furniture, living, outdoors, vessels
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute
 from mvdiff.data.procedural.materials import Palette
 from recon.mesh import TexturedMesh
 
 AMBIGUOUS = ambiguous.FAMILIES
-FAMILIES = {**furniture.FAMILIES, **vessels.FAMILIES, **AMBIGUOUS}
+FAMILIES = {
+    **furniture.FAMILIES,
+    **vessels.FAMILIES,
+    **outdoors.FAMILIES,
+    **living.FAMILIES,
+    **artefacts.FAMILIES,
+    **AMBIGUOUS,
+}
 """Name to function of (rng, palette), and of a draw from the hidden prior where the object is ambiguous."""
 
 _DRAWN = object()

@@ -151,10 +151,7 @@ def tube(path, radius, segments: int = 12, closed: bool = False, flat: float = 1
     """A round (or ``flat``) tube of one or many radii along points [m 3], its frame carried along without twist."""
     path = np.asarray(path, float)
     radius = np.broadcast_to(np.asarray(radius, float), len(path))
-    if closed:
-        tangent = np.roll(path, -1, 0) - np.roll(path, 1, 0)
-    else:
-        tangent = np.gradient(path, axis=0)
+    tangent = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True).clip(1e-9)
     side = np.cross(tangent[0], np.eye(3)[np.abs(tangent[0]).argmin()])
     sides = []

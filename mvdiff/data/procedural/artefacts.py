@@ -58,7 +58,7 @@ def tool(rng: Rng, palette: m.Palette) -> Builder:
             p.extrude(blade, 0.06, 4),
             m.two_tone(metal, palette.accent, -0.2, 0),
             (0, length * 0.93, 0),
-            scale=(rng.choice([-1, 1]), 1, 1),
+            scale=(float(rng.choice([-1.0, 1.0])), 1, 1),
         )
     return b
 
@@ -333,14 +333,13 @@ def abstract(rng: Rng, palette: m.Palette) -> Builder:
     b = Builder()
     for k in range(rng.integers(1, 7)):
         s, kind = rng.uniform(0.3, 0.9, 3), rng.integers(8)
-        t = np.linspace(0, 1, 12)
         part = (
             lambda s=s: p.superquadric(s, tuple(rng.uniform(0.2, 1.8, 2)), 18, 26),
             lambda s=s: p.box(s, rng.uniform(0, 0.2) * s.min(), 6),
             lambda s=s: p.blob(rng, s, rng.uniform(0.1, 0.4), 18, 24),
             lambda s=s: p.torus(s[0] / 2, s[1] * 0.2, 26, 12),
             lambda s=s: p.extrude(p.polygon(rng.integers(3, 9), s[0] / 2, s[1] / 2), s[2] * 0.5, 4),
-            lambda s=s: p.lathe(np.stack([0.05 + rng.uniform(0, 0.4, 12), s[1] * t], 1), 24),
+            lambda s=s: p.lathe(np.stack([0.05 + rng.uniform(0, 0.4, 12), s[1] * np.linspace(0, 1, 12)], 1), 24),
             lambda s=s: p.tube(p.curve(*rng.uniform(-0.5, 0.5, (4, 3)), count=20), rng.uniform(0.04, 0.12), 10),
             lambda s=s: p.cylinder(s[0] / 2, s[1], s[2] / 2 * rng.integers(0, 2), 24, 8),
         )[kind]()

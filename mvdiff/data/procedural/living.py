@@ -43,15 +43,15 @@ def quadruped(rng: Rng, palette: m.Palette) -> Builder:
     b.add(
         p.superquadric((head * 0.55, head * 0.5, head * 0.6 + snout), (0.8, 0.8), 10, 16),
         palette.pick(m.FURS),
-        top + (0, -head * 0.15, head * 0.35),
+        np.add(top, (0, -head * 0.15, head * 0.35)),
     )
-    b.add(p.ball(head * 0.12, 6, 10), BLACK, top + (0, -head * 0.05, head * 0.62 + snout * 0.5))
+    b.add(p.ball(head * 0.12, 6, 10), BLACK, np.add(top, (0, -head * 0.05, head * 0.62 + snout * 0.5)))
     _eyes(b, head * 0.27, top[1] + head * 0.18, top[2] + head * 0.42, head * 0.1)
     ear = p.ball((head * rng.uniform(0.12, 0.3), head * rng.uniform(0.25, 0.6), head * 0.08), 8, 10)
-    b.mirrored(ear, coat, top + (head * 0.38, head * 0.5, -head * 0.1), (0, 0, rng.uniform(-120, 10)))
+    b.mirrored(ear, coat, np.add(top, (head * 0.38, head * 0.5, -head * 0.1)), (0, 0, rng.uniform(-120, 10)))
     if rng.uniform() < 0.25:
         horn = p.tube(p.curve((0, 0, 0), (0.08, 0.1, 0), (0.06, 0.24, 0.05), count=8), np.linspace(0.03, 0.004, 8), 8)
-        b.mirrored(horn, palette.light, top + (head * 0.2, head * 0.4, 0))
+        b.mirrored(horn, palette.light, np.add(top, (head * 0.2, head * 0.4, 0)))
     tail = p.curve(
         (0, y + girth * 0.2, -length * 0.45),
         (0, y + rng.uniform(-0.2, 0.3), -length * 0.65),
@@ -81,7 +81,7 @@ def bird(rng: Rng, palette: m.Palette) -> Builder:
     b.add(
         p.cylinder(head * 0.4, head * rng.uniform(0.8, 2.0), 0.01, 10, 2),
         palette.pick(("f4a300", "e76f51", "3a3a3a")),
-        top + (0, -0.01, head * 0.8),
+        np.add(top, (0, -0.01, head * 0.8)),
         (90, 0, 0),
         (1.2, 1, 0.7),
     )
@@ -101,7 +101,7 @@ def bird(rng: Rng, palette: m.Palette) -> Builder:
         (rng.uniform(-10, 40), 0, 0),
     )
     if rng.uniform() < 0.4:
-        b.add(p.ball((0.02, head * 0.6, head * 0.5), 8, 10), palette.accent, top + (0, head, 0))
+        b.add(p.ball((0.02, head * 0.6, head * 0.5), 8, 10), palette.accent, np.add(top, (0, head, 0)))
     legs = palette.pick(("f4a300", "d9812e", "5c5c5c"))
     b.mirrored(p.cylinder(0.025, leg + 0.1, segments=8, rows=2), legs, (body[0] * 0.22, 0, 0))
     return b.mirrored(p.ball((0.06, 0.02, 0.1), 6, 10), legs, (body[0] * 0.22, 0.01, 0.05))

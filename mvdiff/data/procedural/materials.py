@@ -86,17 +86,17 @@ def choose(where: Callable[[np.ndarray, np.ndarray], np.ndarray], *colors: Color
     return Paint(lambda p, uv: table[np.asarray(where(p, uv)).astype(int) % len(table)], sharp=True)
 
 
-def stripes(a: Color, b: Color, count: float = 5, axis: int = 1, width: float = 0.5) -> Paint:
+def stripes(a: Color, b: Color, count: float | np.integer = 5, axis: int = 1, width: float = 0.5) -> Paint:
     """Bands across one axis of the part's box."""
     return choose(lambda p, uv: ((p[:, axis] * 0.4999 + 0.5) * count) % 1 >= width, a, b)
 
 
-def around(a: Color, b: Color, count: int = 6) -> Paint:
+def around(a: Color, b: Color, count: int | np.integer = 6) -> Paint:
     """Sectors around a turned surface."""
     return choose(lambda p, uv: (uv[:, 0] * count * 2).astype(int) % 2, a, b)
 
 
-def checks(a: Color, b: Color, count: int = 6) -> Paint:
+def checks(a: Color, b: Color, count: int | np.integer = 6) -> Paint:
     return choose(lambda p, uv: np.floor(p * 0.4999 * count).sum(1) % 2, a, b)
 
 
@@ -116,7 +116,9 @@ def band(body: Color, label: Color, low: float = -0.3, high: float = 0.4, mark: 
     return choose(where, body, label, label if mark is None else mark)
 
 
-def spots(rng: np.random.Generator, ground: Color, spot: Color, count: int = 14, size: float = 0.35) -> Paint:
+def spots(
+    rng: np.random.Generator, ground: Color, spot: Color, count: int | np.integer = 14, size: float = 0.35
+) -> Paint:
     centre = rng.normal(size=(count, 3))
     centre /= np.linalg.norm(centre, axis=1, keepdims=True)
     reach = size * rng.uniform(0.6, 1.2, count)

@@ -212,7 +212,7 @@ def extrude(outline, depth: float, rings: int = 4, rows: int = 2, bevel: float =
     return part
 
 
-def polygon(sides: int, radius: float = 1.0, inner: float | None = None, turn: float = 0.0) -> np.ndarray:
+def polygon(sides: int | np.integer, radius: float = 1.0, inner: float | None = None, turn: float = 0.0) -> np.ndarray:
     """The outline [m 2] of a regular polygon, or of a star with radius ``inner`` between its points."""
     count = sides if inner is None else 2 * sides
     angle = np.linspace(0, TAU, count, endpoint=False) + np.radians(turn) + np.pi / 2

@@ -113,7 +113,7 @@ def teapot(rng: Rng, palette: m.Palette) -> Builder:
     t = np.linspace(0.05, 0.97, 18)
     paint = m.glazed(rng, palette)
     b = Builder().add(p.lathe(np.stack([r * np.sin(np.pi * t) ** rng.uniform(0.4, 0.8), h * t], 1), 32), paint)
-    side = rng.choice([-1, 1])
+    side = float(rng.choice([-1.0, 1.0]))
     spout = p.curve((r * 0.75, h * 0.3, 0), (r * 1.35, h * 0.5, 0), (r * 1.55, h * rng.uniform(0.8, 1.05), 0))
     b.add(p.tube(spout, np.linspace(0.13, 0.05, 14), 12), palette.main, scale=(side, 1, 1))
     if rng.uniform() < 0.6:

@@ -41,13 +41,15 @@ class Command:
         if not self.views.exists():
             raise InputError(f"There are no views at '{self.views}': check the path.")
         from mvdiff.pipelines.image_to_3d import pick_device
-        from recon import ReconstructionConfig, reconstruct
+        from recon import ReconstructionConfig, ViewSet, reconstruct
+        from recon.bounding import BoundingSphere
         from recon.io.bundle import OutputFolder
         from recon.io.mesh_files import save_mesh
 
         device = pick_device(self.device)
         config = ReconstructionConfig.preset(self.preset)
         views = load_views(self.views)
+        spheres = [BoundingSphere.of_views(views[k]) for k in range(len(views))]
         inputs = {
             "verb": "reconstruct",
             "views": _digest(views),
@@ -59,12 +61,14 @@ class Command:
         if not (folder.manifest["complete"] and all(folder.has(name) for name in names)):
             with progress_bars(self.views.name) as progress:
                 progress("reconstruct", 0, 1)
-                made = reconstruct(views.to(device), config)
+                placed = [s.to_unit(views[k]) if not s.is_unit else views[k] for k, s in enumerate(spheres)]
+                made = reconstruct(ViewSet.cat(placed).to(device), config)
                 progress("reconstruct", 1, 1)
             sidecars = [str(Path(name).with_suffix(suffix)) for name in names for suffix in (".mtl", ".png")]
             folder.update(files=[*names, *(sidecars if self.format == "obj" else [])])
-            for name, each in zip(names, made, strict=True):
-                save_mesh(each.mesh.to("cpu"), folder.path / name)
+            for name, each, sphere in zip(names, made, spheres, strict=True):
+                mesh = each.mesh.to("cpu")
+                save_mesh(mesh if sphere.is_unit else sphere.from_unit(mesh), folder.path / name)
             folder.finish(residuals=[float(each.residual) for each in made])
         if self.json:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))

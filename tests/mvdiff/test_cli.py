@@ -248,6 +248,29 @@ def test_views_then_reconstruct(run, photo: Path, tmp_path: Path) -> None:
     assert len(load_mesh(tmp_path / "mesh/mesh.glb")) > 0
 
 
+def test_views_of_other_worlds_keep_their_frame(run, tmp_path: Path) -> None:
+    """A box seen by somebody else's cameras, far from the origin and larger, comes back where it was."""
+    import trimesh
+
+    from recon import Cameras, TexturedMesh
+    from recon.rendering import render_mesh
+
+    box = trimesh.creation.box((0.5, 0.3, 0.2)).subdivide().subdivide()
+    box.apply_translation([0.05, 0.1, 0.0])
+    mesh = TexturedMesh.from_arrays(box.vertices, box.faces, box.vertices * 0 + [0.8, 0.4, 0.2])
+    views = render_mesh(mesh, Cameras.orbit([0.0, 60, 120, 180, 240, 300], [20.0, -10] * 3, size=64))
+    c2w = views.cameras.c2w.clone()
+    c2w[..., :3, 3] = c2w[..., :3, 3] * 3 + torch.tensor([7.0, 2.0, -5.0])
+    moved = ViewSet(
+        views.rgb, views.alpha, Cameras(c2w, views.cameras.intrinsics, 64, 64), views.normal, views.depth * 3
+    )
+    moved.save(tmp_path / "views")
+    assert run("reconstruct", tmp_path / "views", "--output-dir", tmp_path / "mesh")[0] == 0
+    low, high = load_mesh(tmp_path / "mesh/mesh.glb").bounds
+    expected = torch.as_tensor(box.bounds).float() * 3 + torch.tensor([7.0, 2.0, -5.0])
+    assert torch.allclose(torch.stack([low, high]), expected, atol=0.12)
+
+
 def test_info_names_weights_and_devices(run) -> None:
     code, text, _ = run("info", "--json")
     facts = json.loads(text)

@@ -49,7 +49,10 @@ def thinned(surface: SurfacePoints, voxel: float) -> SurfacePoints:
     """One point for each occupied cell: the mean of those in it."""
     if len(surface) == 0:
         return surface
-    _, cell = torch.unique((surface.points / voxel).floor().long(), dim=0, return_inverse=True)
+    place = (surface.points / voxel).floor().long()
+    place = place - place.amin(0)
+    size = place.amax(0) + 1  # one number for each cell: sorting rows is slow
+    _, cell = torch.unique((place[:, 0] * size[1] + place[:, 1]) * size[2] + place[:, 2], return_inverse=True)
     values = torch.cat([surface.points, surface.normals, torch.ones_like(surface.points[:, :1])], -1)
     total = values.new_zeros(int(cell.max()) + 1, 7).index_add_(0, cell, values)
     normals = torch.nn.functional.normalize(total[:, 3:6], dim=-1)

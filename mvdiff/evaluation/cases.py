@@ -1,0 +1,91 @@
+"""One object with what the main job made of its picture, and all its scores."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from mvdiff.evaluation.distribution_scores import distribution_scores
+from mvdiff.evaluation.objects import View
+from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_scores
+from recon.mesh import TexturedMesh
+from recon.metrics.image import mask_iou, psnr
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+from recon.rendering import render_mesh
+from recon.views import ViewSet
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    view: View
+    truth: TexturedMesh
+    """Radius 0.5, in its own axes, on the CPU."""
+    reference: Image.Image
+    hypotheses: Sequence[Hypothesis]
+    """In the photo's frame, on the CPU, with their views."""
+    rig_views: slice
+    """Which of the sampled views are those of the rig: the photo's own view is no test of the hidden side."""
+    seconds: dict[str, float]
+
+    @property
+    def frame(self) -> Frame:
+        return Frame.of(self.truth, self.view)
+
+    @property
+    def sampled(self) -> ViewSet:
+        """The rig's views of all hypotheses [n v]."""
+        return ViewSet.cat([h.views for h in self.hypotheses]).select_views(self.rig_views)
+
+    def true_views(self) -> ViewSet:
+        """The truth as the rig's cameras see it [1 v], in the photo's frame."""
+        turned = self.truth.transformed(torch.linalg.inv(self.frame.from_photo))
+        return render_mesh(turned, self.sampled.cameras[0])
+
+
+def score(case: Case, protocol: str, posterior: PosteriorConfig | None = None, align: bool = True) -> dict[str, Any]:
+    """The object's entry in results.json, JSON-ready."""
+    frame = case.frame
+    truth = Subject(case.truth, frame)
+    seen = seen_in_photo(truth, case.view)
+    predictions = [Subject(h.mesh.transformed(frame.from_photo), frame) for h in case.hypotheses]
+    shapes = [shape_scores(prediction, truth, seen, align) for prediction in predictions]
+    sampled, true_views = case.sampled, case.true_views()
+    empty = sum(len(h.mesh) == 0 for h in case.hypotheses)
+    entry = {
+        "name": case.name,
+        "azimuth": case.view.azimuth,
+        "elevation": case.view.elevation,
+        "seed": case.view.seed,
+        **{key: [scores[key] for scores in shapes] for key in shapes[0]},
+        "mask_iou": mask_iou(sampled.alpha, true_views.alpha).mean(1).tolist(),
+        "view_psnr": psnr(sampled.composited(1.0), true_views.composited(1.0)).mean(1).tolist(),
+        "drawn_elevation": [h.elevation for h in case.hypotheses],
+        "residual": [h.residual for h in case.hypotheses],
+        "empty": empty,
+        "seconds": case.seconds,
+        "distribution": None,
+    }
+    if protocol == "p2" and len(case.hypotheses) - empty > 1:
+        kept = [k for k, h in enumerate(case.hypotheses) if len(h.mesh)]
+        hypotheses = [case.hypotheses[k] for k in kept]
+        entry["distribution"] = distribution_scores(
+            hypotheses,
+            Posterior.from_hypotheses([replace(h, views=None) for h in hypotheses], posterior),
+            [predictions[k] for k in kept],
+            truth,
+            [shapes[k]["cd"] for k in kept],
+        )
+    return _finite(entry)
+
+
+def _finite(value: Any) -> Any:
+    """Strict JSON has no NaN: what is not a number was not computed."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,74 @@
+"""The objects that are known, and the fixed view of each that serves as the photo."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mvdiff.data.packs import MeshPack
+from recon.cameras import Cameras
+from recon.errors import InputError
+from recon.io.mesh_files import READABLE, load_mesh
+from recon.mesh import TexturedMesh
+from recon.rendering import render_mesh
+
+REFERENCE_SIZE = 256
+REFERENCE_ELEVATIONS = (0.0, 30.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the reference of an object is taken from; a hash of its name, so that no other object matters."""
+
+    azimuth: float
+    elevation: float
+    """Degrees."""
+    seed: int
+    """Of the hypotheses."""
+
+    @staticmethod
+    def of(name: str, seed: int) -> "View":
+        digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+        azimuth, elevation, own = (int.from_bytes(digest[i : i + 6], "big") for i in (0, 6, 12))
+        low, high = REFERENCE_ELEVATIONS
+        return View(360 * azimuth / 2**48, low + (high - low) * elevation / 2**48, own)
+
+
+class ObjectSet:
+    """Named meshes of a folder or a pack, in the order of their names; each is read when it is asked for."""
+
+    def __init__(self, path: Path, limit: int | None = None) -> None:
+        self._files: dict[str, Path] = {}
+        self._pack: MeshPack | None = None
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE)
+            self._files = {str(file.relative_to(path).with_suffix("")): file for file in files}
+            if len(self._files) < len(files):
+                raise InputError(f"'{path}' holds meshes that differ in their suffix alone: rename them.")
+            self.names = list(self._files)
+        elif path.suffix == ".npz":
+            self._pack = MeshPack.load(path)
+            self.names = [str(name) for name in self._pack.names]
+        else:
+            raise InputError(f"'{path}' is neither a folder of meshes nor a mesh pack (.npz).")
+        if not self.names:
+            raise InputError(f"There is no mesh in '{path}': files of {', '.join(READABLE)} are read.")
+        self.names = self.names[:limit]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def mesh(self, index: int) -> TexturedMesh:
+        """Centred, with radius 0.5."""
+        mesh = load_mesh(self._files[self.names[index]]) if self._pack is None else self._pack[index]
+        return mesh.normalized()
+
+
+def photograph(mesh: TexturedMesh, view: View, size: int = REFERENCE_SIZE) -> Image.Image:
+    """RGBA picture by the default lens, unlit (scans hold their light already), transparent background."""
+    taken = render_mesh(mesh, Cameras.orbit([view.azimuth], view.elevation, size=size))
+    rgba = torch.cat([taken.rgb[0, 0], taken.alpha[0, 0]])
+    return Image.fromarray(np.ascontiguousarray((rgba.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu()))

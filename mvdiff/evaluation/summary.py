@@ -1,0 +1,133 @@
+"""From objects to one table."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from recon.metrics.probabilistic import Reliability, best_of
+
+#: What every results.json has, null where it was not computed.
+KEYS = (
+    *("cd_mean", "cd_best", "iou_mean", "iou_best", "fscore_mean", "fscore_best", "cd_hidden_mean", "cd_visible_mean"),
+    *("psnr", "ssim", "mask_iou", "diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
+    *("ece", "brier", "nll", "coverage_50", "coverage_90", "width_90", "ause", "spearman", "seconds_per_object"),
+)
+Entry = dict[str, Any]
+
+
+def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
+    """Means over objects; lists of one value per hypothesis are reduced first."""
+
+    def mean(value: Callable[[Entry], float | None]) -> float | None:
+        return _mean([value(entry) for entry in objects])
+
+    def hypotheses(key: str, reduce: Callable[[list[float]], float | None]) -> float | None:
+        return mean(lambda entry: reduce([x for x in entry[key] if x is not None]) if entry.get(key) else None)
+
+    def best(values: list[float], count: int) -> float | None:
+        return best_of(torch.tensor(values, dtype=torch.float64), count) if len(values) >= count else None
+
+    summary: dict[str, Any] = dict.fromkeys(KEYS)
+    summary |= {
+        "cd_mean": hypotheses("cd", _mean),
+        "cd_best": hypotheses("cd", min),
+        "iou_mean": hypotheses("iou", _mean),
+        "iou_best": hypotheses("iou", max),
+        "fscore_mean": hypotheses("fscore", _mean),
+        "fscore_best": hypotheses("fscore", max),
+        "cd_hidden_mean": hypotheses("cd_hidden", _mean),
+        "cd_visible_mean": hypotheses("cd_visible", _mean),
+        "psnr": hypotheses("psnr", _mean),
+        "ssim": hypotheses("ssim", _mean),
+        "mask_iou": hypotheses("mask_iou", _mean),
+        "seconds_per_object": mean(lambda entry: sum(entry["seconds"].values())),
+        # Beyond the agreed keys.
+        "objects": len(objects),
+        "cd_mean_standard_error": _standard_error([_mean(entry["cd"]) for entry in objects]),
+        "cd_aligned_mean": hypotheses("cd_aligned", _mean),
+        "normal_consistency": hypotheses("normal_consistency", _mean),
+        "view_psnr": hypotheses("view_psnr", _mean),
+        "elevation_error": mean(
+            lambda entry: _mean([abs(e - entry["elevation"]) for e in entry["drawn_elevation"] if e is not None])
+        ),
+        "empty_hypotheses": sum(entry["empty"] for entry in objects),
+    }
+    most = max((len(entry["cd"]) for entry in objects), default=0)
+    for key, sign in (("cd", 1), ("iou", -1)):
+        summary[f"{key}_best_of"] = {
+            str(count): _scaled(hypotheses(key, lambda x, c=count, s=sign: best([s * v for v in x], c)), sign)
+            for count in (1, 2, 4, 8, 16, 32)
+            if count <= most
+        }
+    judged = [entry["distribution"] for entry in objects if entry.get("distribution")]
+    if judged:
+        summary |= {key: _mean([entry[key] for entry in judged]) for key in _AVERAGED}
+        summary |= _pooled([entry["undecided"] for entry in judged])
+        summary |= {f"{key}_overall": value for key, value in _pooled([entry["overall"] for entry in judged]).items()}
+    return summary
+
+
+_AVERAGED = (
+    *("diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
+    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman"),
+)
+
+
+def _pooled(fields: Sequence[Entry]) -> dict[str, Any]:
+    """Occupancy scores over the voxels of all objects together: bins of single objects are too thin to be judged."""
+    count, predicted, observed = (torch.tensor([f[key] for f in fields]).double().sum(0) for key in _BINS)
+    voxels = float(count.sum())
+    if not voxels:
+        return {"ece": None, "brier": None, "nll": None}
+    curve = Reliability(predicted / count, observed / count, count)
+    return {
+        "ece": curve.error,
+        "brier": sum(f["brier"] * f["voxels"] for f in fields if f["voxels"]) / voxels,
+        "nll": sum(f["nll"] * f["voxels"] for f in fields if f["voxels"]) / voxels,
+        "reliability": [
+            [round(float(p), 4), round(float(o), 4), int(c)]
+            for p, o, c in zip(curve.predicted, curve.observed, count, strict=True)
+            if c
+        ],
+    }
+
+
+_BINS = ("count", "predicted_sum", "observed_sum")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _standard_error(values: Sequence[float | None]) -> float | None:
+    known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
+    return float(known.std() / math.sqrt(len(known))) if len(known) > 1 else None
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def table(summary: dict[str, Any], objects: Sequence[Entry], title: str, command: str) -> str:
+    """Markdown: the summary, best-of-N, then one row for each object."""
+
+    def shown(value: Any, digits: int = 4) -> str:
+        return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+    single = ("objects", "cd_mean_standard_error", "cd_aligned_mean", "normal_consistency", "view_psnr")
+    rows = [f"| {key} | {shown(summary[key])} |" for key in (*KEYS, *single, "elevation_error", "empty_hypotheses")]
+    text = [f"# {title}", "", f"`{command}`", "", "| measure | value |", "|---|---|", *rows, ""]
+    counts = list(summary["cd_best_of"])
+    text += ["| best of | " + " | ".join(counts) + " |", "|---" * (len(counts) + 1) + "|"]
+    text += [f"| {k} | " + " | ".join(shown(v) for v in summary[f"{k}_best_of"].values()) + " |" for k in ("cd", "iou")]
+    text += ["", "| object | azimuth | elevation | CD mean | CD best | IoU mean | F@0.05 | PSNR | mask IoU |"]
+    text += ["|---|---|---|---|---|---|---|---|---|"]
+    for entry in objects:
+        cells = [entry["name"], shown(entry["azimuth"], 1), shown(entry["elevation"], 1)]
+        cells += [shown(_mean(entry["cd"])), shown(min(entry["cd"]))]
+        cells += [shown(_mean(entry[key]), 3) for key in ("iou", "fscore", "psnr", "mask_iou")]
+        text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text) + "\n"

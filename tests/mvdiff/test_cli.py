@@ -1,6 +1,9 @@
 """The command line and what it leaves on disk, on a tiny network with every other part real."""
 
+import contextlib
+import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +49,8 @@ def photo(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def run(capsys, weights: Path):
+@pytest.fixture(scope="module")
+def run(weights: Path):
     """Run a verb on the tiny weights: (exit code, stdout, stderr)."""
 
     def call(*arguments) -> tuple[int, str, str]:
@@ -56,14 +59,24 @@ def run(capsys, weights: Path):
             arguments += ["--weights", str(weights)]
         if arguments[0] in ("generate", "views", "reconstruct") and "--device" not in arguments:
             arguments += ["--device", "cpu"]
-        try:
-            code = main(arguments)
-        except SystemExit as stop:  # the parser's own errors
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = main(arguments)
+            except SystemExit as stop:  # the parser's own errors
+                code = stop.code
+        return code, out.getvalue(), err.getvalue()
 
     return call
+
+
+@pytest.fixture(scope="module")
+def finished(run, photo: Path, tmp_path_factory) -> tuple[Path, dict]:
+    """The folder and the record of one whole run of three hypotheses."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    code, text, error = run("generate", photo, "--output-dir", out, "--num-hypotheses", 3, *STEPS, "--json")
+    assert code == 0, error
+    return out, json.loads(text)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +116,8 @@ def test_unknown_verbs_are_named(run) -> None:
 # generate
 
 
-def test_generate_leaves_a_complete_folder(run, photo: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    code, text, _ = run("generate", photo, "--output-dir", out, "--num-hypotheses", 3, "--seed", 4, *STEPS, "--json")
-    assert code == 0
-    record = json.loads(text)
+def test_generate_leaves_a_complete_folder(finished) -> None:
+    out, record = finished
     files = set(record["runs"][0]["files"])
     expected = {"posterior.npz", "posterior.glb", "summary.json", "report.html", "reference.png", "reference.json"}
     expected |= {f"hypotheses/{k:03d}.glb" for k in range(3)} | {f"views/{k:03d}/views.safetensors" for k in range(3)}
@@ -117,7 +127,7 @@ def test_generate_leaves_a_complete_folder(run, photo: Path, tmp_path: Path) -> 
 
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["complete"] is True
-    assert manifest["seeds"] == [hypothesis_seed(4, k) for k in range(3)]
+    assert manifest["seeds"] == [hypothesis_seed(0, k) for k in range(3)]
     assert manifest["inputs"]["config"]["num_hypotheses"] == 3
     assert len(manifest["inputs"]["weights"]["sha256"]) == 64
     assert set(manifest["seconds"]) == {"sample", "reconstruct", "posterior", "write"}
@@ -148,18 +158,17 @@ def test_seeds_do_not_collide() -> None:
 
 
 @pytest.mark.parametrize(("stage", "done"), [("sample", 5), ("posterior", 0), ("write", 0)])
-def test_an_interrupted_run_goes_on(run, model: ImageTo3D, photo: Path, tmp_path: Path, stage: str, done: int) -> None:
-    settings = {"num_hypotheses": 3, "num_inference_steps": 2}
-    whole = tmp_path / "whole"
-    model.generate(photo, whole, **settings)
-    out = tmp_path / "out"
+def test_an_interrupted_run_goes_on(
+    run, finished, model: ImageTo3D, photo: Path, tmp_path: Path, stage: str, done: int
+) -> None:
+    whole, out = finished[0], tmp_path / "out"
 
     def stop(name: str, count: int, total: int) -> None:
         if name == stage and count >= done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        model.generate(photo, out, progress=stop, **settings)
+        model.generate(photo, out, progress=stop, num_hypotheses=3, num_inference_steps=2)
     assert not list(out.rglob("*.partial*"))
     assert json.loads((out / "manifest.json").read_text())["complete"] is False
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
@@ -174,23 +183,24 @@ def test_an_interrupted_run_goes_on(run, model: ImageTo3D, photo: Path, tmp_path
     assert names[0] == names[1]
 
 
-def test_a_complete_run_is_kept(run, model: ImageTo3D, photo: Path, tmp_path: Path) -> None:
-    arguments = ("generate", photo, "--output-dir", tmp_path / "out", "--num-hypotheses", 2, *STEPS)
-    assert run(*arguments)[0] == 0
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    assert run(*arguments)[0] == 0
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    again = model.generate(photo, tmp_path / "out", num_hypotheses=2, num_inference_steps=2)
-    assert len(again.hypotheses) == 2
+def test_a_complete_run_is_kept(run, finished, model: ImageTo3D, photo: Path) -> None:
+    out, record = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    code, text, _ = run("generate", photo, "--output-dir", out, "--num-hypotheses", 3, *STEPS, "--json")
+    assert code == 0
+    assert json.loads(text) == record
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = model.generate(photo, out, num_hypotheses=3, num_inference_steps=2)
+    assert len(again.hypotheses) == 3
     assert again.hypotheses[0].seed == hypothesis_seed(0, 0)
 
 
-def test_other_results_are_overwritten_only_on_request(run, photo: Path, tmp_path: Path) -> None:
+def test_other_results_are_overwritten_only_on_request(run, finished, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("generate", photo, "--output-dir", out, "--num-hypotheses", 3, *STEPS)[0] == 0
+    shutil.copytree(finished[0], out)
     (out / "mine.txt").write_text("keep")
     before = (out / "posterior.npz").read_bytes()
-    other = ("generate", photo, "--output-dir", out, "--num-hypotheses", 2, "--seed", 1, *STEPS)
+    other = ("generate", photo, "--output-dir", out, "--num-hypotheses", 1, "--seed", 1, *STEPS)
     code, _, error = run(*other)
     assert code == 2
     assert "--overwrite" in sentence(error)
@@ -369,8 +379,6 @@ def test_places_that_cannot_be_written_are_refused(run, photo: Path, tmp_path: P
 
 @pytest.mark.parametrize("damage", ["truncated", "architecture", "index"])
 def test_weights_that_cannot_be_used_are_refused(run, weights: Path, photo: Path, tmp_path: Path, damage: str) -> None:
-    import shutil
-
     broken = tmp_path / "weights"
     shutil.copytree(weights, broken)
     if damage == "truncated":

@@ -126,7 +126,7 @@ class Cameras:
         c2w = torch.zeros(*position.shape[:-1], 4, 4, dtype=position.dtype, device=position.device)
         c2w[..., :3, :] = torch.stack([right, down, forward, position], -1)
         c2w[..., 3, 3] = 1.0
-        intrinsics = pinhole(fov, width, height).to(position).expand(*position.shape[:-1], 3, 3)
+        intrinsics = pinhole(fov, width, height, position.device).to(position.dtype).expand(*position.shape[:-1], 3, 3)
         return Cameras(c2w, intrinsics, width, height)
 
     @staticmethod
@@ -140,7 +140,13 @@ class Cameras:
         """Cameras on spheres around the origin, angles in degrees; azimuth 0 stands on +Z and grows towards +X."""
         given = (azimuth, elevation, distance)
         device = next((a.device for a in given if isinstance(a, Tensor)), None)
-        azimuth, elevation, distance = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in given)
+        # Plain numbers are filled in on the device: copying them there would wait for all that it still has to do.
+        azimuth, elevation, distance = (
+            torch.full((), a, dtype=torch.float32, device=device)
+            if isinstance(a, float | int)
+            else torch.as_tensor(a, dtype=torch.float32, device=device)
+            for a in given
+        )
         azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
         a, e = torch.deg2rad(azimuth), torch.deg2rad(elevation)
         unit = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
@@ -169,10 +175,12 @@ class Cameras:
         )
 
 
-def pinhole(fov: float, width: int, height: int) -> Float[Tensor, "3 3"]:
+def pinhole(fov: float, width: int, height: int, device: torch.device | None = None) -> Float[Tensor, "3 3"]:
     """Intrinsics in pixels of a centred lens with vertical field of view ``fov`` in degrees."""
-    focal = 0.5 * height / math.tan(math.radians(fov) / 2)
-    return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    intrinsics = torch.eye(3, device=device)
+    intrinsics[:2] *= 0.5 * height / math.tan(math.radians(fov) / 2)
+    intrinsics[0, 2], intrinsics[1, 2] = width / 2, height / 2
+    return intrinsics
 
 
 def pixel_centres(

@@ -152,27 +152,28 @@ def fill_store(
 
 
 class StoreRefresher:
-    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often.
+    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often."""
 
-    What is asked for in a step is put into the store ``LAG`` steps later, ready or waited for: the store's content
-    depends on (seed, step) alone.
-    """
-
-    LAG = 16
-
-    def __init__(self, store: ViewStore, sources: list[MeshSource], photographers: Photographers, seed: int) -> None:
+    def __init__(self, store: ViewStore, sources: list[MeshSource], seed: int) -> None:
         if len(sources) != len(store):
             raise ValueError(f"A store of {len(store)} objects needs as many sources, got {len(sources)}.")
-        self.store, self.sources, self.photographers, self.seed = store, sources, photographers, seed
-        self._pending: deque[list[tuple[int, _Pending]]] = deque()
+        self.store, self.sources, self.seed = store, sources, seed
+        # The renderer waits for its own results; on a stream of its own that is not a wait for the training step.
+        self._stream = torch.cuda.Stream(store.device, priority=-1) if store.device.type == "cuda" else None
 
     def refresh(self, step: int, count: int) -> None:
+        """Photograph ``count`` objects anew; which ones and how depends on (seed, step) alone."""
         generator = torch.Generator().manual_seed(record_seed(self.seed, step, 1))
-        chosen = torch.randint(len(self.store), (count,), generator=generator).tolist()
-        shots = [Shot(self.sources[index], record_seed(self.seed + 1, index, step), warp=True) for index in chosen]
-        self._pending.append([(i, self.photographers.submit(shot)) for i, shot in zip(chosen, shots, strict=True)])
-        if len(self._pending) > self.LAG:
-            for index, pending in self._pending.popleft():
-                record = pending.get()
-                if not isinstance(record, str):
-                    self.store.put(index, record)
+        for index in torch.randint(len(self.store), (count,), generator=generator).tolist():
+            shot = Shot(self.sources[index], record_seed(self.seed + 1, index, step), warp=True)
+            with torch.cuda.stream(self._stream):
+                record = _take(shot, self.store.config, str(self.store.device))
+            if isinstance(record, str):
+                continue
+            if self._stream is not None:
+                current = torch.cuda.current_stream(self.store.device)
+                current.wait_stream(self._stream)
+                for value in vars(record).values():
+                    if value.is_cuda:
+                        value.record_stream(current)
+            self.store.put(index, record)

@@ -10,10 +10,10 @@ from recon.cameras import Cameras
 
 def camera_tensors(cameras: Cameras) -> tuple[Float[Tensor, "*b 4 4"], Float[Tensor, "*b 4"]]:
     """``c2w`` and the lens (fx, fy, cx, cy) on a picture that spans [-1, 1]: what the networks take."""
-    half = cameras.intrinsics.new_tensor([cameras.width / 2, cameras.height / 2])
-    focal = torch.stack([cameras.intrinsics[..., 0, 0], cameras.intrinsics[..., 1, 1]], -1) / half
-    centre = cameras.intrinsics[..., :2, 2] / half - 1
-    return cameras.c2w, torch.cat([focal, centre], -1)
+    horizontal = cameras.intrinsics[..., 0, :] / (cameras.width / 2)
+    vertical = cameras.intrinsics[..., 1, :] / (cameras.height / 2)
+    lens = [horizontal[..., 0], vertical[..., 1], horizontal[..., 2] - 1, vertical[..., 2] - 1]
+    return cameras.c2w, torch.stack(lens, -1)
 
 
 def patch_centres(count: int, device: torch.device) -> Float[Tensor, "{count}*{count} 2"]:

@@ -96,7 +96,9 @@ class Block(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "b n d"], modulation: Float[Tensor, "b 6 d"], positions: ProjectivePositions
     ) -> Float[Tensor, "b n d"]:
-        scale1, shift1, gate1, scale2, shift2, gate2 = (modulation + self.modulation)[:, :, None].unbind(1)
+        scale1, shift1, gate1, scale2, shift2, gate2 = (
+            (modulation + self.modulation).to(hidden.dtype)[:, :, None].unbind(1)
+        )
         hidden = hidden + gate1 * self.attention(self.norm1(hidden) * (1 + scale1) + shift1, positions)
         return hidden + gate2 * self.mlp(self.norm2(hidden) * (1 + scale2) + shift2)
 
@@ -109,6 +111,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["Block"]
+    _repeated_blocks: ClassVar = ["Block"]
 
     @register_to_config
     def __init__(
@@ -190,6 +193,9 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
             photo = torch.where(drop_reference[:, None, None, None], self.no_reference.to(photo.dtype), photo)
         photo = photo + self.reference_type + self._rays(reference_c2w, reference_lens, photo_points, dtype)
         hidden = torch.cat([tokens.flatten(1, 2), photo.flatten(1, 2)], 1)
+        if torch.is_autocast_enabled(hidden.device.type):
+            # The residual stream too: the step is bound by memory, and ten blocks add up well in 16 bits.
+            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
 
         of_targets = self._token_projections(target_c2w, target_lens, len(points))
         of_photos = self._token_projections(reference_c2w, reference_lens, len(photo_points))

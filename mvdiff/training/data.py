@@ -29,7 +29,6 @@ class TrainingData:
     validation: ViewStore
     probabilities: Float[Tensor, "o"]
     refresher: StoreRefresher | None
-    photographers: Photographers
     config: DataConfig
 
     def batch(self, size: int, generator: torch.Generator, device: torch.device) -> TrainingBatch:
@@ -62,7 +61,7 @@ def load_data(config: DataConfig, seed: int, device: torch.device) -> TrainingDa
         ]
         rendered, sources = fill_store(photographers, shots, home)
         if config.refresh_per_step and not stores:
-            refresher = StoreRefresher(rendered, sources, photographers, seed)
+            refresher = StoreRefresher(rendered, sources, seed)
         stores.append(rendered)
     if not stores:
         raise InputError("There is nothing to train on: set data.stores, data.packs or data.procedural.")
@@ -71,7 +70,8 @@ def load_data(config: DataConfig, seed: int, device: torch.device) -> TrainingDa
     if held_out:
         shots = [Shot(source, record_seed(0, index, 0), warp=False) for index, source in enumerate(held_out)]
         validation = fill_store(photographers, shots, home)[0]
-    return TrainingData(store, validation, store.group_probabilities(config.groups), refresher, photographers, config)
+    photographers.close()
+    return TrainingData(store, validation, store.group_probabilities(config.groups), refresher, config)
 
 
 def _sources(config: DataConfig) -> tuple[list[MeshSource], list[MeshSource]]:

@@ -79,8 +79,9 @@ def flow_loss(
     config: LossConfig,
 ) -> Float[Tensor, ""]:
     """Squared error of the velocity (noise - x): that of x over sigma squared, over the noisy views only."""
-    weights = clean.new_tensor([1.0] * 3 + [config.alpha_weight] + [config.geometry_weight] * 4)
-    error = ((prediction - clean).square().mean((-1, -2)) * weights).mean(-1)  # [b v]
+    error = (prediction - clean).square().mean((-1, -2))  # [b v c]
+    color, alpha, geometry = (part.sum(-1) for part in error.split([3, 1, 4], -1))
+    error = (color + config.alpha_weight * alpha + config.geometry_weight * geometry) / error.shape[-1]
     noisy = (sigma > 0).float()
     per_view = error / sigma.clamp_min(MIN_SIGMA).square() * noisy
     return per_view.sum() / noisy.sum().clamp_min(1)

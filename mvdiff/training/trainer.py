@@ -38,6 +38,17 @@ class Objective(nn.Module):
         return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
 
 
+def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
+    """Fresh networks for the record's picture size, or those that the config continues from."""
+    model = config.model
+    if model.init_from is not None:
+        pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
+        return pipeline.transformer.train(), pipeline.camera_estimator.train()
+    size = config.data.record.size
+    transformer = {"sample_size": size, "reference_size": size} | model.transformer
+    return MultiViewTransformer(**transformer), PhotoCameraEstimator(**({"sample_size": size} | model.camera_estimator))
+
+
 class Trainer:
     """Runs a :class:`TrainConfig`; every step depends on (seed, step, process) alone, so resuming is exact."""
 
@@ -57,7 +68,7 @@ class Trainer:
         set_seed(config.seed)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        self.objective = Objective(*self._build_models(), config.loss)
+        self.objective = Objective(*build_models(config), config.loss)
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)
@@ -71,7 +82,8 @@ class Trainer:
             )
             self.step, self.seconds_before = state["step"], state["seconds"]
         if self.device.type == "cuda" and config.model.compile == "auto":
-            self.objective.transformer.compile()
+            # Block by block: one compilation serves all of them.
+            self.objective.transformer.compile_repeated_blocks(dynamic=False)
         self.wrapped = self.accelerator.prepare(self.objective)
         self.stop_asked = False
         if self.accelerator.is_main_process:
@@ -82,17 +94,6 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
-
-    def _build_models(self) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
-        model = self.config.model
-        if model.init_from is not None:
-            pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
-            return pipeline.transformer.train(), pipeline.camera_estimator.train()
-        size = self.config.data.record.size
-        transformer = {"sample_size": size, "reference_size": size} | model.transformer
-        return MultiViewTransformer(**transformer), PhotoCameraEstimator(
-            **({"sample_size": size} | model.camera_estimator)
-        )
 
     def seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -120,7 +121,6 @@ class Trainer:
         if not self.stop_asked:
             self.validate()
         self.export()
-        self.data.photographers.close()
         self.accelerator.end_training()
 
     def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:

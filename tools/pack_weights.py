@@ -1,0 +1,59 @@
+"""Pack a trained run into the 8-bit folder that ships in the package (or that --weights takes)."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from recon.errors import InputError
+
+
+@dataclass
+class PackWeights:
+    run: tyro.conf.Positional[Path]
+    """Folder of a training run."""
+    output: Path = Path("mvdiff/weights/embedded")
+    which: Literal["ema", "raw"] = "ema"
+    """The averaged weights, to use; or the raw ones, to go on training."""
+    checkpoint: bool = False
+    """Take the last checkpoint of a run that has not ended yet."""
+
+
+def main(arguments: PackWeights) -> None:
+    from mvdiff.weights.packing import save_packed, weights_hash
+
+    record = json.loads((arguments.run / "config.json").read_text())
+    if arguments.checkpoint:
+        from safetensors.torch import load_file
+
+        from mvdiff.training.checkpoint import find_checkpoint
+        from mvdiff.training.config import TrainConfig, apply_overrides
+        from mvdiff.training.trainer import Objective, build_models
+
+        config = TrainConfig()
+        apply_overrides(config, {"model": record["model"] | {"init_from": None}})
+        apply_overrides(config, {"data": {"record": record["data"]["record"]}})
+        objective = Objective(*build_models(config), config.loss)
+        path = find_checkpoint(arguments.run, "latest") / f"{arguments.which}.safetensors"
+        objective.load_state_dict(load_file(path))
+        components = {"transformer": objective.transformer, "camera_estimator": objective.camera_estimator}
+    else:
+        from mvdiff.pipelines import MultiViewDiffusionPipeline
+
+        pipeline = MultiViewDiffusionPipeline.from_pretrained(arguments.run / arguments.which)
+        components = {"transformer": pipeline.transformer, "camera_estimator": pipeline.camera_estimator}
+    lines = (arguments.run / "metrics.jsonl").read_text().splitlines()
+    provenance = {"config": record, "which": arguments.which, "last_metrics": json.loads(lines[-1]) if lines else {}}
+    save_packed(components, arguments.output, provenance)
+    print(f"{arguments.output}: sha256 {weights_hash(arguments.output)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(PackWeights, description=__doc__))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

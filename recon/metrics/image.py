@@ -7,7 +7,7 @@ from torch import Tensor
 _LEAST_ERROR = 1e-10  # 100 dB: equal pictures score a number
 
 
-def psnr(a: Float[Tensor, "*batch 3 h w"], b: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
+def psnr(a: Float[Tensor, "*#batch 3 h w"], b: Float[Tensor, "*#batch 3 h w"]) -> Float[Tensor, "*#batch"]:
     """Peak signal-to-noise ratio in decibels of pictures in [0, 1]."""
     return -10 * ((a - b) ** 2).mean((-3, -2, -1)).clamp_min(_LEAST_ERROR).log10()
 
@@ -32,7 +32,7 @@ def ssim(
     return value.mean((1, 2, 3))
 
 
-def mask_iou(a: Float[Tensor, "*batch 1 h w"], b: Float[Tensor, "*batch 1 h w"]) -> Float[Tensor, "*batch"]:
+def mask_iou(a: Float[Tensor, "*#batch 1 h w"], b: Float[Tensor, "*#batch 1 h w"]) -> Float[Tensor, "*#batch"]:
     """Intersection over union of the pixels that are more than half covered; two empty masks agree."""
     a, b = a > 0.5, b > 0.5
     union = (a | b).sum((-3, -2, -1))

@@ -26,8 +26,8 @@ class EvaluationConfig:
     """auto, cpu or cuda."""
     limit: int | None = None
     """Only the first so many objects."""
-    preset: str = "fast"
-    """Of the reconstruction."""
+    preset: str = "default"
+    """Of the reconstruction; as the main job unless told otherwise."""
     num_inference_steps: int = GenerationConfig.num_inference_steps
     guidance_scale: float = GenerationConfig.guidance_scale
     framing: Framing = "keep"

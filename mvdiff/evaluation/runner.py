@@ -1,7 +1,6 @@
 """Objects through the main job, scores to files."""
 
 import json
-import platform
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 import mvdiff
 from mvdiff.evaluation.cases import Case, score
 from mvdiff.evaluation.config import EvaluationConfig
+from mvdiff.evaluation.machine import device_name, versions
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.sheet import stack, strip
@@ -63,8 +63,8 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
         "command": command,
         "settings": identity,
         "weights": model.weights,
-        "device": _device_name(model.device),
-        "versions": {"mvdiff": mvdiff.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "device": device_name(model.device),
+        "versions": versions(),
         "seconds": round(time.perf_counter() - start, 3),
         "summary": summarise(entries),
         "objects": entries,
@@ -178,7 +178,3 @@ def _title(entry: dict[str, Any]) -> str:
             *(f"{k}: cd {cd:.3f}" for k, cd in enumerate(entry["cd"][:8])),
         ]
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"

@@ -267,3 +267,28 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
 def test_settings_that_cannot_be_used(change, meshes):
     with pytest.raises(InputError):
         EvaluationConfig(meshes, **change).check()
+
+
+@pytest.mark.parametrize("part", ["job", "sample", "recon"])
+def test_benchmark_says_what_each_stage_costs(part, weights, tmp_path):
+    from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark
+    from mvdiff.evaluation.benchmark import table as cost_table
+
+    config = BenchmarkConfig(
+        num_hypotheses=(2, 1),
+        repeats=1,
+        warmup=0,
+        weights=str(weights),
+        device="cpu",
+        num_inference_steps=2,
+        output=tmp_path / "cost.json",
+    )
+    result = benchmark(part, config, "command")
+    assert [run["num_hypotheses"] for run in result["results"]] == [1, 2]
+    for run in result["results"]:
+        stages = {name: value for name, value in run["seconds"].items() if name != "total"}
+        assert all(value > 0 for value in stages.values())
+        assert sum(stages.values()) <= run["seconds"]["total"] + 0.01
+        assert 0.1 < run["memory_gb"] < 16
+    assert json.loads(config.output.read_text()) == result
+    assert "| total, s |" in cost_table(result)

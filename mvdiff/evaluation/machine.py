@@ -1,0 +1,25 @@
+"""On what the numbers were made."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def device_name(device: Any) -> str:
+    """Of a torch device: the GPU's or the processor's model."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8", errors="replace").splitlines() if info.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    import torch
+
+    import mvdiff
+
+    return {"mvdiff": mvdiff.__version__, "torch": torch.__version__, "python": platform.python_version()}

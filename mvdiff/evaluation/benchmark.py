@@ -85,7 +85,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     result = {
         "part": part,
         "command": command,
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()},
+        "settings": json.loads(json.dumps(asdict(config), default=str)),
         "weights": model.weights,
         "device": device_name(model.device),
         "threads": torch.get_num_threads(),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
+from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
 
 _ARRAYS = ("vertices", "faces", "colors", "vertex_offsets", "face_offsets", "names")
@@ -63,8 +64,6 @@ class MeshPack:
     @staticmethod
     def write(path: str | Path, objects: Iterable[tuple[str, TexturedMesh]]) -> int:
         """Write normalised ``objects`` as one pack, in one step; returns how many."""
-        from recon.io.bundle import atomic_write
-
         vertices, faces, colors, names = [], [], [], []
         for name, mesh in objects:
             if len(mesh.vertices) > MAX_VERTICES:

@@ -3,57 +3,30 @@
 import functools
 import logging
 import multiprocessing
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 
-from mvdiff.data.packs import MeshPack
+from mvdiff.data.meshes import MeshSource, pack_sources, procedural_sources
 from mvdiff.data.record import ObjectRecord, RecordConfig, render_record
 from mvdiff.data.store import ViewStore
 from mvdiff.data.warp import Dice, warp_mesh
+from mvdiff.data.workers import Workers
 from recon.errors import InputError
-from recon.mesh import TexturedMesh
+
+__all__ = [
+    "MeshSource",
+    "Photographers",
+    "Shot",
+    "StoreRefresher",
+    "fill_store",
+    "pack_sources",
+    "procedural_sources",
+    "record_seed",
+]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class MeshSource:
-    """A mesh by reference, so that it need not travel between processes."""
-
-    name: str
-    index: int
-    """In the pack or folder; without either, the seed of a procedural object."""
-    path: str | None = None
-    """Of a mesh pack or of a single mesh file."""
-
-    def load(self) -> TexturedMesh:
-        if self.path is None:
-            from mvdiff.data.procedural import make
-
-            return make(self.index).mesh
-        if self.path.endswith(".npz"):
-            return _pack(self.path)[self.index]
-        from mvdiff.data.meshes import load_object
-
-        return load_object(self.path)
-
-
-@functools.lru_cache(maxsize=64)
-def _pack(path: str) -> MeshPack:
-    return MeshPack.load(path)
-
-
-def procedural_sources(seeds: range) -> list[MeshSource]:
-    return [MeshSource(f"procedural/{seed}", seed) for seed in seeds]
-
-
-def pack_sources(path: str) -> list[MeshSource]:
-    pack = _pack(path)
-    filled = (pack.face_offsets[1:] > pack.face_offsets[:-1]).tolist()
-    return [MeshSource(str(name), index, path) for index, name in enumerate(pack.names) if filled[index]]
 
 
 @dataclass(frozen=True)
@@ -75,48 +48,16 @@ class Photographers:
 
     def __init__(self, config: RecordConfig, device: torch.device | str = "cpu", workers: int = 0) -> None:
         self.config, self.device = config, str(device)
-        self._pool = None
-        if workers:
-            # spawn: a forked process cannot use CUDA once its parent has.
-            self._pool = multiprocessing.get_context("spawn").Pool(
-                workers, initializer=torch.set_num_threads, initargs=(1,)
-            )
-
-    def submit(self, shot: Shot) -> "_Pending":
-        arguments = (shot, self.config, self.device)
-        if self._pool is None:
-            return _Pending(shot, done=_take(*arguments))
-        return _Pending(shot, result=self._pool.apply_async(_take, arguments))
+        self._workers = Workers(workers)
 
     def take_all(self, shots: Iterable[Shot], ahead: int = 64) -> Iterator[tuple[Shot, ObjectRecord | str]]:
         """Records in the order of ``shots``, or for a mesh that cannot be used the reason."""
-        pending: deque[_Pending] = deque()
-        for shot in shots:
-            pending.append(self.submit(shot))
-            if len(pending) > (ahead if self._pool else 0):
-                first = pending.popleft()
-                yield first.shot, first.get()
-        for rest in pending:
-            yield rest.shot, rest.get()
+        take = functools.partial(_take, config=self.config, device=self.device)
+        for shot, answer in self._workers.map(take, shots, ahead):
+            yield shot, ObjectRecord(*map(torch.from_numpy, answer)) if isinstance(answer, tuple) else answer
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool.join()
-            self._pool = None
-
-
-@dataclass
-class _Pending:
-    shot: Shot
-    done: ObjectRecord | str | None = None
-    result: object = None
-
-    def get(self) -> ObjectRecord | str:
-        if self.done is None:
-            answer = self.result.get()
-            self.done = answer if isinstance(answer, str) else ObjectRecord(*map(torch.from_numpy, answer))
-        return self.done
+        self._workers.close()
 
 
 def _take(shot: Shot, config: RecordConfig, device: str):

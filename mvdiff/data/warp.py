@@ -1,6 +1,7 @@
 """Random variants of a mesh: a catalogue of a few thousand objects must not be learned by heart."""
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -43,10 +44,12 @@ def warp_mesh(mesh: TexturedMesh, dice: Dice) -> TexturedMesh:
     elif tilt < 0.3:
         axis = torch.tensor([dice.number(-1, 1), 0.0, dice.number(-1, 1)])
         vertices = vertices @ _rotation(axis, math.radians(dice.number(-15, 15))).T.to(vertices)
-    colors = mesh.colors
-    if colors is not None and dice.chance(0.6):
-        colors = _dye(colors, dice)
-    return TexturedMesh(vertices, mesh.faces, colors).normalized()
+    colors, texture = mesh.colors, mesh.texture
+    if (colors is not None or texture is not None) and dice.chance(0.6):
+        dye = _Dye.draw(dice)
+        colors = None if colors is None else dye(colors)
+        texture = None if texture is None else dye(texture.flatten(1).T).T.reshape(texture.shape)
+    return replace(mesh, vertices=vertices, colors=colors, texture=texture).normalized()
 
 
 def _deform(x: Float[Tensor, "k 3"], taper: float, twist: float, bend: float) -> Float[Tensor, "k 3"]:
@@ -65,16 +68,26 @@ def _rotation(axis: Float[Tensor, "3"], angle: float) -> Float[Tensor, "3 3"]:
     return torch.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
 
 
-def _dye(colors: Float[Tensor, "k 3"], dice: Dice) -> Float[Tensor, "k 3"]:
-    """Turn the hue about the grey axis, then saturation, contrast and brightness; sometimes swap the channels."""
-    if dice.chance(0.2):
-        colors = colors[:, torch.randperm(3, generator=dice.generator)]
-    angle = dice.number(-0.5, 0.5) * (4 if dice.chance(0.3) else 1)
-    turn = _rotation(torch.ones(3), angle).to(colors)
-    grey = colors.mean(-1, keepdim=True)
-    turned = (colors - grey) @ turn.T * dice.number(0.5, 1.5) + grey
-    gamma = math.exp(dice.number(-0.4, 0.4))
-    return turned.clamp(0, 1) ** gamma
+@dataclass(frozen=True)
+class _Dye:
+    """Turns the hue about the grey axis, then saturation, contrast and brightness; sometimes swaps the channels."""
+
+    channels: list[int]
+    turn: Float[Tensor, "3 3"]
+    saturation: float
+    gamma: float
+
+    @staticmethod
+    def draw(dice: Dice) -> "_Dye":
+        channels = torch.randperm(3, generator=dice.generator).tolist() if dice.chance(0.2) else [0, 1, 2]
+        angle = dice.number(-0.5, 0.5) * (4 if dice.chance(0.3) else 1)
+        return _Dye(channels, _rotation(torch.ones(3), angle), dice.number(0.5, 1.5), math.exp(dice.number(-0.4, 0.4)))
+
+    def __call__(self, colors: Float[Tensor, "k 3"]) -> Float[Tensor, "k 3"]:
+        colors = colors[:, self.channels]
+        grey = colors.mean(-1, keepdim=True)
+        turned = (colors - grey) @ self.turn.T.to(colors) * self.saturation + grey
+        return turned.clamp(0, 1) ** self.gamma
 
 
 def overlay_pattern(

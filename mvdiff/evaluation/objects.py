@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mvdiff.data.packs import MeshPack
+from mvdiff.data.meshes import find_meshes
 from recon.cameras import Cameras
 from recon.errors import InputError
-from recon.io.mesh_files import READABLE, load_mesh
 from recon.mesh import TexturedMesh
 from recon.rendering import render_mesh
 
@@ -41,30 +40,17 @@ class ObjectSet:
     """Named meshes of a folder or a pack, in the order of their names; each is read when it is asked for."""
 
     def __init__(self, path: Path, limit: int | None = None) -> None:
-        self._files: dict[str, Path] = {}
-        self._pack: MeshPack | None = None
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE)
-            self._files = {str(file.relative_to(path).with_suffix("")): file for file in files}
-            if len(self._files) < len(files):
-                raise InputError(f"'{path}' holds meshes that differ in their suffix alone: rename them.")
-            self.names = list(self._files)
-        elif path.suffix == ".npz":
-            self._pack = MeshPack.load(path)
-            self.names = [str(name) for name in self._pack.names]
-        else:
+        if not path.is_dir() and path.suffix != ".npz":
             raise InputError(f"'{path}' is neither a folder of meshes nor a mesh pack (.npz).")
-        if not self.names:
-            raise InputError(f"There is no mesh in '{path}': files of {', '.join(READABLE)} are read.")
-        self.names = self.names[:limit]
+        self._sources = find_meshes(path)[:limit]
+        self.names = [source.name for source in self._sources]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def mesh(self, index: int) -> TexturedMesh:
-        """Centred, with radius 0.5."""
-        mesh = load_mesh(self._files[self.names[index]]) if self._pack is None else self._pack[index]
-        return mesh.normalized()
+        """Centred, with radius 0.5; files with all their faces and their texture."""
+        return self._sources[index].load(max_faces=None).normalized()
 
 
 def photograph(mesh: TexturedMesh, view: View, size: int = REFERENCE_SIZE) -> Image.Image:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
+from torch import Tensor
 
 from recon.mesh import TexturedMesh
 
@@ -45,19 +46,18 @@ def join(parts: Sequence[Part]) -> TexturedMesh:
     return _merged(np.concatenate([part.vertices for part in parts]), faces, colors, uv, texture, _attributes(parts))
 
 
-def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "k 3"] | None:
+def vertex_colors(mesh: TexturedMesh) -> Float[Tensor, "k 3"] | None:
     """sRGB per vertex: the mesh's own, or its texture's mean over the corners."""
     if mesh.colors is not None:
-        return mesh.colors.detach().cpu().numpy()
+        return mesh.colors
     if mesh.uv is None or mesh.texture is None:
         return None
-    grid = mesh.uv.detach().cpu().reshape(1, 1, -1, 2) * 2 - 1
-    texture = mesh.texture.detach().cpu()[None]
-    sampled = torch.nn.functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
-    index, total = mesh.faces.cpu().numpy().reshape(-1), np.zeros((len(mesh.vertices), 3))
-    np.add.at(total, index, sampled[0, :, 0].T.numpy())
-    count = np.bincount(index, minlength=len(total)).clip(1)
-    return (total / count[:, None]).astype(np.float32)
+    grid = mesh.uv.reshape(1, 1, -1, 2) * 2 - 1
+    sampled = torch.nn.functional.grid_sample(mesh.texture[None], grid, padding_mode="border", align_corners=False)
+    index = mesh.faces.reshape(-1).long()
+    total = torch.zeros_like(mesh.vertices).index_add_(0, index, sampled[0, :, 0].T)
+    count = torch.zeros_like(total[:, :1]).index_add_(0, index, torch.ones_like(total[:1, :1]).expand(len(index), 1))
+    return total / count.clamp_min(1)
 
 
 def _colors(part: Part) -> Float[np.ndarray, "k 3"]:

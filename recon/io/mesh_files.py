@@ -1,4 +1,4 @@
-"""Meshes from and to files: GLB, glTF, OBJ, PLY and STL in; GLB, PLY and OBJ out."""
+"""Meshes from and to files: GLB, glTF, OBJ, PLY, STL and OFF in; GLB, PLY and OBJ out."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from recon.io.seams import CREASE_ANGLE, crease_normals
 from recon.mesh import TexturedMesh
 
 MeshFormat = Literal["glb", "ply", "obj"]
-READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl")
+READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 
 #: What trimesh's readers let out on damaged files.
 _READ_ERRORS = (
@@ -161,7 +161,7 @@ def _save_ply(mesh: TexturedMesh, path: Path) -> Path:
     columns |= {f"n{axis}": mesh.vertex_normals()[:, i].detach().cpu().numpy() for i, axis in enumerate("xyz")}
     colors = vertex_colors(mesh)
     if colors is not None:
-        channels = np.rint(colors.clip(0, 1) * 255).astype(np.uint8)
+        channels = (colors.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
         columns |= {name: channels[:, i] for i, name in enumerate(("red", "green", "blue"))}
     columns |= {name: value.detach().cpu().numpy() for name, value in mesh.attributes.items() if value.ndim == 1}
     kinds = {name: "u1" if values.dtype == np.uint8 else "<f4" for name, values in columns.items()}

@@ -2,16 +2,16 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from recon.decimate import decimated
+from recon.io.atlas import vertex_colors
 from recon.io.glb import uncertainty_colors
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.intervals import vertex_colors
 from recon.report.pictures import scale_of
 
 FACES = 4000
@@ -39,22 +39,8 @@ def scene(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, A
     return {"labels": [label for label, _ in labelled], "traces": [trace for _, trace in labelled]}
 
 
-def decimated(mesh: TexturedMesh, faces: int = FACES) -> tuple[TexturedMesh, torch.Tensor]:
-    """A lighter surface and, for each of its vertices, the nearest vertex of ``mesh``."""
-    import fast_simplification
-    from scipy.spatial import cKDTree
-
-    if len(mesh) <= faces:
-        return replace(mesh, uv=None, texture=None, attributes={}), torch.arange(len(mesh.vertices))
-    vertices, triangles = fast_simplification.simplify(
-        mesh.vertices.numpy(), mesh.faces.numpy().astype(np.int32), target_count=faces
-    )
-    _, source = cKDTree(mesh.vertices.numpy()).query(vertices)
-    return TexturedMesh.from_arrays(vertices, triangles), torch.as_tensor(source)
-
-
 def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
-    light, source = decimated(mesh)
+    light, source = decimated(mesh, FACES)
     values = mesh.attributes["uncertainty"]
     ramp = uncertainty_colors()
     stops = np.linspace(0, 1, 17)
@@ -75,7 +61,7 @@ def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
 
 
 def _colour_trace(mesh: TexturedMesh) -> dict[str, Any]:
-    light, source = decimated(mesh)
+    light, source = decimated(mesh, FACES)
     colors = vertex_colors(mesh)
     colors = torch.tensor(_GREY).expand(len(mesh.vertices), 3) if colors is None else colors
     values = (colors[source].clamp(0, 1) * 255).round().byte().numpy()

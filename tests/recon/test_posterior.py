@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from recon.cameras import Cameras
 from recon.errors import InputError
+from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid, find_modes
-from recon.posterior.intervals import vertex_colors, weighted_quantile
+from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
 from recon.posterior.voxelize import mesh_distance, winding_inside
 from recon.views import ViewSet

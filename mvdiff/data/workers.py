@@ -1,0 +1,72 @@
+"""Processes that work through a list, and say so when one of them dies."""
+
+import contextlib
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from recon.errors import InputError
+
+Item = TypeVar("Item")
+
+
+class Workers:
+    """``count`` processes; 0 works in this one."""
+
+    def __init__(self, count: int = 0) -> None:
+        if count < 0:
+            raise InputError(f"The number of workers is 0 or more, not {count}.")
+        self.count = count
+        self._pool = None
+        if count:
+            # spawn: a forked process cannot use CUDA once its parent has.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(count, context, torch.set_num_threads, (1,))
+
+    def map(
+        self, function: Callable[[Item], Any], items: Iterable[Item], ahead: int = 64
+    ) -> Iterator[tuple[Item, Any]]:
+        """Each item with what ``function`` makes of it, in order; at most ``ahead`` results wait to be taken."""
+        if self._pool is None:
+            for item in items:
+                yield item, function(item)
+            return
+        pending: deque[tuple[Item, Future]] = deque()
+        with _deaths_told():
+            for item in items:
+                pending.append((item, self._pool.submit(function, item)))
+                if len(pending) > ahead:
+                    yield _finished(pending)
+            while pending:
+                yield _finished(pending)
+
+    def close(self) -> None:
+        """What has begun is finished, the rest is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _finished(pending: deque[tuple[Item, Future]]) -> tuple[Item, Any]:
+    item, future = pending.popleft()
+    return item, future.result()
+
+
+@contextlib.contextmanager
+def _deaths_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A worker process was killed, most often because memory ran out: use fewer workers and start again."
+        ) from error

@@ -5,7 +5,7 @@ bits, colours are 8-bit sRGB per vertex.
 """
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +62,13 @@ class MeshPack:
             ) from error
 
     @staticmethod
-    def write(path: str | Path, objects: Iterable[tuple[str, TexturedMesh]]) -> int:
-        """Write normalised ``objects`` as one pack, in one step; returns how many."""
+    def write(
+        path: str | Path, objects: Iterable[tuple[str, TexturedMesh]], before: Callable[[], None] | None = None
+    ) -> int:
+        """Write normalised ``objects`` as one pack, in one step; returns how many.
+
+        ``before`` is called once all objects are read, just before the pack comes to its place.
+        """
         vertices, faces, colors, names = [], [], [], []
         for name, mesh in objects:
             if len(mesh.vertices) > MAX_VERTICES:
@@ -89,4 +94,6 @@ class MeshPack:
                 face_offsets=np.cumsum([0, *map(len, faces)]),
                 names=np.array(names),
             )
+            if before is not None:
+                before()
         return len(names)

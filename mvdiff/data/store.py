@@ -1,9 +1,11 @@
 """The pictures of many objects, ready to draw batches from: in memory on any device, or as shards on disk."""
 
 import fnmatch
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,10 +13,11 @@ from torch import Tensor
 
 from mvdiff.data.record import ObjectRecord, RecordConfig
 from recon.errors import InputError
+from recon.io.bundle import atomic_write, write_json
 
 _MANIFEST = "manifest.json"
-_FORMAT = "mvdiff-store/1"
-_SHARD_OBJECTS = 64
+_FORMAT = "mvdiff-store/2"
+SHARD_OBJECTS = 64
 _ARRAYS = ("targets", "target_angles", "references", "reference_parameters")
 
 
@@ -55,8 +58,7 @@ class ViewStore:
             self.names[index] = name
 
     def truncated(self, count: int) -> "ViewStore":
-        arrays = {name: getattr(self, name)[:count] for name in _ARRAYS}
-        return ViewStore(**arrays, names=self.names[:count], config=self.config)
+        return self._slice(slice(count))
 
     def group_probabilities(self, weights: dict[str, float]) -> Float[Tensor, "o"]:
         """Chance of each object: patterns like ``"ycb/*"`` share their weight among the objects that match first."""
@@ -74,51 +76,117 @@ class ViewStore:
             raise InputError(f"None of the {len(self)} objects matches a group of {sorted(weights)}.")
         return (probability / probability.sum()).to(self.device)
 
-    def save(self, folder: str | Path) -> None:
-        """Shards of 64 objects; a shard that is already there is kept, so that an interrupted save goes on."""
-        from safetensors.torch import save_file
+    def shards(self) -> list["ViewStore"]:
+        return [self._slice(slice(start, start + SHARD_OBJECTS)) for start in range(0, len(self), SHARD_OBJECTS)]
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for start in range(0, len(self), _SHARD_OBJECTS):
-            path = folder / f"shard-{start // _SHARD_OBJECTS:05d}.safetensors"
-            if path.exists():
-                continue
-            part = {name: getattr(self, name)[start : start + _SHARD_OBJECTS].cpu().contiguous() for name in _ARRAYS}
-            temporary = path.with_suffix(".partial")
-            save_file(part, temporary)
-            temporary.replace(path)
-        manifest = {"format": _FORMAT, "config": asdict(self.config), "names": self.names}
-        temporary = folder / (_MANIFEST + ".partial")
-        temporary.write_text(json.dumps(manifest, indent=1))
-        temporary.replace(folder / _MANIFEST)
+    def _slice(self, own: slice) -> "ViewStore":
+        arrays = {name: getattr(self, name)[own] for name in _ARRAYS}
+        return ViewStore(**arrays, names=self.names[own], config=self.config)
+
+    def digest(self) -> str:
+        """Hash of the pictures, their cameras, their names and the config."""
+        state = hashlib.sha256(json.dumps([asdict(self.config), self.names]).encode())
+        for name in _ARRAYS:
+            state.update(getattr(self, name).cpu().contiguous().numpy())
+        return state.hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Shards of 64 objects; equal shards that are there already are kept, so that an interrupted save goes on."""
+        writer = StoreWriter(folder, self.config)
+        for number, shard in enumerate(self.shards()):
+            writer.write(number, shard, shard.digest())
+        writer.finish()
 
     @staticmethod
     def load(folder: str | Path, device: torch.device | str = "cpu") -> "ViewStore":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         folder = Path(folder)
         try:
-            manifest = json.loads((folder / _MANIFEST).read_text())
+            manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
             if manifest["format"] != _FORMAT:
                 raise ValueError(f"format {manifest['format']!r}")
             config = RecordConfig(**manifest["config"])
             config.ring_elevations = tuple(config.ring_elevations)
             store = ViewStore.empty(len(manifest["names"]), config, device)
-            for number in range(-(-len(store) // _SHARD_OBJECTS)):
-                part = load_file(folder / f"shard-{number:05d}.safetensors")
-                own = slice(number * _SHARD_OBJECTS, (number + 1) * _SHARD_OBJECTS)
-                for name in _ARRAYS:
-                    getattr(store, name)[own] = part[name].to(device)
+            start = 0
+            for number, shard in enumerate(manifest["shards"]):
+                with safe_open(_shard_path(folder, number), framework="pt") as file:
+                    if (file.metadata() or {}).get("key") != shard["key"]:
+                        raise ValueError(f"shard {number} belongs to other pictures")
+                    own = slice(start, start := start + shard["objects"])
+                    for name in _ARRAYS:
+                        getattr(store, name)[own] = file.get_tensor(name).to(device)
+            if start != len(store):
+                raise ValueError(f"{start} of {len(store)} objects")
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
             raise InputError(
-                f"{folder} is not a complete view store ({error}); render it again with tools/render_dataset.py."
+                f"'{folder}' is not a complete view store ({error}): render it again with tools/render_dataset.py."
             ) from error
         store.names = manifest["names"]
         return store
 
     @staticmethod
     def cat(stores: list["ViewStore"]) -> "ViewStore":
+        """One store of the objects of all; raises :class:`InputError` where their configs differ."""
+        first = asdict(stores[0].config)
+        for store in stores[1:]:
+            other = asdict(store.config)
+            different = [name for name in first if first[name] != other[name]]
+            if different:
+                raise InputError(f"Stores of different {', '.join(different)} cannot be joined: render them alike.")
         arrays = {name: torch.cat([getattr(store, name) for store in stores]) for name in _ARRAYS}
         return ViewStore(**arrays, names=[n for store in stores for n in store.names], config=stores[0].config)
+
+
+class StoreWriter:
+    """Shards of one store, in their order; each knows by a key what it holds, and is written only where that differs."""
+
+    def __init__(self, folder: str | Path, config: RecordConfig) -> None:
+        self.folder, self.config = Path(folder), config
+        self._shards: list[dict[str, Any]] = []
+
+    def keep(self, number: int, key: str) -> bool:
+        """Whether shard ``number`` of that key is there; it then belongs to the store."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(_shard_path(self.folder, number), framework="pt") as file:
+                metadata = file.metadata() or {}
+            names = json.loads(metadata.get("names", "null"))
+        except (OSError, SafetensorError, ValueError):
+            return False
+        if metadata.get("key") != key:
+            return False
+        self._shards.append({"key": key, "names": names})
+        return True
+
+    def write(self, number: int, shard: ViewStore, key: str) -> None:
+        from safetensors.torch import save_file
+
+        if self.keep(number, key):
+            return
+        tensors = {name: getattr(shard, name).cpu().contiguous() for name in _ARRAYS}
+        with atomic_write(_shard_path(self.folder, number)) as temporary:
+            save_file(tensors, temporary, metadata={"key": key, "names": json.dumps(shard.names)})
+        self._shards.append({"key": key, "names": shard.names})
+
+    def finish(self) -> int:
+        """Make the folder a store of the shards that were kept and written, others are removed; returns its size."""
+        names = [name for shard in self._shards for name in shard["names"]]
+        manifest = {
+            "format": _FORMAT,
+            "config": asdict(self.config),
+            "shards": [{"key": shard["key"], "objects": len(shard["names"])} for shard in self._shards],
+            "names": names,
+        }
+        write_json(self.folder / _MANIFEST, manifest)
+        own = {_shard_path(self.folder, number) for number in range(len(self._shards))}
+        for path in self.folder.glob("shard-*.safetensors"):
+            if path not in own:
+                path.unlink()
+        return len(names)
+
+
+def _shard_path(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.safetensors"

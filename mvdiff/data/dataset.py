@@ -118,6 +118,6 @@ def _claim(folder: Path, plan: str, overwrite: bool) -> None:
         known = marker.read_text("utf-8", errors="replace").strip() if marker.is_file() else None
         if known != plan:
             raise InputError(
-                f"'{folder}' holds other files or pictures of other objects: choose another folder, or pass --overwrite."
+                f"'{folder}' holds other files or other pictures: choose another folder, or pass --overwrite."
             )
     write_bytes(marker, plan.encode())

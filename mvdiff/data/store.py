@@ -140,7 +140,7 @@ class ViewStore:
 
 
 class StoreWriter:
-    """Shards of one store, in their order; each knows by a key what it holds, and is written only where that differs."""
+    """Shards of one store, in order; each knows by a key what it holds, and is written only where that differs."""
 
     def __init__(self, folder: str | Path, config: RecordConfig) -> None:
         self.folder, self.config = Path(folder), config

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mvdiff.data.procedural import ambiguous, artefacts, furniture, living, outdoors, vessels
+from mvdiff.data.procedural import ambiguous, animals, artefacts, furniture, outdoors, plants, vessels
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute
 from mvdiff.data.procedural.materials import Palette
 from recon.mesh import TexturedMesh
@@ -16,7 +16,8 @@ FAMILIES = {
     **furniture.FAMILIES,
     **vessels.FAMILIES,
     **outdoors.FAMILIES,
-    **living.FAMILIES,
+    **animals.FAMILIES,
+    **plants.FAMILIES,
     **artefacts.FAMILIES,
     **AMBIGUOUS,
 }

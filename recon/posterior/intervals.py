@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
 from recon.posterior.grid import VoxelGrid
 
@@ -64,18 +64,3 @@ def with_colors(mesh: TexturedMesh, sources: Sequence[TexturedMesh], weights: Fl
     variance = (w * (seen - mean) ** 2).sum(0)
     mesh = replace(mesh, attributes={**mesh.attributes, "color_spread": variance.mean(-1).sqrt()})
     return mesh if mesh.colors is not None or mesh.texture is not None else replace(mesh, colors=mean)
-
-
-def vertex_colors(mesh: TexturedMesh) -> Float[Tensor, "k 3"] | None:
-    """sRGB at the vertices: as they are, or read from the texture and averaged over corners."""
-    if mesh.colors is not None:
-        return mesh.colors
-    if mesh.uv is None or mesh.texture is None:
-        return None
-    where = mesh.uv.reshape(1, -1, 1, 2) * 2 - 1
-    corners = torch.nn.functional.grid_sample(mesh.texture[None], where, padding_mode="border", align_corners=False)
-    corners = corners[0, :, :, 0].T
-    index = mesh.faces.reshape(-1).long()
-    total = torch.zeros_like(mesh.vertices).index_add_(0, index, corners)
-    count = torch.as_tensor(np.bincount(index.numpy(), minlength=len(mesh.vertices))).clamp_min(1)
-    return total / count[:, None]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mvdiff.data.augment import AugmentConfig, augment_references
@@ -76,9 +76,10 @@ def sample_batch(
     parameters[..., 2] *= sign  # centre_x
     size = store.config.size
 
-    targets = _flip(_decode(store.targets[index[:, None], views]), mirror)
-    targets[:, :, 4:7] = _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
-    references = _flip(store.references[index[:, None], photos].float() / 255, mirror)
+    # Mirrored while still 8 bits a number: a quarter of the memory traffic.
+    targets = _decode(_flip(store.targets[index[:, None], views], mirror))
+    _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
+    references = _flip(store.references[index[:, None], photos], mirror).float() / 255
     references = augment_references(references.flatten(0, 1), generator, config.augment).unflatten(0, photos.shape)
     return TrainingBatch(
         targets=targets,
@@ -104,14 +105,16 @@ def _decode(pictures: Tensor) -> Float[Tensor, "b v 8 h w"]:
     return values
 
 
-def _flip(pictures: Float[Tensor, "b v c h w"], mirror: Bool[Tensor, "b"]) -> Float[Tensor, "b v c h w"]:
+def _flip(pictures: UInt8[Tensor, "b v c h w"], mirror: Bool[Tensor, "b"]) -> UInt8[Tensor, "b v c h w"]:
     return torch.where(mirror[:, None, None, None, None], pictures.flip(-1), pictures)
 
 
 def _turn_normals(
     normals: Float[Tensor, "b v 3 h w"], turn: Float[Tensor, "b"], sign: Float[Tensor, "b"]
-) -> Float[Tensor, "b v 3 h w"]:
-    """Turn the world so that azimuth ``turn`` comes to 0, then mirror x where ``sign`` is -1."""
+) -> None:
+    """In place: turn the world so that azimuth ``turn`` comes to 0, then mirror x where ``sign`` is -1."""
     c, s = (value[:, None, None, None] for value in (turn.cos(), turn.sin()))
-    x, y, z = normals.unbind(2)
-    return torch.stack([(x * c - z * s) * sign[:, None, None, None], y, x * s + z * c], 2)
+    x, z = normals[:, :, 0], normals[:, :, 2]
+    turned = (x * c).addcmul_(z, s, value=-1).mul_(sign[:, None, None, None])
+    z.mul_(c).addcmul_(x, s)
+    x.copy_(turned)

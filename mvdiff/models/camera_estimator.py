@@ -15,6 +15,11 @@ _MEAN = (0.35, 0.0, 0.05, 0.15)
 _SPREAD = (0.40, 0.15, 0.15, 0.20)
 
 
+def _constants(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "k"]:
+    """Filled in on the device: a copy from the host would wait for all work queued there."""
+    return torch.stack([torch.full((), value, dtype=like.dtype, device=like.device) for value in values])
+
+
 class _Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -63,9 +68,9 @@ class PhotoCameraEstimator(ModelMixin, ConfigMixin):
         # The mixture's arithmetic stays in full precision whatever the network runs in.
         output = self.head(self.norm(hidden).mean(1)).float().unflatten(-1, (self.config.components, -1))
         logit, mean, log_std = output.split([1, len(PARAMETERS), len(PARAMETERS)], -1)
-        spread = output.new_tensor(_SPREAD)
+        spread = _constants(_SPREAD, output)
         return PhotoCameraDistribution(
             log_weights=logit[..., 0],
-            means=output.new_tensor(_MEAN) + spread * mean,
+            means=_constants(_MEAN, output) + spread * mean,
             log_stds=spread.log() + (log_std - 1).clamp(-4, 1),
         )

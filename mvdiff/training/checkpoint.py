@@ -23,7 +23,7 @@ def save_checkpoint(
     state: dict[str, Any],
     total_limit: int,
 ) -> Path:
-    """Weights, averages and optimiser as safetensors, the rest as JSON; old checkpoints beyond the limit go."""
+    """Weights, averages and optimiser as safetensors, the rest as JSON; the oldest beyond the limit go."""
     from safetensors.torch import save_file
 
     final = folder / f"{_PREFIX}{step:07d}"
@@ -34,10 +34,15 @@ def save_checkpoint(
     save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
     save_file(_contiguous(_flatten_optimizer(module, optimizer)), temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    for old in list_checkpoints(folder)[: -total_limit or None]:
+    if final.exists():  # moved aside first: at no moment is there no whole checkpoint
+        aside = folder / f".{final.name}.old"
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
+        temporary.rename(final)
+        shutil.rmtree(aside)
+    else:
+        temporary.rename(final)
+    for old in list_checkpoints(folder)[: -max(1, total_limit)]:
         shutil.rmtree(old)
     return final
 
@@ -60,15 +65,24 @@ def find_checkpoint(folder: Path, resume: str) -> Path:
 def load_checkpoint(
     path: Path, module: nn.Module, ema: ExponentialMovingAverage, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    state = json.loads((path / "state.json").read_text())
     try:
-        module.load_state_dict(load_file(path / "raw.safetensors"))
-        ema.load_state_dict(load_file(path / "ema.safetensors"))
+        state = json.loads((path / "state.json").read_text())
+        raw, average, moments = (load_file(path / f"{name}.safetensors") for name in ("raw", "ema", "optimizer"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(
+            f"The checkpoint {path} is damaged or incomplete ({error}); resume from an earlier one."
+        ) from error
+    try:
+        module.load_state_dict(raw)
+        ema.load_state_dict(average)
+        _restore_optimizer(module, optimizer, moments)
     except (RuntimeError, KeyError) as error:
-        raise InputError(f"The checkpoint {path} is of another model than the config says: {error}") from error
-    _restore_optimizer(module, optimizer, load_file(path / "optimizer.safetensors"))
+        raise InputError(
+            f"The checkpoint {path} is of another model or optimiser than the config says: {error}."
+        ) from error
     return state
 
 

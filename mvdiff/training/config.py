@@ -91,7 +91,7 @@ class TrainConfig:
     """Objects of one process's step, before accumulation."""
     max_steps: int = 10_000
     max_seconds: float | None = None
-    """Wall-clock budget; the learning rate's schedule follows whichever of the two ends first."""
+    """Wall-clock budget, photographing included; the schedule follows whichever of the two ends first."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "bf16"
     gradient_accumulation_steps: int = 1
     checkpoint_every_steps: int = 0

@@ -44,7 +44,7 @@ def training_loss(
     sigma = noise_levels(clean.shape[:2], config, generator, clean.device)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device)
     level = sigma[:, :, None, None, None]
-    noisy = (1 - level) * clean + level * noise
+    noisy = torch.lerp(clean, noise, level)
     drop = torch.rand(len(clean), generator=generator, device=clean.device) < config.drop_reference_probability
     target_c2w, target_lens = camera_tensors(batch.target_cameras)
     reference_c2w, reference_lens = camera_tensors(batch.reference_cameras)

@@ -56,6 +56,7 @@ class Trainer:
         from accelerate import Accelerator
         from accelerate.utils import set_seed
 
+        self.started = time.perf_counter()
         self.config = config
         self.folder = Path(config.output_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,10 +106,10 @@ class Trainer:
     def train(self) -> None:
         """Until the steps or the seconds are spent, or somebody asks to stop; then export."""
         config = self.config
-        self.started = time.perf_counter()
-        last = {"checkpoint": self.seconds_before, "validation": self.seconds_before}
+        last = {"checkpoint": self.seconds(), "validation": self.seconds()}
+        self._logged_step, self._logged_at = self.step, self.seconds()
         with _interruptible(self):
-            while self.step < config.max_steps and self.progress() < 1 and not self.stop_asked:
+            while self._agree():
                 parts, norm = self._step()
                 self.step += 1
                 if self.step % config.logging.every_steps == 0 or self.step == 1:
@@ -123,17 +124,30 @@ class Trainer:
         self.export()
         self.accelerator.end_training()
 
+    def _agree(self) -> bool:
+        """Whether there is one more step, and which share of the run is over: the main process's clock decides.
+
+        Were each process to ask its own, one could leave while the others wait for its gradients.
+        """
+        self._seconds, self._progress = self.seconds(), self.progress()
+        if self.accelerator.num_processes > 1:
+            said = torch.tensor([[self._seconds, self._progress, float(self.stop_asked)]], device=self.device)
+            heard = self.accelerator.gather(said).cpu()
+            self._seconds, self._progress = heard[0, :2].tolist()
+            self.stop_asked = bool(heard[:, 2].any())
+        return self.step < self.config.max_steps and self._progress < 1 and not self.stop_asked
+
     def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:
         due = bool(every_steps) and self.step % every_steps == 0
-        if every_seconds and self.seconds() - last[what] >= every_seconds:
+        if every_seconds and self._seconds - last[what] >= every_seconds:
             due = True
         if due:
-            last[what] = self.seconds()
+            last[what] = self._seconds
         return due
 
     def _step(self) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         config, accelerator = self.config, self.accelerator
-        factor = learning_rate_factor(self.step, self.progress(), config.optimizer)
+        factor = learning_rate_factor(self.step, self._progress, config.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * factor
         for micro in range(config.gradient_accumulation_steps):
@@ -144,6 +158,7 @@ class Trainer:
                 loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
                 accelerator.backward(loss / config.gradient_accumulation_steps)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimizer.max_grad_norm)
+        _clear_nonfinite(self.objective)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.objective, self.step)
@@ -160,7 +175,7 @@ class Trainer:
 
     def _log_step(self, parts: dict[str, torch.Tensor], norm: torch.Tensor) -> None:
         now, objects = self.seconds(), self.config.batch_size * self.config.gradient_accumulation_steps
-        steps, seconds = self.step - getattr(self, "_logged_step", 0), now - getattr(self, "_logged_at", 0.0)
+        steps, seconds = self.step - self._logged_step, now - self._logged_at
         self._logged_step, self._logged_at = self.step, now
         values = {name: float(value) for name, value in parts.items()}
         values |= {
@@ -226,6 +241,16 @@ class Trainer:
         ):
             pipeline = MultiViewDiffusionPipeline(*models, MultiViewDiffusionPipeline.default_scheduler())
             pipeline.save_pretrained(self.folder / name)
+
+
+def _clear_nonfinite(module: nn.Module) -> None:
+    """A step whose gradients overflowed adds nothing; written without asking the device, which would wait for it.
+
+    Clipping by a norm that is not finite has made every gradient 0 or NaN.
+    """
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            parameter.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["recon", "mvdiff"], "strict_types.check")
 
-import pytest
-import torch
+import pytest  # noqa: E402 - the hook comes first
+import torch  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -68,11 +68,11 @@ class RenderDataset:
 
 def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int]]:
     """Render what is not there yet, yielding (objects done, objects in all) after each shard; then close the store."""
-    from mvdiff.pipelines.image_to_3d import pick_device
-
     config.check()
-    device = pick_device(config.device)
     shots = config.shots()
+    from mvdiff.pipelines.image_to_3d import pick_device  # after the cheap checks: it takes seconds
+
+    device = pick_device(config.device)
     parts = [shots[start : start + SHARD_OBJECTS] for start in range(0, len(shots), SHARD_OBJECTS)]
     keys = [_key(part, config.record) for part in parts]
     plan = hashlib.sha256("".join(keys).encode()).hexdigest()
@@ -83,8 +83,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int]]:
             if not writer.keep(number, key):
                 writer.write(number, _photographed(photographers, part), key)
             yield min((number + 1) * SHARD_OBJECTS, len(shots)), len(shots)
-    if not writer.finish():
-        raise InputError("There is not one usable mesh to render: check the mesh folder or pack.")
+    writer.finish()
 
 
 def _photographed(photographers: Photographers, shots: list[Shot]) -> ViewStore:

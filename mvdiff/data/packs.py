@@ -56,7 +56,7 @@ class MeshPack:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return MeshPack(**{name: file[name] for name in _ARRAYS})
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is not a readable mesh pack: {error}. Make one with tools/pack_meshes.py."
             ) from error

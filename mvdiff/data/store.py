@@ -106,8 +106,8 @@ class ViewStore:
             manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
             if manifest["format"] != _FORMAT:
                 raise ValueError(f"format {manifest['format']!r}")
-            config = RecordConfig(**manifest["config"])
-            config.ring_elevations = tuple(config.ring_elevations)
+            values = manifest["config"]
+            config = RecordConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
             store = ViewStore.empty(len(manifest["names"]), config, device)
             start = 0
             for number, shard in enumerate(manifest["shards"]):
@@ -171,9 +171,11 @@ class StoreWriter:
             save_file(tensors, temporary, metadata={"key": key, "names": json.dumps(shard.names)})
         self._shards.append({"key": key, "names": shard.names})
 
-    def finish(self) -> int:
-        """Make the folder a store of the shards that were kept and written, others are removed; returns its size."""
+    def finish(self) -> None:
+        """Make the folder a store of the shards that were kept and written; others are removed."""
         names = [name for shard in self._shards for name in shard["names"]]
+        if not names:
+            raise InputError("There is not one usable mesh to render: check the mesh folder or pack.")
         manifest = {
             "format": _FORMAT,
             "config": asdict(self.config),
@@ -185,7 +187,6 @@ class StoreWriter:
         for path in self.folder.glob("shard-*.safetensors"):
             if path not in own:
                 path.unlink()
-        return len(names)
 
 
 def _shard_path(folder: Path, number: int) -> Path:

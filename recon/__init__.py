@@ -4,8 +4,10 @@ import importlib
 
 _EXPORTS = {
     "Cameras": "recon.cameras",
+    "ReconstructionConfig": "recon.reconstruction",
     "TexturedMesh": "recon.mesh",
     "ViewSet": "recon.views",
+    "reconstruct": "recon.reconstruction",
 }
 
 __all__ = sorted(_EXPORTS)

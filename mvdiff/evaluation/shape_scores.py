@@ -12,7 +12,8 @@ from mvdiff.evaluation.objects import REFERENCE_SIZE, View
 from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
 from recon.metrics.image import psnr, ssim
-from recon.metrics.shape import SurfaceComparison, SurfacePoints, align_upright, seen_from, visible_points, volume_iou
+from recon.metrics.shape import SurfaceComparison, SurfacePoints, align_upright, visible_points, volume_iou
+from recon.rendering.visibility import sees
 from recon.posterior import VoxelGrid
 from recon.posterior.voxelize import winding_inside
 from recon.rendering import render_mesh
@@ -87,7 +88,7 @@ class Subject:
 def seen_in_photo(truth: Subject, view: View) -> Bool[Tensor, "p"]:
     """Which of the true surface points the reference shows."""
     camera = Cameras.orbit([view.azimuth], view.elevation, size=REFERENCE_SIZE)
-    return seen_from(truth.surface.points / truth.frame.scale, truth.mesh, camera, tolerance=VOXEL / truth.frame.scale)
+    return sees(truth.mesh, camera, truth.surface.points / truth.frame.scale, VOXEL / truth.frame.scale)[0]
 
 
 def shape_scores(

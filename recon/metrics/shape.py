@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
 from recon.views import ViewSet
 
 _CHUNK = 2**26  # distances held at a time on a GPU
@@ -128,20 +126,6 @@ def volume_iou(a: Bool[Tensor, "g g g"], b: Bool[Tensor, "g g g"]) -> float:
     """Intersection over union of two solids on one grid; two empty ones agree."""
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
-
-
-def seen_from(points: Float[Tensor, "p 3"], mesh: TexturedMesh, camera: Cameras, tolerance: float) -> Bool[Tensor, "p"]:
-    """Which points on or near ``mesh`` the camera [1] sees: not more than ``tolerance`` behind the first surface."""
-    from recon.rendering.visibility import visibility
-
-    depth_map = visibility(mesh, camera).depth[0]
-    pixels, depth = camera[0].project(points)
-    column, row = pixels.floor().long().unbind(-1)
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    column, row = column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1)
-    # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-    first = torch.nn.functional.max_pool2d(depth_map[None, None], 3, stride=1, padding=1)[0, 0]
-    return inside & (depth <= first[row, column] + tolerance)
 
 
 def align_upright(

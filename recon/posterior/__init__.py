@@ -1,6 +1,6 @@
 """What N sampled objects say together about the one that was photographed."""
 
-from recon.posterior.grid import VoxelGrid
+from recon.grid import VoxelGrid
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode, ModesConfig, find_modes
 from recon.posterior.posterior import Posterior, PosteriorConfig

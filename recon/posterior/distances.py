@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
-from recon.posterior.grid import VoxelGrid
 
 
 def chamfer_matrix(

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.grid import VoxelGrid
 from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
-from recon.posterior.grid import VoxelGrid
 
 
 def weighted_quantile(

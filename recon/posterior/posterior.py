@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.grid import VoxelGrid, inside_volume
 from recon.mesh import TexturedMesh
 from recon.posterior.distances import chamfer_matrix, iou_matrix, mean_pair
-from recon.posterior.grid import VoxelGrid, inside_volume
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.intervals import weighted_quantile, with_colors, with_spread
 from recon.posterior.modes import Mode, ModesConfig, find_modes, medoid

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from recon.cameras import Cameras
 from recon.errors import InputError
+from recon.grid import VoxelGrid
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
-from recon.posterior.grid import VoxelGrid
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
 from recon.posterior.posterior import Posterior

@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
-from recon.posterior.grid import VoxelGrid
 
 #: Cells around the surface in which distances are exact; beyond, they are continued.
 _BAND = 3.0

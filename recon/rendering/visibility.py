@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recon.cameras import Cameras
@@ -56,3 +56,18 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
     found[pixel] = torch.stack([1 - s - t, s, t, depth], -1)
     found = found.reshape(v, h, w, 4)
     return Visibility(face, found[..., :3], found[..., 3])
+
+
+def sees(
+    mesh: TexturedMesh, cameras: Cameras, points: Float[Tensor, "p 3"], tolerance: float, supersample: int = 1
+) -> Bool[Tensor, "v p"]:
+    """Which ``points`` on or near ``mesh`` each camera sees: at most ``tolerance`` behind its first surface."""
+    fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
+    depth_maps = visibility(mesh, fine).depth
+    pixels, depth = fine.project(points[None])
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (column >= 0) & (column < fine.width) & (row >= 0) & (row < fine.height) & (depth > 0)
+    cell = row.clamp(0, fine.height - 1) * fine.width + column.clamp(0, fine.width - 1)
+    # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+    first = torch.nn.functional.max_pool2d(depth_maps[:, None], 3, stride=1, padding=1).flatten(1)
+    return inside & (depth <= first.gather(1, cell) + tolerance)

@@ -14,7 +14,6 @@ from recon.metrics.shape import (
     SurfacePoints,
     align_upright,
     nearest,
-    seen_from,
     thinned,
     visible_points,
     volume_iou,
@@ -22,6 +21,7 @@ from recon.metrics.shape import (
 from recon.posterior import VoxelGrid
 from recon.posterior.voxelize import winding_inside
 from recon.rendering import render_mesh
+from recon.rendering.visibility import sees
 
 
 def ball(radius: float) -> TexturedMesh:
@@ -118,7 +118,7 @@ def test_shifted_cubes_share_what_they_must():
 def test_a_camera_sees_the_near_cap_of_a_ball():
     ball_ = ball(0.5)
     points = sphere_points(0.5, 4000).points
-    seen = seen_from(points, ball_, Cameras.orbit([0.0], 0.0, size=256), tolerance=0.005)
+    seen = sees(ball_, Cameras.orbit([0.0], 0.0, size=256), points, tolerance=0.005)[0]
     horizon = 0.5**2 / 1.5
     assert bool(seen[points[:, 2] > horizon + 0.05].all())
     assert not bool(seen[points[:, 2] < horizon - 0.05].any())

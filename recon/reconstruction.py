@@ -1,0 +1,124 @@
+"""Views of N hypotheses in, N textured watertight meshes out."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.errors import InputError
+from recon.fit import FitConfig, fit
+from recon.fuse import FuseConfig, fuse
+from recon.grid import VoxelGrid
+from recon.mesh import TexturedMesh
+from recon.rendering.visibility import visibility
+from recon.surface.cleanup import closed, decimated, significant_parts
+from recon.surface.texture import TextureConfig, textured
+from recon.views import ViewSet
+
+#: What a pixel of a contradicting silhouette counts in the residual, in world units.
+_MISMATCH = 0.1
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """From views to meshes; see :meth:`preset` for sets of values that belong together."""
+
+    resolution: int = 96
+    """Cells along each side of the grid."""
+    extent: float = 0.55
+    """Half side of the grid's cube around the origin, in world units."""
+    max_faces: int = 20_000
+    min_part: float = 0.003
+    """Parts of less than this share of the largest part's volume are dropped."""
+    fuse: FuseConfig = field(default_factory=FuseConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+
+    @staticmethod
+    def preset(name: str) -> "ReconstructionConfig":
+        """``fast`` (a draft), ``default``, or ``quality`` (a finer grid, refined by volume rendering)."""
+        presets = {
+            "fast": ReconstructionConfig(
+                resolution=64, fit=FitConfig(steps=0), max_faces=8_000, texture=TextureConfig(size=256)
+            ),
+            "default": ReconstructionConfig(),
+            "quality": ReconstructionConfig(
+                resolution=128, fit=FitConfig(steps=60), texture=TextureConfig(size=1024), max_faces=40_000
+            ),
+        }
+        if name not in presets:
+            raise InputError(f"There is no reconstruction preset '{name}': use {', '.join(presets)}.")
+        return presets[name]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One hypothesis as geometry."""
+
+    mesh: TexturedMesh
+    """Watertight, UV-textured; without faces where the views show no object."""
+    sdf: Float[Tensor, "g g g"]
+    """Signed distance, negative inside, at the cell centres of the cube [-extent, extent]^3."""
+    extent: float
+    residuals: Float[Tensor, "v"]
+    """How far each view is from the finished mesh: mean depth error in world units, or that of a wrong silhouette."""
+
+    @property
+    def residual(self) -> float:
+        return float(self.residuals.mean())
+
+
+def reconstruct(
+    views: ViewSet, config: ReconstructionConfig | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[Reconstruction]:
+    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one."""
+    config = config or ReconstructionConfig()
+    grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
+    fields = fuse(views, grid, config.fuse)
+    if config.fit.steps:
+        fields = fit(views, grid, fields, config.fit)
+
+    def finish(k: int) -> Reconstruction:
+        mesh = grid.surface(fields[k])
+        mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
+        residuals = residuals_of(mesh, views[k])
+        if len(mesh):
+            mesh = textured(mesh, views[k], config.texture)
+        return Reconstruction(mesh, redistanced(fields[k], grid.spacing), config.extent, residuals)
+
+    # The libraries below release the interpreter's lock for most of their work.
+    with ThreadPoolExecutor(2) as pool:
+        made = []
+        for result in pool.map(finish, range(len(views))):
+            made.append(result)
+            if progress:
+                progress(len(made), len(views))
+    return made
+
+
+def residuals_of(mesh: TexturedMesh, views: ViewSet) -> Float[Tensor, "v"]:
+    """How much each view of ``views`` [1 v] contradicts ``mesh``."""
+    own = visibility(mesh, views.cameras[0]).depth
+    there, here = own > 0, views.alpha[0, :, 0] > 0.5
+    error = torch.where(there == here, 0.0, _MISMATCH)
+    if views.depth is not None:
+        both = there & here
+        error = torch.where(both, (own - views.depth[0, :, 0]).abs().clamp_max(_MISMATCH), error)
+    union = (there | here).float().sum((-1, -2)).clamp_min(1)
+    return error.sum((-1, -2)) / union
+
+
+def redistanced(sdf: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, "g g g"]:
+    """A truncated field carried on to a distance everywhere; kept as it is next to the surface."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = (sdf < 0).cpu().numpy()
+    if not inside.any() or inside.all():
+        return sdf
+    far = distance_transform_edt(~inside) - distance_transform_edt(inside)
+    far = torch.from_numpy((far - np.sign(far) * 0.5) * spacing).to(sdf)
+    return torch.where(far.abs() < 1.5 * spacing, sdf, far)

@@ -13,6 +13,7 @@ from recon.errors import InputError
 
 def main(arguments: list[str]) -> None:
     default = TrainConfig()
+    arguments = [part for given in arguments for part in (given.split("=", 1) if given[:9] == "--config=" else [given])]
     if "--config" in arguments:
         place = arguments.index("--config")
         if place + 1 == len(arguments):

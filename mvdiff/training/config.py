@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mvdiff.data.batch import BatchConfig
 from mvdiff.data.record import RecordConfig
@@ -109,7 +110,7 @@ class TrainConfig:
 
 def apply_overrides(config: Any, overrides: dict[str, Any], where: str = "") -> None:
     """Write nested ``overrides`` into a dataclass, refusing names that it does not have."""
-    known = {f.name: f for f in fields(config)}
+    known, types = {f.name: f for f in fields(config)}, get_type_hints(type(config))
     for name, value in overrides.items():
         if name not in known:
             raise InputError(f"Unknown setting '{where}{name}'; known here: {', '.join(known)}.")
@@ -122,10 +123,32 @@ def apply_overrides(config: Any, overrides: dict[str, Any], where: str = "") -> 
             setattr(config, name, tuple(value))
         elif isinstance(current, float) and isinstance(value, int):
             setattr(config, name, float(value))
-        elif current is not None and value is not None and not isinstance(value, type(current)):
-            raise InputError(f"Setting '{where}{name}' takes {type(current).__name__}, got {value!r}.")
+        elif not _fits(value, types[name]):
+            raise InputError(f"Setting '{where}{name}' takes {_describe(types[name])}, got {value!r}.")
         else:
             setattr(config, name, value)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a YAML value is of the annotated type, looking no deeper than lists and mappings."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return value in get_args(annotation)
+    if origin is UnionType:
+        return any(_fits(value, choice) for choice in get_args(annotation))
+    if annotation is float:  # YAML writes whole numbers without a point
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or annotation)
+
+
+def _describe(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) is UnionType:
+        return " or ".join("null" if choice is NoneType else choice.__name__ for choice in get_args(annotation))
+    return (get_origin(annotation) or annotation).__name__
 
 
 def load_config(path: str | Path) -> TrainConfig:

@@ -1,6 +1,7 @@
 """The pictures that a run trains and validates on."""
 
 import glob
+import logging
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +22,8 @@ from mvdiff.data.photographers import (
 from mvdiff.data.store import ViewStore
 from mvdiff.training.config import DataConfig
 from recon.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -67,7 +70,9 @@ def load_data(config: DataConfig, seed: int, device: torch.device) -> TrainingDa
         raise InputError("There is nothing to train on: set data.stores, data.packs or data.procedural.")
     store = stores[0] if len(stores) == 1 else ViewStore.cat(stores)
     validation = store
-    if held_out:
+    if not held_out:
+        logger.warning("Nothing is held out (data.stores alone): validation runs on objects that are trained on.")
+    else:
         shots = [Shot(source, record_seed(0, index, 0), warp=False) for index, source in enumerate(held_out)]
         validation = fill_store(photographers, shots, home)[0]
     photographers.close()

@@ -1,0 +1,173 @@
+"""The trainer: what it promises about stopping, resuming, averaging and refusing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mvdiff.training.checkpoint import list_checkpoints, save_checkpoint
+from mvdiff.training.config import OptimizerConfig, TrainConfig, apply_overrides, load_config
+from mvdiff.training.data import load_data
+from mvdiff.training.ema import ExponentialMovingAverage
+from mvdiff.training.optimization import build_optimizer, learning_rate_factor
+from mvdiff.training.trainer import Objective, Trainer, _clear_nonfinite, build_models
+from recon.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def tiny(folder: Path, **overrides) -> TrainConfig:
+    config = load_config(ROOT / "configs/train/tiny.yaml")
+    quiet = {"output_dir": str(folder), "max_steps": 4, "checkpoint_every_steps": 2, "validation": {"objects": 0}}
+    apply_overrides(config, quiet | {"data": {"procedural": 3}} | overrides)
+    return config
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in trainer.objective.named_parameters()}
+
+
+def test_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(tmp_path):
+    # The rate's schedule is a function of steps / max_steps, so the first part must know the whole run's length.
+    unbroken = Trainer(tiny(tmp_path / "a", checkpoints_total_limit=5))
+    unbroken.train()
+    resume = str(tmp_path / "a" / "checkpoint-0000002")
+    resumed = Trainer(tiny(tmp_path / "b", resume=resume))
+    assert resumed.step == 2
+    resumed.train()
+    for name, value in weights(unbroken).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+        assert torch.equal(unbroken.ema.averages[name], resumed.ema.averages[name]), name
+
+
+def test_truncated_checkpoint_is_refused_with_a_sentence(tmp_path):
+    Trainer(tiny(tmp_path, max_steps=1)).train()
+    path = list_checkpoints(tmp_path)[-1]
+    whole = (path / "raw.safetensors").read_bytes()
+    (path / "raw.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        Trainer(tiny(tmp_path, resume="latest"))
+
+
+def test_seconds_bound_the_run_photographing_included(tmp_path):
+    trainer = Trainer(tiny(tmp_path, max_seconds=1e-3, max_steps=1000))
+    trainer.train()
+    assert trainer.step == 0
+    assert (tmp_path / "ema" / "model_index.json").exists()
+
+
+def test_stores_alone_hold_nothing_out_and_say_so(tmp_path, caplog):
+    config = tiny(tmp_path).data
+    load_data(config, 0, torch.device("cpu")).store.save(tmp_path / "store")
+    config.stores, config.procedural = [str(tmp_path / "store")], 0
+    with caplog.at_level("WARNING"):
+        load_data(config, 0, torch.device("cpu"))
+    assert "held out" in caplog.text
+
+
+def test_the_newest_checkpoint_survives_any_limit(tmp_path):
+    module = nn.Linear(2, 2)
+    ema, optimizer = ExponentialMovingAverage(module, 0.9), build_optimizer(module, OptimizerConfig(name="adamw"))
+    for step in (1, 2, 2):
+        save_checkpoint(tmp_path, step, module, ema, optimizer, {"seconds": 0.0}, total_limit=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000002"]
+
+
+def test_average_in_closed_form():
+    """Weights 0, then 1 for ever: what is left of the 0 is the product of the decays."""
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    ema = ExponentialMovingAverage(module, 0.5)
+    nn.init.ones_(module.weight)
+    left = 1.0
+    for step in range(20):
+        ema.update(module, step)
+        left *= min(0.5, (1 + step) / (10 + step))
+        torch.testing.assert_close(ema.averages["weight"], torch.tensor([[1 - left]]))
+
+
+def test_overflowed_gradients_leave_adam_without_a_push():
+    module = nn.Linear(3, 3)
+    optimizer = build_optimizer(module, OptimizerConfig(name="adamw", weight_decay=0.0))
+    before = [value.detach().clone() for value in module.parameters()]
+    for bad in (float("nan"), float("inf")):
+        for value in module.parameters():
+            value.grad = torch.ones_like(value)
+        module.weight.grad[0, 0] = bad
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        _clear_nonfinite(module)
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_muon_takes_the_matrices_inside_blocks_and_adamw_the_rest(tmp_path):
+    config = tiny(tmp_path)
+    objective = Objective(*build_models(config), config.loss)
+    adamw, muon = build_optimizer(objective, OptimizerConfig()).optimizers
+    names = {value: name for name, value in objective.named_parameters()}
+    hidden = {names[value] for group in muon.param_groups for value in group["params"]}
+    assert hidden == {n for n, v in objective.named_parameters() if ".blocks." in n and v.ndim == 2} - {
+        n for n in names.values() if n.endswith("modulation")
+    }
+    assert [group["weight_decay"] for group in adamw.param_groups] == [OptimizerConfig().weight_decay, 0.0]
+    count = sum(len(group["params"]) for group in adamw.param_groups) + len(hidden)
+    assert count == len(names)
+
+
+def test_rate_warms_up_stays_and_falls():
+    config = OptimizerConfig(warmup_steps=10, decay_fraction=0.4, final_rate=0.02)
+    assert learning_rate_factor(0, 0.0, config) == pytest.approx(0.1)
+    assert learning_rate_factor(9, 0.3, config) == 1.0
+    assert learning_rate_factor(100, 0.8, config) == pytest.approx(0.5)
+    assert learning_rate_factor(100, 1.0, config) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"mixed_precision": "int3"},
+        {"batch_size": None},
+        {"batch_size": True},
+        {"optimizer": {"name": "sgd"}},
+        {"max_steps": "many"},
+        {"stepz": 1},
+        {"data": None},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(overrides):
+    with pytest.raises(InputError, match=r"\.$"):
+        apply_overrides(TrainConfig(), overrides)
+
+
+def test_null_where_nothing_is_a_value():
+    config = TrainConfig()
+    apply_overrides(config, {"max_seconds": None, "resume": None, "optimizer": {"learning_rate": 1}})
+    assert config.max_seconds is None
+    assert config.optimizer.learning_rate == 1.0
+
+
+def test_two_processes_stop_together_by_the_main_one_s_clock(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "tools/train.py"]
+    command += [f"--config={ROOT / 'configs/train/tiny.yaml'}", "--output-dir", str(tmp_path), "--max-seconds", "6"]
+    command += ["--max-steps", "100000", "--data.procedural", "3", "--validation.objects", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "raw" / "model_index.json").exists()
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] > 0

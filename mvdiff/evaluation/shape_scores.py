@@ -13,10 +13,10 @@ from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
 from recon.metrics.image import psnr, ssim
 from recon.metrics.shape import SurfaceComparison, SurfacePoints, align_upright, visible_points, volume_iou
-from recon.rendering.visibility import sees
 from recon.posterior import VoxelGrid
 from recon.posterior.voxelize import winding_inside
 from recon.rendering import render_mesh
+from recon.rendering.visibility import sees
 from recon.views import ViewSet
 
 VOXEL = 0.01

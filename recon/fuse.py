@@ -15,7 +15,7 @@ from recon.views import ViewSet
 class FuseConfig:
     """How the votes are weighed."""
 
-    truncation: float = 0.03
+    truncation: float = 0.04
     """Distances beyond this say only on which side of the surface a point lies, in world units."""
     chunk: int = 2**18
     """Voxels at a time: bounds the memory."""

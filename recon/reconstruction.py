@@ -1,7 +1,7 @@
 """Views of N hypotheses in, N textured watertight meshes out."""
 
+import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +31,8 @@ class ReconstructionConfig:
     """Cells along each side of the grid."""
     extent: float = 0.55
     """Half side of the grid's cube around the origin, in world units."""
+    smoothing: float = 1.0
+    """Width of the Gaussian that takes the voting's roughness off the finished field, in cells; 0 is none."""
     max_faces: int = 20_000
     min_part: float = 0.003
     """Parts of less than this share of the largest part's volume are dropped."""
@@ -81,6 +83,7 @@ def reconstruct(
     fields = fuse(views, grid, config.fuse)
     if config.fit.steps:
         fields = fit(views, grid, fields, config.fit)
+    fields = smoothed(fields, config.smoothing)
 
     def finish(k: int) -> Reconstruction:
         mesh = grid.surface(fields[k])
@@ -90,14 +93,27 @@ def reconstruct(
             mesh = textured(mesh, views[k], config.texture)
         return Reconstruction(mesh, redistanced(fields[k], grid.spacing), config.extent, residuals)
 
-    # The libraries below release the interpreter's lock for most of their work.
-    with ThreadPoolExecutor(2) as pool:
-        made = []
-        for result in pool.map(finish, range(len(views))):
-            made.append(result)
-            if progress:
-                progress(len(made), len(views))
+    # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.
+    made = []
+    for k in range(len(views)):
+        made.append(finish(k))
+        if progress:
+            progress(k + 1, len(views))
     return made
+
+
+def smoothed(fields: Float[Tensor, "n g g g"], sigma: float) -> Float[Tensor, "n g g g"]:
+    """Each field convolved with a Gaussian of ``sigma`` cells, its border continued outwards."""
+    if sigma <= 0:
+        return fields
+    radius = math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=fields.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(fields)
+    for axis in (1, 2, 3):
+        rows = fields.movedim(axis, -1)
+        flat = torch.nn.functional.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
+        fields = torch.nn.functional.conv1d(flat, kernel[None, None]).reshape(rows.shape).movedim(-1, axis)
+    return fields
 
 
 def residuals_of(mesh: TexturedMesh, views: ViewSet) -> Float[Tensor, "v"]:

@@ -16,7 +16,7 @@ class GenerationConfig:
     """How many objects to sample."""
     seed: int = 0
     """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
-    num_inference_steps: int = 25
+    num_inference_steps: int = 20
     """Denoising steps."""
     guidance_scale: float = 2.0
     """How hard the photo is followed; 1 is the model as it is."""

@@ -149,7 +149,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline):
         self,
         image: Any,
         num_hypotheses: int = 8,
-        num_inference_steps: int = 25,
+        num_inference_steps: int = 20,
         guidance_scale: float = 2.0,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         generator: Generators = None,

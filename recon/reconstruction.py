@@ -1,5 +1,6 @@
 """Views of N hypotheses in, N textured watertight meshes out."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from recon.rendering.visibility import visibility
 from recon.surface.cleanup import closed, decimated, significant_parts
 from recon.surface.texture import TextureConfig, textured
 from recon.views import ViewSet
+
+logger = logging.getLogger(__name__)
 
 #: What a pixel of a contradicting silhouette counts in the residual, in world units.
 _MISMATCH = 0.1
@@ -86,12 +89,13 @@ def reconstruct(
     fields = smoothed(fields, config.smoothing)
 
     def finish(k: int) -> Reconstruction:
-        mesh = grid.surface(fields[k])
+        field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
+        mesh = grid.surface(field)
         mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
         residuals = residuals_of(mesh, views[k])
         if len(mesh):
             mesh = textured(mesh, views[k], config.texture)
-        return Reconstruction(mesh, redistanced(fields[k], grid.spacing), config.extent, residuals)
+        return Reconstruction(mesh, redistanced(field, grid.spacing), config.extent, residuals)
 
     # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.
     made = []
@@ -100,6 +104,16 @@ def reconstruct(
         if progress:
             progress(k + 1, len(views))
     return made
+
+
+def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:
+    """Where views carve each other away entirely, what they agree on most; its residual says how little that is."""
+    low, level = float(field.min()), float(field.flatten().kthvalue(max(1, field.numel() // 200)).values)
+    if level - low < 1e-4:
+        logger.warning("The views of hypothesis %d show no object.", index)
+        return field
+    logger.warning("The views of hypothesis %d contradict each other everywhere; its shape means little.", index)
+    return field - level
 
 
 def smoothed(fields: Float[Tensor, "n g g g"], sigma: float) -> Float[Tensor, "n g g g"]:

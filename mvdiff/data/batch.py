@@ -109,9 +109,7 @@ def _flip(pictures: UInt8[Tensor, "b v c h w"], mirror: Bool[Tensor, "b"]) -> UI
     return torch.where(mirror[:, None, None, None, None], pictures.flip(-1), pictures)
 
 
-def _turn_normals(
-    normals: Float[Tensor, "b v 3 h w"], turn: Float[Tensor, "b"], sign: Float[Tensor, "b"]
-) -> None:
+def _turn_normals(normals: Float[Tensor, "b v 3 h w"], turn: Float[Tensor, "b"], sign: Float[Tensor, "b"]) -> None:
     """In place: turn the world so that azimuth ``turn`` comes to 0, then mirror x where ``sign`` is -1."""
     c, s = (value[:, None, None, None] for value in (turn.cos(), turn.sin()))
     x, z = normals[:, :, 0], normals[:, :, 2]

@@ -270,7 +270,7 @@ def test_settings_that_cannot_be_used(change, meshes):
 
 
 @pytest.mark.parametrize("part", ["job", "sample", "recon"])
-def test_benchmark_says_what_each_stage_costs(part, weights, tmp_path):
+def test_benchmark_says_what_each_stage_costs(part, tmp_path):
     from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark
     from mvdiff.evaluation.benchmark import table as cost_table
 
@@ -278,7 +278,6 @@ def test_benchmark_says_what_each_stage_costs(part, weights, tmp_path):
         num_hypotheses=(2, 1),
         repeats=1,
         warmup=0,
-        weights=str(weights),
         device="cpu",
         num_inference_steps=2,
         output=tmp_path / "cost.json",

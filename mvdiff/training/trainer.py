@@ -50,7 +50,11 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
 
 
 class Trainer:
-    """Runs a :class:`TrainConfig`; every step depends on (seed, step, process) alone, so resuming is exact."""
+    """Runs a :class:`TrainConfig`; every step depends on (seed, step) alone, so resuming is exact.
+
+    A step's micro-batches are numbered through all processes: P processes with A micro-batches each take the step that
+    one process takes with P * A.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         from accelerate import Accelerator
@@ -87,6 +91,9 @@ class Trainer:
             self.objective.transformer.compile_repeated_blocks(dynamic=False)
         self.wrapped = self.accelerator.prepare(self.objective)
         self.stop_asked = False
+        self._hosts = None
+        if self.accelerator.num_processes > 1:
+            self._hosts = torch.distributed.new_group(backend="gloo")
         if self.accelerator.is_main_process:
             write_json(self.folder / "config.json", asdict(config))
             if config.logging.trackers:
@@ -127,14 +134,16 @@ class Trainer:
     def _agree(self) -> bool:
         """Whether there is one more step, and which share of the run is over: the main process's clock decides.
 
-        Were each process to ask its own, one could leave while the others wait for its gradients.
+        Were each process to ask its own, one could leave while the others wait for its gradients. They talk from host
+        to host: asking the devices would make every step wait for the one before.
         """
         self._seconds, self._progress = self.seconds(), self.progress()
-        if self.accelerator.num_processes > 1:
-            said = torch.tensor([[self._seconds, self._progress, float(self.stop_asked)]], device=self.device)
-            heard = self.accelerator.gather(said).cpu()
-            self._seconds, self._progress = heard[0, :2].tolist()
-            self.stop_asked = bool(heard[:, 2].any())
+        if self._hosts is not None:
+            heard: list[Any] = [None] * self.accelerator.num_processes
+            said = (self._seconds, self._progress, self.stop_asked)
+            torch.distributed.all_gather_object(heard, said, group=self._hosts)
+            self._seconds, self._progress, _ = heard[0]
+            self.stop_asked = any(asked for *_, asked in heard)
         return self.step < self.config.max_steps and self._progress < 1 and not self.stop_asked
 
     def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:
@@ -150,13 +159,16 @@ class Trainer:
         factor = learning_rate_factor(self.step, self._progress, config.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = config.optimizer.learning_rate * factor
+        means: dict[str, torch.Tensor] = {}
         for micro in range(config.gradient_accumulation_steps):
             generator = self._generator(micro, self.data.store.device)
             batch = self.data.batch(config.batch_size, generator, self.device)
             last = micro == config.gradient_accumulation_steps - 1
             with _synchronised(accelerator, self.wrapped, last):
                 loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
-                accelerator.backward(loss / config.gradient_accumulation_steps)
+                accelerator.backward(loss)  # divides by the number of micro-batches
+            for name, value in parts.items():
+                means[name] = means.get(name, 0.0) + value / config.gradient_accumulation_steps
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimizer.max_grad_norm)
         _clear_nonfinite(self.objective)
         self.optimizer.step()
@@ -164,12 +176,13 @@ class Trainer:
         self.ema.update(self.objective, self.step)
         if self.data.refresher is not None:
             self.data.refresher.refresh(self.step, config.data.refresh_per_step)
-        return parts, norm
+        return means, norm
 
     def _generator(self, micro: int, device: torch.device, stream: int = 0) -> torch.Generator:
-        """Own to (seed, step, micro-batch, process, stream)."""
+        """Own to (seed, step, micro-batch among those of all processes, stream)."""
         mixed = self.config.seed
-        for part in (self.step, micro, self.accelerator.process_index, stream):
+        place = self.accelerator.process_index * self.config.gradient_accumulation_steps + micro
+        for part in (self.step, place, stream):
             mixed = (mixed * 6_364_136_223_846_793_005 + part + 1_442_695_040_888_963_407) % 2**63
         return torch.Generator(device).manual_seed(mixed)
 
@@ -177,7 +190,7 @@ class Trainer:
         now, objects = self.seconds(), self.config.batch_size * self.config.gradient_accumulation_steps
         steps, seconds = self.step - self._logged_step, now - self._logged_at
         self._logged_step, self._logged_at = self.step, now
-        values = {name: float(value) for name, value in parts.items()}
+        values = {name: float(self.accelerator.reduce(value, "mean")) for name, value in parts.items()}
         values |= {
             "grad_norm": float(norm),
             "learning_rate": self.optimizer.param_groups[0]["lr"],

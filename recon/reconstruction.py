@@ -16,6 +16,7 @@ from recon.fuse import FuseConfig, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
 from recon.rendering.visibility import visibility
+from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
 from recon.surface.texture import TextureConfig, textured
 from recon.views import ViewSet
@@ -78,24 +79,35 @@ class Reconstruction:
 
 
 def reconstruct(
-    views: ViewSet, config: ReconstructionConfig | None = None, progress: Callable[[int, int], None] | None = None
+    views: ViewSet,
+    config: ReconstructionConfig | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    watch: Stopwatch | None = None,
 ) -> list[Reconstruction]:
-    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one."""
-    config = config or ReconstructionConfig()
+    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one.
+
+    ``watch`` learns what the stages fuse, fit, surface and texture take.
+    """
+    config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
-    fields = fuse(views, grid, config.fuse)
-    if config.fit.steps:
-        fields = fit(views, grid, fields, config.fit)
-    fields = smoothed(fields, config.smoothing)
+    with watch.stage("fuse"):
+        fields = fuse(views, grid, config.fuse)
+    with watch.stage("fit"):
+        if config.fit.steps:
+            fields = fit(views, grid, fields, config.fit)
+        fields = smoothed(fields, config.smoothing)
 
     def finish(k: int) -> Reconstruction:
-        field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
-        mesh = grid.surface(field)
-        mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
-        residuals = residuals_of(mesh, views[k])
-        if len(mesh):
-            mesh = textured(mesh, views[k], config.texture)
-        return Reconstruction(mesh, redistanced(field, grid.spacing), config.extent, residuals)
+        with watch.stage("surface"):
+            field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
+            mesh = grid.surface(field)
+            mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
+            residuals = residuals_of(mesh, views[k])
+            field = redistanced(field, grid.spacing)
+        with watch.stage("texture"):
+            if len(mesh):
+                mesh = textured(mesh, views[k], config.texture)
+        return Reconstruction(mesh, field, config.extent, residuals)
 
     # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.
     made = []

@@ -1,21 +1,30 @@
-"""Seconds and peak memory of the main job: photo to files, or only its sampling or reconstruction.
+"""Seconds and peak memory of the main job (or only its sampling); quality and cost of reconstruction by itself.
 
-``python tools/benchmark.py [job | sample | recon] [--num-hypotheses 1 8] [--device cpu] [--output benchmark.json]``
+``python tools/benchmark.py [job | sample] [--num-hypotheses 1 8] [--device cpu] [--output benchmark.json]``
+``python tools/benchmark.py recon [--meshes DIR] [--source true | inconsistent | sampled] [--views 16 --size 256] ...``
 """
 
 import shlex
 import sys
-from typing import get_args
 
 import tyro
 
-from mvdiff.evaluation.benchmark import BenchmarkConfig, Part, benchmark, table
 from recon.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "tools/benchmark.py", *arguments])
-    part = arguments.pop(0) if arguments and arguments[0] in get_args(Part) else "job"
+    part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon") else "job"
+    if part == "recon":
+        from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
+
+        config = tyro.cli(ReconstructionBenchmarkConfig, args=arguments, description=__doc__)
+        from mvdiff.evaluation.reconstruction import benchmark_reconstruction, reconstruction_table
+
+        print(reconstruction_table(benchmark_reconstruction(config, command)), end="")
+        return
+    from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark, table
+
     config = tyro.cli(BenchmarkConfig, args=arguments, description=__doc__)
     print(table(benchmark(part, config, command)), end="")
 

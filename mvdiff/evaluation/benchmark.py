@@ -17,7 +17,7 @@ from recon.errors import InputError
 if TYPE_CHECKING:
     from mvdiff.pipelines.image_to_3d import ImageTo3D
 
-Part = Literal["job", "sample", "recon"]
+Part = Literal["job", "sample"]
 #: Within one hypothesis count the order in which they run; what is missing in a part is not listed.
 STAGES = ("prepare", "sample", "reconstruct", "posterior", "write")
 
@@ -71,7 +71,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     model = load_model(config.weights, config.device, config.preset)
     loaded = time.perf_counter()
     photo = _procedural_photo() if config.photo is None else config.photo
-    measure = {"job": _job, "sample": _sample, "recon": _recon}[part](model, photo, config)
+    measure = {"job": _job, "sample": _sample}[part](model, photo, config)
     # Rising, as the peak of a process's memory never falls.
     counts = sorted(set(config.num_hypotheses))
     runs: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
@@ -126,13 +126,6 @@ def _sample(model: "ImageTo3D", photo: Any, config: BenchmarkConfig) -> Measure:
     """Sampling alone: prepared photo to views in memory."""
     reference = model.prepare(photo)
     return lambda count: _timed("sample", lambda: model.sample(reference, config.generation(count)))
-
-
-def _recon(model: "ImageTo3D", photo: Any, config: BenchmarkConfig) -> Measure:
-    """Reconstruction alone: views in memory to textured meshes in memory."""
-    reference = model.prepare(photo)
-    samples = {count: model.sample(reference, config.generation(count)) for count in config.num_hypotheses}
-    return lambda count: _timed("reconstruct", lambda: model.reconstruct(*samples[count]))
 
 
 def _timed(name: str, work: Callable[[], Any]) -> dict[str, float]:

@@ -269,7 +269,7 @@ def test_settings_that_cannot_be_used(change, meshes):
         EvaluationConfig(meshes, **change).check()
 
 
-@pytest.mark.parametrize("part", ["job", "sample", "recon"])
+@pytest.mark.parametrize("part", ["job", "sample"])
 def test_benchmark_says_what_each_stage_costs(part, tmp_path):
     from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark
     from mvdiff.evaluation.benchmark import table as cost_table
@@ -291,3 +291,29 @@ def test_benchmark_says_what_each_stage_costs(part, tmp_path):
         assert 0.1 < run["memory_gb"] < 16
     assert json.loads(config.output.read_text()) == result
     assert "| total, s |" in cost_table(result)
+
+
+def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path):
+    from mvdiff.evaluation.reconstruction import benchmark_reconstruction, reconstruction_table
+    from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
+
+    save_mesh(chair(), tmp_path / "meshes" / "chair.ply")
+    config = ReconstructionBenchmarkConfig(
+        meshes=tmp_path / "meshes",
+        size=48,
+        preset="fast",
+        device="cpu",
+        num_hypotheses=(2,),
+        output=tmp_path / "recon.json",
+    )
+    result = benchmark_reconstruction(config, "command")
+    true = result["quality"]["fast"]
+    assert true["cd"] < 0.03
+    assert true["watertight"] == true["manifold"] == 1.0
+    assert result["cost"][0]["seconds"]["total"] >= result["cost"][0]["seconds"]["texture"] > 0
+    assert json.loads(config.output.read_text()) == result
+    assert "| cd | " in reconstruction_table(result)
+
+    wrong = benchmark_reconstruction(replace(config, source="inconsistent", num_hypotheses=(), output=None))
+    assert wrong["quality"]["fast"]["cd"] > true["cd"]
+    assert wrong["quality"]["fast"]["residual"] > true["residual"]

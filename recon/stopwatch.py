@@ -1,0 +1,32 @@
+"""Where the time goes: seconds of named stages."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stopwatch:
+    """Adds up what each stage takes; waits for the GPU at both ends of a stage, so that its work counts there."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        """Wall clock."""
+        self.cpu_seconds: dict[str, float] = defaultdict(float)
+        """Of all threads of this process: what is left of the wall clock's number on a machine that others use too."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        _wait()
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        _wait()
+        self.seconds[name] += time.perf_counter() - wall
+        self.cpu_seconds[name] += time.process_time() - cpu
+
+
+def _wait() -> None:
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()

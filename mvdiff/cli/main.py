@@ -11,6 +11,7 @@ VERBS = {
     "generate": "photos to N textured 3D hypotheses, their posterior and a report",
     "views": "photos to sampled views only",
     "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
+    "data": "meshes or posed photos to a data set for training, and a look at it",
     "info": "version, weights, devices and optional parts",
 }
 BAD_INPUT = 2

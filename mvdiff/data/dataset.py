@@ -1,100 +1,102 @@
-"""Meshes, packs and procedural objects into a view store on disk, shard by shard."""
+"""Meshes, packs and procedural objects into tar shards, shard by shard."""
 
+import functools
 import hashlib
 import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-import tyro
+from typing import Any
 
 from mvdiff.data.meshes import MeshSource, find_all, procedural_sources
+from mvdiff.data.missing import missing_textures
+from mvdiff.data.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.photographers import Photographers, Shot, record_seed
 from mvdiff.data.record import ObjectRecord, RecordConfig
-from mvdiff.data.store import SHARD_OBJECTS, StoreWriter, ViewStore
+from mvdiff.data.render_config import RenderDataset
+from mvdiff.data.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
 from recon.errors import InputError
 from recon.io.bundle import write_bytes
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass
-class RenderDataset:
-    meshes: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders of meshes, single meshes or mesh packs."""
-    output: Path = Path("views")
-    """Folder of the store; the same command goes on where it was interrupted."""
-    procedural: int = 0
-    """Number of procedural objects."""
-    procedural_seed: int = 1_000_000
-    """Seed of the first of them."""
-    variants: int = 1
-    """Records of each mesh; all but the first are warped."""
-    seed: int = 0
-    """Of cameras, lights and warps."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    workers: int = 0
-    """Processes; 0 works in this one."""
-    overwrite: bool = False
-    """Replace a store of other objects or settings."""
-    record: Annotated[RecordConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=RecordConfig)
-
-    def check(self) -> None:
-        """Raise :class:`InputError` for values that cannot be used."""
-        least = {"procedural": 0, "procedural_seed": 0, "variants": 1, "workers": 0, "seed": 0}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {getattr(self, name)}.")
-        for name, low in {"size": 16, "supersample": 1, "ring_views": 6, "references": 1}.items():
-            if getattr(self.record, name) < low:
-                raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {getattr(self.record, name)}.")
-        if not self.meshes and not self.procedural:
-            raise InputError("There is nothing to render: name meshes or mesh packs, or pass --procedural.")
-
-    def shots(self) -> list[Shot]:
-        """As training takes them of the same meshes (mvdiff.training.data)."""
-        sources = find_all(self.meshes)
-        sources += procedural_sources(range(self.procedural_seed, self.procedural_seed + self.procedural))
-        return [
-            Shot(source, record_seed(self.seed, index, variant), warp=variant > 0)
-            for variant in range(self.variants)
-            for index, source in enumerate(sources)
-        ]
+_OWN = {"licence": "Apache-2.0", "creator": "mvdiff", "source": "procedural"}
 
 
-def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int]]:
-    """Render what is not there yet, yielding (objects done, objects in all) after each shard; then close the store."""
+def plan_shots(config: RenderDataset) -> list[Shot]:
+    """As training takes them of the same meshes (mvdiff.training.data)."""
+    sources = find_all(config.meshes)
+    sources += procedural_sources(range(config.procedural_seed, config.procedural_seed + config.procedural))
+    return [
+        Shot(source, record_seed(config.seed, index, variant), warp=variant > 0)
+        for variant in range(config.variants)
+        for index, source in enumerate(sources)
+    ]
+
+
+def balanced(shots: list[Shot]) -> list[list[Shot]]:
+    """Shards that differ by one object at most and share out every family of objects alike."""
+    count = -(-len(shots) // SHARD_OBJECTS)
+    return [shots[number::count] for number in range(count)]
+
+
+def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo | None]]:
+    """Render what is not there yet, then close the data set.
+
+    Yields (objects looked at, objects in all, the shard that has just been finished), often enough for a progress bar.
+    """
     config.check()
-    shots = config.shots()
+    credits = {} if config.credits is None else read_credits(config.credits)
+    shots = plan_shots(config)
     from mvdiff.pipelines.image_to_3d import pick_device  # after the cheap checks: it takes seconds
 
     device = pick_device(config.device)
-    parts = [shots[start : start + SHARD_OBJECTS] for start in range(0, len(shots), SHARD_OBJECTS)]
+    parts = balanced(shots)
     keys = [_key(part, config.record) for part in parts]
     plan = hashlib.sha256("".join(keys).encode()).hexdigest()
     _claim(config.output, plan, config.overwrite)
-    writer = StoreWriter(config.output, config.record)
+    writer, done = ShardWriter(config.output, config.record), 0
     with closing(Photographers(config.record, device, config.workers)) as photographers:
-        for number, (part, key) in enumerate(zip(parts, keys, strict=True)):
-            if not writer.keep(number, key):
-                writer.write(number, _photographed(photographers, part), key)
-            yield min((number + 1) * SHARD_OBJECTS, len(shots)), len(shots)
+        for part, key in zip(parts, keys, strict=True):
+            if not writer.keep(key):
+                taken: list[ShardObject] = []
+                skipped: dict[str, str] = {}
+                for looked_at, (shot, record) in enumerate(photographers.take_all(part), 1):
+                    if isinstance(record, ObjectRecord):
+                        taken.append(ShardObject(record, _origin(shot, credits)))
+                    else:
+                        skipped[shot.source.name] = record
+                        logger.warning("%s is skipped: %s", shot.source.name, record)
+                    yield done + looked_at, len(shots), None
+                writer.write(key, taken, skipped)
+            done += len(part)
+            yield done, len(shots), writer.shards[-1]
     writer.finish()
 
 
-def _photographed(photographers: Photographers, shots: list[Shot]) -> ViewStore:
-    store, count = ViewStore.empty(len(shots), photographers.config), 0
-    for shot, record in photographers.take_all(shots):
-        if isinstance(record, ObjectRecord):
-            store.put(count, record, shot.source.name)
-            count += 1
-        else:
-            logger.warning("%s is skipped: %s", shot.source.name, record)
-    return store.truncated(count)
+def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Name, licence, creator and source of an object, and which of its variants this is."""
+    source = shot.source
+    origin: dict[str, Any] = {"name": source.name, "warped": shot.warp}
+    if source.path is None:
+        return origin | _OWN
+    path = Path(source.path)
+    if path.suffix.lower() == ".npz":
+        credits = credits | _pack_credits(str(path.with_suffix(".manifest.jsonl")))
+    origin |= credit_of(source.name, path, credits)
+    if path.suffix.lower() in (".glb", ".gltf") and origin["licence"] is None:
+        origin["licence"] = gltf_copyright(path)
+    missing = missing_textures(path)
+    if missing:
+        origin["note"] = f"rendered without {', '.join(missing)}, which is not beside '{path.name}'"
+    return origin | {"file": path.name}
+
+
+@functools.lru_cache(maxsize=64)
+def _pack_credits(path: str) -> dict[str, dict[str, str]]:
+    return read_credits(Path(path)) if Path(path).is_file() else {}
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:

@@ -21,7 +21,7 @@ from recon.mesh import TexturedMesh
 
 logger = logging.getLogger(__name__)
 
-_CREDITS = {"licence": ("licence", "license"), "creator": ("creator", "author"), "source": ("source", "url")}
+CREDITS = {"licence": ("licence", "license"), "creator": ("creator", "author"), "source": ("source", "url")}
 _KEYS = ("name", "id", "file")
 
 
@@ -98,7 +98,7 @@ def read_credits(path: Path) -> dict[str, dict[str, str]]:
     for row in rows:
         credit = {
             name: next((str(row[column]) for column in columns if row.get(column)), None)
-            for name, columns in _CREDITS.items()
+            for name, columns in CREDITS.items()
         }
         found |= {str(row[key]): credit for key in reversed(_KEYS) if row.get(key)}
     if not found:
@@ -120,8 +120,7 @@ def gltf_copyright(path: Path) -> str | None:
 
 def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
     file = Path(source.path)
-    known = (name, source.name, f"{source.name}{file.suffix}", file.name, file.stem)
-    credit = next((credits[key] for key in known if key in credits), dict.fromkeys(_CREDITS))
+    credit = credit_of(source.name, file, credits, name)
     return {
         "name": name,
         "file": file.name if file.suffix == ".npz" else source.name + file.suffix,
@@ -131,6 +130,12 @@ def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str,
         "faces": len(mesh),
         "vertices": len(mesh.vertices),
     }
+
+
+def credit_of(name: str, file: Path, credits: dict[str, dict[str, str]], *names: str) -> dict[str, str | None]:
+    """Licence, creator and source of the object ``name`` (or one of ``names``) of ``file``; None where not known."""
+    known = (*names, name, f"{name}{file.suffix}", file.name, file.stem)
+    return next((credits[key] for key in known if key in credits), dict.fromkeys(CREDITS))
 
 
 @functools.lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-output/1"
 _PARTIAL = ".partial-"
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Errors that lie in the place that the user chose, not in the program.
 _BAD_PLACE = _DISK_FULL | {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),

@@ -1,24 +1,35 @@
 """Stores of rendered views: whole or refused, resumed but never stale."""
 
+import io
+import json
 import os
+import resource
 import subprocess
 import sys
+import tarfile
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
+from PIL import Image
 
-from mvdiff.data import dataset, store
-from mvdiff.data.dataset import RenderDataset, render_dataset
+from mvdiff.cli.main import main
+from mvdiff.data import dataset, shards, store
+from mvdiff.data.dataset import balanced, render_dataset
 from mvdiff.data.meshes import MeshSource, procedural_sources
 from mvdiff.data.photographers import Photographers, Shot, fill_store
 from mvdiff.data.procedural import make
 from mvdiff.data.record import RecordConfig
+from mvdiff.data.render_config import RenderDataset
+from mvdiff.data.shards import ShardReader
 from mvdiff.data.store import ViewStore
 from mvdiff.data.workers import Workers
 from recon.errors import InputError
 from recon.io.mesh_files import save_mesh
+from recon.mesh import TexturedMesh
 
 TINY = RecordConfig(size=16, supersample=1, ring_views=6, references=2)
 ROOT = Path(__file__).parents[2]
@@ -41,7 +52,7 @@ def same(one: ViewStore, other: ViewStore) -> bool:
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch):
-    for module in (store, dataset):
+    for module in (store, dataset, shards):
         monkeypatch.setattr(module, "SHARD_OBJECTS", 2)
 
 
@@ -51,7 +62,7 @@ def test_round_trip(tmp_path: Path):
         read = ViewStore.load(tmp_path)
         assert same(read, noise(count))
         assert read.config == TINY
-        assert len(list(tmp_path.glob("shard-*"))) == -(-count // 2)  # none is left of a larger store
+        assert len(list(tmp_path.glob("shard-*.tar"))) == -(-count // 2)  # none is left of a larger store
 
 
 def test_other_pictures_under_the_same_names_replace_the_old_ones(tmp_path: Path):
@@ -70,23 +81,50 @@ def test_equal_shards_are_kept(tmp_path: Path):
     assert same(ViewStore.load(tmp_path), noise(4))
 
 
-def test_half_replaced_and_damaged_stores_are_refused(tmp_path: Path):
+def test_half_replaced_and_damaged_sets_are_refused(tmp_path: Path):
     noise(4, seed=0).save(tmp_path / "a")
     noise(4, seed=1).save(tmp_path / "b")
-    (tmp_path / "b" / "shard-00001.safetensors").replace(tmp_path / "a" / "shard-00001.safetensors")
+    (tmp_path / "b" / "shard-00001.tar").replace(tmp_path / "a" / "shard-00001.tar")
     with pytest.raises(InputError, match="other pictures"):
         ViewStore.load(tmp_path / "a")
-    with pytest.raises(InputError, match="render_dataset"):
-        ViewStore.load(tmp_path / "b")
-    with pytest.raises(InputError, match="render_dataset"):
-        ViewStore.load(tmp_path / "none")
+    for missing in ("b", "none"):
+        with pytest.raises(InputError, match="mvdiff data render"):
+            ViewStore.load(tmp_path / missing)
     noise(4).save(tmp_path / "c")
-    shard = tmp_path / "c" / "shard-00000.safetensors"
-    shard.write_bytes(shard.read_bytes()[:500])
-    with pytest.raises(InputError, match="complete"):
-        ViewStore.load(tmp_path / "c")
+    shard = tmp_path / "c" / "shard-00000.tar"
+    whole = shard.read_bytes()
+    for size in (0, 100, 600, len(whole) // 2):
+        shard.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="complete"):
+            ViewStore.load(tmp_path / "c")
     noise(4).save(tmp_path / "c")  # a damaged shard is written again
     assert same(ViewStore.load(tmp_path / "c"), noise(4))
+
+
+def test_members_that_could_run_code_are_not_even_decoded(tmp_path: Path):
+    noise(2).save(tmp_path)
+    path = tmp_path / "shard-00000.tar"
+    with tarfile.open(path) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]
+    bomb = b"cos\nsystem\n(S'touch /tmp/never'\ntR."
+    for name in ("0000000001.pyd", "0000000001.pickle", "0000000001.pth"):
+        with tarfile.open(path, "w") as tar:
+            for own, data in [*members[:3], (name, bomb), *members[3:]]:
+                entry = tarfile.TarInfo(own)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+        with pytest.raises(InputError, match="not read"):
+            ViewStore.load(tmp_path)
+
+
+def test_sets_are_read_from_any_file_system():
+    """fsspec's memory:// stands for S3 and the like."""
+    files = fsspec.filesystem("memory")
+    noise(3).save(folder := Path(tempfile.mkdtemp()))
+    for path in folder.iterdir():
+        files.pipe_file(f"/bucket/views/{path.name}", path.read_bytes())
+    assert same(ViewStore.load("memory://bucket/views"), noise(3))
+    assert [item.name for item in ShardReader("memory://bucket/views").read(1)] == ["set/2"]
 
 
 def test_cat_joins_equal_configs_only():
@@ -133,16 +171,21 @@ def test_a_killed_worker_ends_the_work_with_a_sentence():
         list(workers.map(os._exit, [1] * 5))
 
 
+SIZES = {"size": 16, "supersample": 1, "ring_views": 6, "references": 2}
+
+
 def test_render_dataset_goes_on_and_never_keeps_other_pictures(tmp_path: Path):
-    config = RenderDataset(output=tmp_path / "whole", procedural=3, variants=2, record=TINY)
-    assert list(render_dataset(config)) == [(2, 6), (4, 6), (6, 6)]
+    config = RenderDataset(output=tmp_path / "whole", procedural=3, variants=2, **SIZES)
+    assert [done for done, _, shard in render_dataset(config) if shard] == [2, 4, 6]
     whole = ViewStore.load(config.output)
-    assert whole.names == [f"procedural/{1_000_000 + k}" for k in (0, 1, 2, 0, 1, 2)]
-    assert not torch.equal(whole.targets[0], whole.targets[3])  # the second variant is warped
+    assert sorted(whole.names) == sorted(f"procedural/{1_000_000 + k}" for k in (0, 1, 2, 0, 1, 2))
+    one, other = (k for k, name in enumerate(whole.names) if name == "procedural/1000000")
+    assert not torch.equal(whole.targets[one], whole.targets[other])  # the second variant is warped
 
     cut = replace(config, output=tmp_path / "cut")
-    for _ in zip(range(1), render_dataset(cut), strict=False):
-        pass
+    for _, _, shard in render_dataset(cut):
+        if shard:
+            break
     with pytest.raises(InputError, match="complete"):
         ViewStore.load(cut.output)
     (first,) = cut.output.glob("shard-*")
@@ -161,7 +204,7 @@ def test_render_dataset_goes_on_and_never_keeps_other_pictures(tmp_path: Path):
 
 def test_a_changed_mesh_is_rendered_again(tmp_path: Path):
     save_mesh(make(0).mesh, tmp_path / "meshes" / "a.ply")
-    config = RenderDataset((tmp_path / "meshes",), tmp_path / "views", record=TINY)
+    config = RenderDataset((tmp_path / "meshes",), tmp_path / "views", **SIZES)
     list(render_dataset(config))
     before = ViewStore.load(config.output)
     save_mesh(make(1).mesh, tmp_path / "meshes" / "a.ply")
@@ -169,24 +212,119 @@ def test_a_changed_mesh_is_rendered_again(tmp_path: Path):
     assert not same(ViewStore.load(config.output), before)
 
 
+def test_shards_are_balanced_and_mix_the_families():
+    shots = [Shot(source, 0, False) for source in procedural_sources(range(7))]
+    parts = balanced(shots)
+    assert sorted(map(len, parts)) == [1, 2, 2, 2]
+    assert sorted(shot.source.index for part in parts for shot in part) == list(range(7))
+    assert [shot.source.index for shot in parts[0]] == [0, 4]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory) -> Path:
+    """Good meshes of all kinds of sizes among bad ones."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    mesh = make(0, "mug").mesh
+    for name, scale in (("huge", 1e6), ("tiny", 1e-6)):
+        save_mesh(replace(mesh, vertices=mesh.vertices * scale), folder / f"{name}.glb")
+    corners = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    faces = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3], [1, 2, 3]])
+    save_mesh(TexturedMesh(corners, faces), folder / "five_faces.ply")
+    (folder / "lost_texture.obj").write_text(
+        "mtllib lost.mtl\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\n"
+        "f 1/1 3/1 2/1\nf 1/1 2/1 4/1\nf 1/1 4/1 3/1\nf 2/1 3/1 4/1\n"
+    )
+    (folder / "lost.mtl").write_text("newmtl a\nmap_Kd nowhere.png\n")
+    whole = (folder / "huge.glb").read_bytes()
+    (folder / "cut_short.glb").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.stl").write_bytes(b"")
+    (folder / "flat.ply").write_text(
+        "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n"
+    )
+    (folder / "credits.csv").write_text("name,licence,creator\nhuge,CC0-1.0,Ada\n")
+    return folder
+
+
+def test_bad_meshes_are_named_and_the_good_ones_rendered(catalogue: Path, tmp_path: Path, capsys):
+    credits = ["--credits", str(catalogue / "credits.csv")]
+    sizes = [part for name, value in SIZES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["data", "render", str(catalogue), str(tmp_path / "views"), *credits, *sizes]) == 0
+    said = capsys.readouterr().out
+    assert "4 objects, 3 skipped" in said
+    for name in ("cut_short", "empty", "flat"):
+        assert f"skipped {name}: " in said
+    assert "note lost_texture: rendered without nowhere.png" in said
+    reader = ShardReader(tmp_path / "views")
+    origins = {origin["name"]: origin for shard in reader.shards for origin in shard.origins}
+    assert set(origins) == {"huge", "tiny", "five_faces", "lost_texture"}
+    assert (origins["huge"]["licence"], origins["huge"]["creator"]) == ("CC0-1.0", "Ada")
+    assert origins["tiny"]["licence"] is None
+    views = ViewStore.load(tmp_path / "views")
+    huge, tiny = (views.targets[views.names.index(name)] for name in ("huge", "tiny"))
+    assert (huge[:, 3] > 0).float().mean() == pytest.approx(float((tiny[:, 3] > 0).float().mean()), rel=0.1)
+
+    assert main(["data", "check", str(tmp_path / "views"), "--output-dir", str(tmp_path / "check")]) == 0
+    said = capsys.readouterr().out
+    assert "CC0-1.0" in said
+    assert "look at lost_texture: rendered without nowhere.png" in said
+    assert "look at five_faces: it has one colour only" in said
+    figures = json.loads((tmp_path / "check" / "statistics.json").read_text())
+    assert figures["objects"] == 4
+    assert figures["licences"] == {"unknown": 3, "CC0-1.0": 1}
+    assert set(figures["skipped"]) == {"cut_short", "empty", "flat"}
+    assert Image.open(tmp_path / "check" / "contact_sheet.png").size == (11 * 16, 4 * 16)
+
+
+def test_a_full_disk_ends_with_a_sentence_and_loses_no_finished_shard(tmp_path: Path):
+    config = RenderDataset(output=tmp_path / "views", procedural=3, **SIZES)
+    for _, _, shard in render_dataset(config):
+        if shard:
+            break  # as if killed after the first shard
+    (first,) = (tmp_path / "views").glob("shard-*.tar")
+    small, before = first.stat().st_size // 3, first.read_bytes()
+    command = [sys.executable, "-m", "mvdiff.cli.main", "data", "render", str(tmp_path / "views"), "--procedural", "4"]
+    command += [part for name, value in SIZES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    run = subprocess.run(
+        [*command, "--overwrite"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (small, small)),
+    )
+    assert run.returncode == 2, run.stderr
+    assert "Cannot write to" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert first.read_bytes() == before
+    assert not list((tmp_path / "views").glob(".*partial*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "nothing to render"),
-        (["missing"], "missing"),
-        (["--procedural", "-1"], "--procedural"),
-        (["--procedural", "1", "--size", "2"], "--size"),
-        (["--procedural", "1", "--device", "abacus"], "abacus"),
-        (["--procedural", "1", "--ring-views", "7"], "multiple of 6"),
-        (["{tmp}/bad.ply"], "usable"),
+        (["{tmp}/views"], "nothing to render"),
+        ([], "last, the folder"),
+        (["missing", "{tmp}/views"], "missing"),
+        (["{tmp}/views", "--procedural", "-1"], "--procedural"),
+        (["{tmp}/views", "--procedural", "1", "--size", "2"], "--size"),
+        (["{tmp}/views", "--procedural", "1", "--device", "abacus"], "abacus"),
+        (["{tmp}/views", "--procedural", "1", "--ring-views", "7"], "multiple of 6"),
+        (["{tmp}/bad.ply", "{tmp}/views"], "usable"),
+        (["{tmp}/void", "{tmp}/views"], "no mesh in"),
     ],
 )
-def test_bad_input_to_render_dataset(tmp_path: Path, arguments: list[str], reason: str):
+def test_bad_input_to_data_render(tmp_path: Path, capsys, arguments: list[str], reason: str):
     (tmp_path / "bad.ply").write_text("ply\n")
-    command = [sys.executable, str(ROOT / "tools" / "render_dataset.py"), "--output", str(tmp_path / "views")]
-    command += [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 2
-    assert reason in run.stderr
-    assert "Traceback" not in run.stderr
+    (tmp_path / "void").mkdir()
+    assert main(["data", "render", *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert reason in error
     assert not (tmp_path / "views" / "manifest.json").exists()
+
+
+def test_the_tool_is_the_same_command(tmp_path: Path):
+    run = subprocess.run(
+        [sys.executable, "tools/render_dataset.py", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.returncode == 2
+    assert "nothing to render" in run.stderr

@@ -1,0 +1,87 @@
+"""``mvdiff data``: meshes or posed photos to a data set for training, and a look at it."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mvdiff.cli.progress import progress_bars
+from mvdiff.data.render_config import RenderDataset
+from recon.errors import InputError
+
+
+@dataclass(frozen=True)
+class Render:
+    """Photograph meshes from all sides into tar shards that training reads.
+
+    The same command goes on where it was interrupted; meshes that cannot be used are named and left out.
+    """
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MESHES… OUT")]
+    """Folders of meshes (GLB, glTF, OBJ, PLY, STL …), single meshes or mesh packs; last the folder of the data set."""
+    config: Annotated[RenderDataset, tyro.conf.OmitArgPrefixes] = field(default_factory=RenderDataset)
+
+    def run(self) -> None:
+        if not self.paths:
+            raise InputError("Name the meshes and, last, the folder of the data set.")
+        config = replace(self.config, meshes=self.paths[:-1], output=self.paths[-1])
+        config.check()
+        from mvdiff.data.dataset import render_dataset
+
+        skipped: dict[str, str] = {}
+        notes: dict[str, str] = {}
+        with progress_bars(str(config.output)) as report:
+            for done, total, shard in render_dataset(config):
+                report("objects", done, total)
+                if shard:
+                    skipped |= shard.skipped
+                    notes |= {origin["name"]: origin["note"] for origin in shard.origins if "note" in origin}
+        for name, note in notes.items():
+            print(f"note {name}: {note}")
+        for name, reason in skipped.items():
+            print(f"skipped {name}: {reason}")
+        print(f"{config.output}: {total - len(skipped)} objects, {len(skipped)} skipped")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read a whole data set: contact sheet, statistics, licences, objects that look wrong."""
+
+    data: tyro.conf.Positional[str]
+    """Folder or URL of a data set."""
+    output_dir: Path | None = None
+    """Where contact_sheet.png and statistics.json go; by default the current folder's <name>-check."""
+    objects: int = 32
+    """Rows of the contact sheet."""
+
+    def run(self) -> None:
+        if self.objects < 1:
+            raise InputError(f"--objects is at least 1, not {self.objects}.")
+        from mvdiff.data.check import check_dataset, write_check
+
+        folder = self.output_dir or Path(f"{Path(self.data).name or 'data'}-check")
+        with progress_bars(self.data) as report:
+            for done, total, figures, sheet in check_dataset(self.data, self.objects):  # noqa: B007
+                report("objects", done, total)
+        sheet_path, _ = write_check(folder, figures, sheet)
+        print(f"{figures.objects} objects in {figures.shards['count']} shards, {len(figures.skipped)} skipped")
+        print(f"covering {figures.coverage['mean']:.0%} of the pictures on average")
+        for title, counts in (("licence", figures.licences), ("group", figures.groups)):
+            for name, count in counts.items():
+                print(f"{title:<8} {count:>7}  {name}")
+        for name, reason in figures.suspicious.items():
+            print(f"look at {name}: {reason}")
+        print(f"{sheet_path}")
+
+
+@dataclass(frozen=True)
+class Command:
+    """Data sets for training and fine-tuning."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Render, tyro.conf.subcommand("render")] | Annotated[Check, tyro.conf.subcommand("check")]
+    ]
+
+    def run(self) -> None:
+        self.action.run()

@@ -1,9 +1,12 @@
 """Processes that photograph meshes, before and during training."""
 
 import functools
+import itertools
 import logging
 import multiprocessing
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +15,7 @@ from mvdiff.data.meshes import MeshSource, pack_sources, procedural_sources
 from mvdiff.data.record import ObjectRecord, RecordConfig, render_record
 from mvdiff.data.store import ViewStore
 from mvdiff.data.warp import Dice, warp_mesh
-from mvdiff.data.workers import Workers
+from mvdiff.data.workers import Workers, deaths_told
 from recon.errors import InputError
 
 __all__ = [
@@ -27,6 +30,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+#: Share of the refreshed records whose mesh is warped; the rest are the objects as they are, in another light.
+_WARPED = 0.8
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,22 @@ class Photographers:
     """``workers`` processes (0: this one) that turn shots into records on ``device``."""
 
     def __init__(self, config: RecordConfig, device: torch.device | str = "cpu", workers: int = 0) -> None:
-        self.config, self.device = config, str(device)
+        self.config = config
         self._workers = Workers(workers)
+        self._taker = functools.partial(_take, config=config, device=str(device))
 
     def take_all(self, shots: Iterable[Shot], ahead: int = 64) -> Iterator[tuple[Shot, ObjectRecord | str]]:
         """Records in the order of ``shots``, or for a mesh that cannot be used the reason."""
-        take = functools.partial(_take, config=self.config, device=self.device)
-        for shot, answer in self._workers.map(take, shots, ahead):
-            yield shot, ObjectRecord(*map(torch.from_numpy, answer)) if isinstance(answer, tuple) else answer
+        for shot, answer in self._workers.map(self._taker, shots, ahead):
+            yield shot, as_record(answer)
+
+    def submit(self, shot: Shot) -> Future:
+        """One record to come, for :func:`as_record`."""
+        return self._workers.submit(self._taker, shot)
+
+    @property
+    def workers(self) -> int:
+        return self._workers.count
 
     def close(self) -> None:
         self._workers.close()
@@ -76,6 +90,11 @@ def _take(shot: Shot, config: RecordConfig, device: str):
     return tuple(value.cpu().numpy() for value in vars(record).values())
 
 
+def as_record(answer: "ObjectRecord | tuple | str") -> "ObjectRecord | str":
+    """What came back from a process, as tensors again."""
+    return ObjectRecord(*map(torch.from_numpy, answer)) if isinstance(answer, tuple) else answer
+
+
 def fill_store(
     photographers: Photographers, shots: list[Shot], device: torch.device | str = "cpu"
 ) -> tuple[ViewStore, list[MeshSource]]:
@@ -93,28 +112,46 @@ def fill_store(
 
 
 class StoreRefresher:
-    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often."""
+    """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often.
 
-    def __init__(self, store: ViewStore, sources: list[MeshSource], seed: int) -> None:
+    With worker processes the pictures are made beside the training and put in as they become ready, so such a run cannot
+    be repeated bit for bit; without workers each step waits for its own, and it can.
+    """
+
+    def __init__(
+        self, store: ViewStore, sources: list[MeshSource], photographers: Photographers, seed: int, first_new_seed: int
+    ) -> None:
+        """Procedural objects are replaced by others, of seeds from ``first_new_seed`` on."""
         if len(sources) != len(store):
             raise ValueError(f"A store of {len(store)} objects needs as many sources, got {len(sources)}.")
-        self.store, self.sources, self.seed = store, sources, seed
-        # The renderer waits for its own results; on a stream of its own that is not a wait for the training step.
-        self._stream = torch.cuda.Stream(store.device, priority=-1) if store.device.type == "cuda" else None
+        self.store, self.photographers, self.seed = store, photographers, seed
+        self._sources, self._next = sources, itertools.count()
+        self._first_new_seed = first_new_seed
+        self._waiting: deque[tuple[int, Future]] = deque()
+        self.count = 0
+        """Records replaced so far."""
 
-    def refresh(self, step: int, count: int) -> None:
-        """Photograph ``count`` objects anew; which ones and how depends on (seed, step) alone."""
-        generator = torch.Generator().manual_seed(record_seed(self.seed, step, 1))
-        for index in torch.randint(len(self.store), (count,), generator=generator).tolist():
-            shot = Shot(self.sources[index], record_seed(self.seed + 1, index, step), warp=True)
-            with torch.cuda.stream(self._stream):
-                record = _take(shot, self.store.config, str(self.store.device))
-            if isinstance(record, str):
-                continue
-            if self._stream is not None:
-                current = torch.cuda.current_stream(self.store.device)
-                current.wait_stream(self._stream)
-                for value in vars(record).values():
-                    if value.is_cuda:
-                        value.record_stream(current)
-            self.store.put(index, record)
+    def refresh(self, count: int) -> None:
+        """Put in at most ``count`` new records, in the order in which they were asked for."""
+        ahead = count if self.photographers.workers == 0 else max(count, 4 * self.photographers.workers)
+        while len(self._waiting) < ahead:
+            index, shot = self._shot(next(self._next))
+            self._waiting.append((index, self.photographers.submit(shot)))
+        for _ in range(count):
+            if not self._waiting[0][1].done():
+                return
+            index, future = self._waiting.popleft()
+            with deaths_told():
+                record = as_record(future.result())
+            if not isinstance(record, str):
+                self.store.put(index, record)
+                self.count += 1
+
+    def _shot(self, number: int) -> tuple[int, Shot]:
+        """Which record is replaced, and by what; depends on (seed, number) alone."""
+        dice = Dice(record_seed(self.seed, number, 1))
+        index = int(dice.number(0, len(self.store)))
+        source = self._sources[index]
+        if source.path is None:
+            source = procedural_sources(range(self._first_new_seed + number, self._first_new_seed + number + 1))[0]
+        return index, Shot(source, record_seed(self.seed, number, 2), warp=dice.chance(_WARPED))

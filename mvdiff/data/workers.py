@@ -37,13 +37,21 @@ class Workers:
                 yield item, function(item)
             return
         pending: deque[tuple[Item, Future]] = deque()
-        with _deaths_told():
+        with deaths_told():
             for item in items:
                 pending.append((item, self._pool.submit(function, item)))
                 if len(pending) > ahead:
                     yield _finished(pending)
             while pending:
                 yield _finished(pending)
+
+    def submit(self, function: Callable[[Item], Any], item: Item) -> Future:
+        """The answer when it is ready; without processes it is so at once."""
+        if self._pool is not None:
+            return self._pool.submit(function, item)
+        future: Future = Future()
+        future.set_result(function(item))
+        return future
 
     def close(self) -> None:
         """What has begun is finished, the rest is dropped."""
@@ -63,7 +71,8 @@ def _finished(pending: deque[tuple[Item, Future]]) -> tuple[Item, Any]:
 
 
 @contextlib.contextmanager
-def _deaths_told() -> Iterator[None]:
+def deaths_told() -> Iterator[None]:
+    """A worker that was killed becomes one sentence."""
     try:
         yield
     except BrokenProcessPool as error:

@@ -43,11 +43,11 @@ class DataConfig:
     groups: dict[str, float] = field(default_factory=lambda: {"*": 1.0})
     """Name pattern to sampling weight; an object belongs to the first pattern that matches."""
     refresh_per_step: int = 0
-    """Objects photographed anew (with new warps and lights) in each step."""
+    """At most so many objects are photographed anew (with new warps and lights, by ``workers``) in each step."""
     device: Literal["auto", "cpu"] = "auto"
     """Where the pictures are kept; auto is the training device."""
     workers: int = 0
-    """Processes that make procedural objects."""
+    """Processes that photograph, before and during training; 0 works in the training process."""
     record: RecordConfig = field(default_factory=RecordConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
 

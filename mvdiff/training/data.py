@@ -34,6 +34,15 @@ class TrainingData:
     refresher: StoreRefresher | None
     config: DataConfig
 
+    def refresh(self) -> None:
+        """Replace some pictures, when the config asks for that."""
+        if self.refresher is not None:
+            self.refresher.refresh(self.config.refresh_per_step)
+
+    def close(self) -> None:
+        if self.refresher is not None:
+            self.refresher.photographers.close()
+
     def batch(self, size: int, generator: torch.Generator, device: torch.device) -> TrainingBatch:
         batch = sample_batch(self.store, size, generator, self.config.batch, self.probabilities)
         return move(batch, device)
@@ -49,8 +58,11 @@ def move(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     return TrainingBatch(**{name: value.to(device) for name, value in vars(batch).items()})
 
 
-def load_data(config: DataConfig, seed: int, device: torch.device) -> TrainingData:
-    """Stores from disk, packs and procedural objects photographed on ``device``."""
+def load_data(config: DataConfig, seed: int, device: torch.device, process_index: int = 0) -> TrainingData:
+    """Stores from disk, packs and procedural objects photographed on ``device``.
+
+    All processes begin with the same pictures; what is photographed anew while training is each process's own.
+    """
     home = device if config.device == "auto" else torch.device("cpu")
     meshes, held_out = _sources(config)
     photographers = Photographers(config.record, home, config.workers)
@@ -64,7 +76,10 @@ def load_data(config: DataConfig, seed: int, device: torch.device) -> TrainingDa
         ]
         rendered, sources = fill_store(photographers, shots, home)
         if config.refresh_per_step and not stores:
-            refresher = StoreRefresher(rendered, sources, seed)
+            # Beside the training step: on the processors, while the device is busy.
+            behind = Photographers(config.record, "cpu", config.workers)
+            new_seeds = config.procedural_seed + config.procedural + process_index * 10_000_000
+            refresher = StoreRefresher(rendered, sources, behind, seed + 7919 * process_index, new_seeds)
         stores.append(rendered)
     if not stores:
         raise InputError("There is nothing to train on: set data.stores, data.packs or data.procedural.")

@@ -20,6 +20,8 @@ class BatchConfig:
     """Share of objects with six arbitrary ring views instead of an even rig."""
     second_reference_probability: float = 0.1
     """Share of batches with two photos of each object."""
+    camera_photos: int = 1
+    """Photos of each object from which the camera is estimated; they cost little beside the views."""
     mirror_probability: float = 0.5
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -34,8 +36,10 @@ class TrainingBatch:
     references: Float[Tensor, "b m 4 h w"]
     """Straight alpha in [0, 1]."""
     reference_cameras: Cameras
-    photo_camera: Float[Tensor, "b 4"]
-    """photo_camera.PARAMETERS of the first reference."""
+    camera_photos: Float[Tensor, "b e 4 h w"]
+    """Photos to tell the camera from; the first references are among them."""
+    photo_camera: Float[Tensor, "b e 4"]
+    """photo_camera.PARAMETERS of each."""
     index: Int[Tensor, "b"]
 
 
@@ -58,7 +62,8 @@ def sample_batch(
         index = torch.multinomial(probabilities, batch_size, replacement=True, generator=generator)
     # One draw for the batch, known without asking the device: the number of photos is a shape.
     two_photos = float(torch.rand((), generator=_host_twin(generator))) < config.second_reference_probability
-    photos = rand(batch_size, store.config.references).argsort(1)[:, : 2 if two_photos else 1]
+    shown = 2 if two_photos else 1
+    photos = rand(batch_size, store.config.references).argsort(1)[:, : max(shown, config.camera_photos)]
     step = ring // 6
     even = (rand(batch_size, 1) * step).long() + step * torch.arange(6, device=device)
     arbitrary = rand(batch_size, ring).argsort(1)[:, :6]
@@ -84,9 +89,10 @@ def sample_batch(
     return TrainingBatch(
         targets=targets,
         target_cameras=Cameras.orbit(azimuth, elevation, size=size),
-        references=references,
-        reference_cameras=reference_cameras(parameters).cameras(size),
-        photo_camera=parameters[:, 0, 1:5],
+        references=references[:, :shown],
+        reference_cameras=reference_cameras(parameters[:, :shown]).cameras(size),
+        camera_photos=references[:, : config.camera_photos],
+        photo_camera=parameters[:, : config.camera_photos, 1:5],
         index=index,
     )
 

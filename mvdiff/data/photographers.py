@@ -114,7 +114,7 @@ def fill_store(
 class StoreRefresher:
     """Replaces records by new variants of their meshes while training runs, so that few pictures are seen often.
 
-    With worker processes the pictures are made beside the training and put in as they become ready, so such a run cannot
+    With worker processes the pictures are made beside the training and put in as they become ready: such a run cannot
     be repeated bit for bit; without workers each step waits for its own, and it can.
     """
 

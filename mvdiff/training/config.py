@@ -19,6 +19,8 @@ class ModelConfig:
     camera_estimator: dict[str, Any] = field(default_factory=dict)
     init_from: str | None = None
     """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
+    init_components: list[str] = field(default_factory=lambda: ["transformer", "camera_estimator"])
+    """Which networks are taken from ``init_from``; the others begin afresh."""
     compile: Literal["auto", "never"] = "auto"
     """auto: torch.compile where there is CUDA."""
     gradient_checkpointing: bool = False

@@ -52,7 +52,8 @@ def training_loss(
         noisy, sigma * 1000, reference, target_c2w, target_lens, reference_c2w, reference_lens, drop, return_dict=False
     )[0]
     flow = flow_loss(prediction.float(), clean, sigma, config)
-    camera = -camera_estimator(reference[:, 0]).log_prob(batch.photo_camera).clamp_min(-30).mean()
+    photos = encode_reference(batch.camera_photos).flatten(0, 1)
+    camera = -camera_estimator(photos).log_prob(batch.photo_camera.flatten(0, 1)).clamp_min(-30).mean()
     loss = flow + config.camera_weight * camera
     return loss, {"loss": loss.detach(), "flow": flow.detach(), "camera_nll": camera.detach()}
 

@@ -22,6 +22,7 @@ from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.losses import LossConfig, training_loss
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.validation import sample_validation, validation_loss
+from recon.errors import InputError
 from recon.io.bundle import write_json
 
 
@@ -40,13 +41,22 @@ class Objective(nn.Module):
 
 def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
     """Fresh networks for the record's picture size, or those that the config continues from."""
-    model = config.model
+    model, size = config.model, config.data.record.size
+    kept = {}
     if model.init_from is not None:
         pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
-        return pipeline.transformer.train(), pipeline.camera_estimator.train()
-    size = config.data.record.size
-    transformer = {"sample_size": size, "reference_size": size} | model.transformer
-    return MultiViewTransformer(**transformer), PhotoCameraEstimator(**({"sample_size": size} | model.camera_estimator))
+        unknown = set(model.init_components) - set(pipeline.components)
+        if unknown:
+            raise InputError(f"model.init_components knows transformer and camera_estimator, not {sorted(unknown)}.")
+        kept = {name: pipeline.components[name].train() for name in model.init_components}
+    # Only where it is needed: a fresh network would draw from the global generator.
+    transformer = kept.get("transformer") or MultiViewTransformer(
+        **({"sample_size": size, "reference_size": size} | model.transformer)
+    )
+    camera_estimator = kept.get("camera_estimator") or PhotoCameraEstimator(
+        **({"sample_size": size} | model.camera_estimator)
+    )
+    return transformer, camera_estimator
 
 
 class Trainer:
@@ -79,7 +89,7 @@ class Trainer:
         self.objective.to(self.device)
         self.ema = ExponentialMovingAverage(self.objective, config.optimizer.ema_decay)
         self.optimizer = build_optimizer(self.objective, config.optimizer)
-        self.data = load_data(config.data, config.seed, self.device)
+        self.data = load_data(config.data, config.seed, self.device, self.accelerator.process_index)
         self.step, self.seconds_before = 0, 0.0
         if config.resume:
             state = load_checkpoint(
@@ -128,6 +138,7 @@ class Trainer:
         self.checkpoint()
         if not self.stop_asked:
             self.validate()
+        self.data.close()
         self.export()
         self.accelerator.end_training()
 
@@ -174,8 +185,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.objective, self.step)
-        if self.data.refresher is not None:
-            self.data.refresher.refresh(self.step, config.data.refresh_per_step)
+        self.data.refresh()
         return means, norm
 
     def _generator(self, micro: int, device: torch.device, stream: int = 0) -> torch.Generator:
@@ -196,6 +206,8 @@ class Trainer:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "objects_per_second": steps * objects * self.accelerator.num_processes / max(seconds, 1e-9),
         }
+        if self.data.refresher is not None:
+            values["refreshed"] = self.data.refresher.count
         if self.device.type == "cuda":
             values["memory_gb"] = torch.cuda.max_memory_allocated() / 2**30
         self.log(values)

@@ -217,3 +217,17 @@ def test_warped_meshes_keep_all_that_they_are():
         dyed += not torch.equal(warped.texture, texture)
         assert torch.equal(warped.texture, texture) == torch.equal(again.colors, mesh.colors)
     assert 2 < dyed < 10
+
+
+def test_camera_photos_are_the_shown_one_and_more_of_the_same_object(store: ViewStore):
+    alone, more = (batch_of(store, second_reference_probability=0.0, camera_photos=count) for count in (1, 3))
+    assert alone.references.shape[1] == more.references.shape[1] == 1
+    assert alone.camera_photos.shape[1] == 1
+    count = min(3, RECORD.references)
+    assert more.camera_photos.shape[1] == more.photo_camera.shape[1] == count
+    assert torch.equal(more.camera_photos[:, 0], more.references[:, 0])
+    # Up to the mirror, each photo's own parameters as the store has them.
+    known = store.reference_parameters[more.index][..., [1, 4]]
+    for photo in range(count):
+        own = more.photo_camera[:, photo, None][..., [0, 3]]
+        assert (own - known).abs().sum(-1).amin(-1).max() < 1e-6

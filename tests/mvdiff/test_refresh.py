@@ -1,0 +1,49 @@
+"""Records that are replaced while training runs."""
+
+import torch
+
+from mvdiff.data.photographers import Photographers, Shot, StoreRefresher, fill_store, procedural_sources, record_seed
+from mvdiff.data.record import RecordConfig
+
+CONFIG = RecordConfig(size=32, references=2, ring_views=6, supersample=1)
+
+
+def refreshed_store(workers: int, steps: int, count: int = 1):
+    sources = procedural_sources(range(1000, 1004))
+    photographers = Photographers(CONFIG, "cpu", workers)
+    store, kept = fill_store(photographers, [Shot(s, record_seed(0, i, 0), False) for i, s in enumerate(sources)])
+    before = store.targets.clone()
+    refresher = StoreRefresher(store, kept, photographers, seed=3, first_new_seed=2000)
+    for _ in range(steps):
+        refresher.refresh(count)
+    return before, store, refresher
+
+
+def test_without_workers_every_step_replaces_its_records_and_can_be_repeated():
+    before, store, refresher = refreshed_store(0, steps=4, count=2)
+    assert refresher.count == 8
+    changed = [not torch.equal(a, b) for a, b in zip(before, store.targets, strict=True)]
+    assert sum(changed) >= 2
+    _, again, _ = refreshed_store(0, steps=4, count=2)
+    assert torch.equal(store.targets, again.targets)
+    assert torch.equal(store.reference_parameters, again.reference_parameters)
+
+
+def test_procedural_objects_are_replaced_by_others():
+    _, _, refresher = refreshed_store(0, steps=0)
+    shots = [refresher._shot(number)[1] for number in range(20)]
+    seeds = [shot.source.index for shot in shots]
+    assert min(seeds) >= 2000
+    assert len(set(seeds)) == 20
+    assert 0 < sum(shot.warp for shot in shots) < 20
+
+
+def test_workers_replace_records_without_being_waited_for():
+    before, store, refresher = refreshed_store(1, steps=1)
+    assert refresher.count <= 1  # the first is hardly ready at once; nothing waits for it
+    for future in [future for _, future in refresher._waiting]:
+        future.result(timeout=120)
+    refresher.refresh(3)
+    refresher.photographers.close()
+    assert refresher.count >= 3
+    assert not torch.equal(before, store.targets)

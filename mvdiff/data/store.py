@@ -49,7 +49,10 @@ class ViewStore:
 
     def put(self, index: int, record: ObjectRecord, name: str | None = None) -> None:
         for array in _ARRAYS:
-            getattr(self, array)[index] = getattr(record, array).to(self.device)
+            value = getattr(record, array)
+            if self.device.type == "cuda" and not value.is_cuda:
+                value = value.pin_memory()  # a copy from other memory would wait for all work queued on the device
+            getattr(self, array)[index] = value.to(self.device, non_blocking=True)
         if name is not None:
             self.names[index] = name
 

@@ -1,0 +1,121 @@
+"""What posed views say about the colour of points on a surface."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.fuse import silhouette_distance
+from recon.mesh import TexturedMesh
+from recon.rendering.visibility import visibility
+from recon.views import ViewSet
+
+#: Surfaces seen at a flatter angle than this cosine are not read: a pixel is too long on them.
+_GRAZING = 0.05
+#: A view's own surface is found at this many times the picture's resolution.
+_SUPERSAMPLE = 2
+#: Width of the Gaussian between broad and fine, as a share of the picture's height.
+_BROAD = 0.02
+#: Points at a time: bounds the memory.
+_CHUNK = 2**18
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One hypothesis' views, prepared for being asked about points on one mesh."""
+
+    views: ViewSet
+    maps: Float[Tensor, "v c h w"]
+    """Premultiplied colour, premultiplied broad colour, alpha, and how far inside a pixel lies, in 0…1."""
+    depth: Float[Tensor, "v hs ws"]
+    """Of the mesh in each view; 0 where there is none."""
+
+    @staticmethod
+    def of(mesh: TexturedMesh, views: ViewSet, edge_pixels: float) -> "Witness":
+        """``views`` [1 v]; pixels nearer than ``edge_pixels`` to a contour of the object or the mesh count less."""
+        rgb, alpha = views.rgb[0], views.alpha[0]
+        cameras = views.cameras[0]
+        fine = cameras.resized(cameras.width * _SUPERSAMPLE, cameras.height * _SUPERSAMPLE)
+        depth = visibility(mesh, fine).depth
+        # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour.
+        torn = torch.nn.functional.max_pool2d(contours(depth, _pixel(views))[:, None].float(), _SUPERSAMPLE)
+        solid = alpha * (1 - torn)
+        inside = (-silhouette_distance(solid) / edge_pixels).clamp(0, 1)
+        mean, weight = blurred(torch.cat([rgb * alpha, alpha], 1), _BROAD * cameras.height).split([3, 1], 1)
+        broad = mean / weight.clamp_min(1e-4)
+        return Witness(views, torch.cat([rgb * alpha, broad * alpha, alpha, inside], 1), depth)
+
+    def asked(
+        self, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"]
+    ) -> tuple[Float[Tensor, "v p 3"], Float[Tensor, "v p 3"], Float[Tensor, "v p"]]:
+        """Colour, its broad part, and the weight (0: unseen) that each view gives to each point."""
+        cameras = self.views.cameras[0]
+        pixels, depth = cameras.project(points[None])
+        size = pixels.new_tensor([cameras.width, cameras.height])
+        values = torch.nn.functional.grid_sample(
+            self.maps, (pixels / size * 2 - 1)[:, None], padding_mode="zeros", align_corners=False
+        )[:, :, 0]
+        towards = torch.nn.functional.normalize(cameras.position[:, None] - points, dim=-1)
+        cosine = (towards * normals).sum(-1)
+        alpha, inside = values[:, 6].clamp(0, 1), values[:, 7].clamp(0, 1)
+        seen = self._sees(pixels, depth) & (cosine > _GRAZING)
+        weight = seen * cosine.clamp(0, 1) * alpha * (0.02 + inside)
+        color, broad = (values[:, :6] / alpha.clamp_min(1e-3)[:, None]).movedim(1, -1).split([3, 3], -1)
+        return color, broad, weight
+
+    def _sees(self, pixels: Float[Tensor, "v p 2"], depth: Float[Tensor, "v p"]) -> Bool[Tensor, "v p"]:
+        """At most one and a half pixels behind the mesh's first surface."""
+        height, width = self.depth.shape[1:]
+        column, row = (pixels * _SUPERSAMPLE).floor().long().unbind(-1)
+        within = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)
+        cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+        first = torch.nn.functional.max_pool2d(self.depth[:, None], 3, stride=1, padding=1).flatten(1)
+        return within & (depth <= first.gather(1, cell) + 1.5 * _pixel(self.views))
+
+
+def blended(
+    witness: Witness, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sharpness: float
+) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
+    """sRGB of points and the largest weight that a view has there (0: nothing is known).
+
+    Broad colour is a mean over the views, so that no seam shows where the best view changes; fine detail comes from
+    the best view nearly alone, so that views that disagree by a pixel do not blur each other (two of the bands of Burt
+    and Adelson 1983; for textures Baumberg 2002).
+    """
+    colors, confidences = [], []
+    for place, normal in zip(points.split(_CHUNK), normals.split(_CHUNK), strict=True):
+        color, broad, weight = witness.asked(place, normal)
+        best = weight.amax(0)
+        share = weight / best.clamp_min(1e-9)
+        colors.append(_mean(broad, share**2) + _mean(color - broad, share**sharpness))
+        confidences.append(best)
+    return torch.cat(colors).clamp(0, 1), torch.cat(confidences)
+
+
+def _mean(values: Float[Tensor, "v p 3"], weights: Float[Tensor, "v p"]) -> Float[Tensor, "p 3"]:
+    return (weights[..., None] * values).sum(0) / weights.sum(0).clamp_min(1e-9)[:, None]
+
+
+def contours(depth: Float[Tensor, "v h w"], pixel: float) -> Bool[Tensor, "v h w"]:
+    """Pixels beside a jump of the depth within the object: more than a surface at a grazing angle explains."""
+    near = -torch.nn.functional.max_pool2d(-torch.where(depth > 0, depth, torch.inf)[:, None], 3, 1, 1)[:, 0]
+    far = torch.nn.functional.max_pool2d(depth[:, None], 3, 1, 1)[:, 0]
+    return (depth > 0) & (far - near > 10 * pixel)
+
+
+def blurred(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
+    """Gaussian of ``sigma`` pixels, nothing beyond the border."""
+    radius = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=maps.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(maps)
+    rows = maps.flatten(0, 1)[:, None]
+    rows = torch.nn.functional.conv2d(rows, kernel.reshape(1, 1, 1, -1), padding=(0, radius))
+    rows = torch.nn.functional.conv2d(rows, kernel.reshape(1, 1, -1, 1), padding=(radius, 0))
+    return rows[:, 0].unflatten(0, maps.shape[:2])
+
+
+def _pixel(views: ViewSet) -> float:
+    """What a pixel of the pictures measures at unit distance."""
+    return 1 / float(views.cameras.intrinsics[..., 1, 1].mean())

@@ -1,0 +1,133 @@
+"""Atlas and texture: no texel twice, charts in proportion, colours from the views and along the surface."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from recon import Cameras, TexturedMesh
+from recon.rendering import render_mesh
+from recon.surface import charts
+from recon.surface.filling import carried_on
+from recon.surface.texture import TextureConfig, textured
+from recon.surface.unwrap import texels, unwrapped
+
+RIG = ([30.0, 90, 150, 210, 270, 330], [20.0, -10, 20, -10, 20, -10])
+
+
+def from_trimesh(made) -> TexturedMesh:
+    return TexturedMesh.from_arrays(made.vertices, made.faces)
+
+
+@pytest.fixture(scope="module")
+def spring() -> TexturedMesh:
+    """A wire wound twice: seen from above it lies over itself."""
+    angle = np.linspace(0, 4.2 * np.pi, 60)
+    along = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], -1)
+    section = [(-0.05, -0.02), (-0.05, 0.02), (0.05, 0.02), (0.05, -0.02)]
+    height = (0.03 * angle - 0.2)[:, None] * np.array([0.0, 1.0, 0.0])
+    rings = np.stack([(0.3 + r) * along + height + np.array([0.0, y, 0.0]) for r, y in section], 1)
+    i, j = np.meshgrid(np.arange(59) * 4, np.arange(4), indexing="ij")
+    a, b = i + j, i + (j + 1) % 4
+    sides = np.stack([np.stack([a, b, b + 4], -1), np.stack([a, b + 4, a + 4], -1)], 2).reshape(-1, 3)
+    caps = [[0, 2, 1], [0, 3, 2], [236, 237, 238], [236, 238, 239]]
+    made = TexturedMesh.from_arrays(rings.reshape(-1, 3), np.concatenate([sides, caps]))
+    corner = made.triangles
+    volume = (torch.linalg.cross(corner[:, 0], corner[:, 1]) * corner[:, 2]).sum()
+    return made if volume > 0 else replace(made, faces=made.faces.flip(1))
+
+
+@pytest.fixture(scope="module")
+def ball() -> TexturedMesh:
+    import trimesh
+
+    made = from_trimesh(trimesh.creation.icosphere(4, 0.4))
+    return replace(made, colors=pattern(made.vertices))
+
+
+def pattern(points: torch.Tensor) -> torch.Tensor:
+    """sRGB that varies smoothly and differently along each axis."""
+    return 0.5 + 0.4 * torch.sin(points * torch.tensor([9.0, 7.0, 5.0]))
+
+
+def times_covered(mesh: TexturedMesh, size: int) -> torch.Tensor:
+    """How many triangles lie over each texel's centre, by brute force."""
+    axis = (torch.arange(size) + 0.5) / size
+    p = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 1, 2).double()
+    a, b, c = mesh.uv.double().unbind(1)
+    sides = [
+        (q[:, 0] - o[:, 0]) * (p[..., 1] - o[:, 1]) - (q[:, 1] - o[:, 1]) * (p[..., 0] - o[:, 0])
+        for o, q in ((a, b), (b, c), (c, a))
+    ]
+    inside = torch.stack([s > 1e-9 for s in sides]).all(0) | torch.stack([s < -1e-9 for s in sides]).all(0)
+    return inside.sum(1).reshape(size, size)
+
+
+def test_a_surface_that_lies_over_itself_has_every_texel_once(spring):
+    flat = unwrapped(spring, 256)
+    assert int(charts.cut(spring).count) < 40
+    assert int(times_covered(flat, 128).max()) == 1
+    assert flat.uv.min() >= 0
+    assert flat.uv.max() <= 1
+
+
+def test_charts_are_as_large_in_the_atlas_as_on_the_surface(ball):
+    flat = unwrapped(ball, 256)
+    face, bary = texels(flat, 256)
+    counts = torch.bincount(face[face >= 0], minlength=len(flat)).double()
+    a, b, c = flat.triangles.double().unbind(1)
+    area = torch.linalg.cross(b - a, c - a).norm(dim=-1)
+    octants = (flat.triangles.mean(1) > 0).long() @ torch.tensor([1, 2, 4])
+    density = torch.stack([counts[octants == i].sum() / area[octants == i].sum() for i in range(8)])
+    assert float(density.max() / density.min()) < 1.2
+    assert (face >= 0).float().mean() > 0.4
+    assert torch.allclose(bary[face >= 0].sum(-1), torch.ones(()), atol=1e-4)
+
+
+def test_every_face_looks_towards_its_chart(spring, ball):
+    for mesh in (spring, ball):
+        made = charts.cut(mesh)
+        axis = torch.from_numpy(charts.DIRECTIONS[made.direction])
+        assert (mesh.face_normals() * axis).sum(-1).min() > 0.1
+
+
+def test_texture_repeats_what_the_views_show_without_seams(ball):
+    views = render_mesh(ball, Cameras.orbit(*RIG, size=96))
+    made = textured(replace(ball, colors=None), views, TextureConfig(size=256))
+    face, bary = texels(made, 256)
+    corners = made.triangles[face.clamp_min(0)]
+    truth = pattern((corners * bary[..., None]).sum(2))
+    painted = made.texture.movedim(0, -1)
+    seen = (face >= 0) & (corners.mean(2)[..., 1].abs() < 0.25)
+    assert (painted - truth)[seen].abs().mean() < 0.02
+    assert (painted - truth)[seen].abs().max() < 0.15
+    # Free texels beside a chart repeat it, so that no filter mixes in another colour.
+    rim = (face < 0) & torch.nn.functional.max_pool2d((face >= 0)[None].float(), 3, 1, 1)[0].bool()
+    neighbours = torch.nn.functional.unfold(painted.movedim(-1, 0)[:, None], 3, padding=1).reshape(3, 9, -1)
+    nearest = (neighbours - painted.movedim(-1, 0).reshape(3, 1, -1)).abs().sum(0).sort(0).values[1]
+    assert nearest.reshape(256, 256)[rim][:-1].max() < 0.1
+
+
+def test_unseen_surface_takes_the_colour_along_it_not_through_it():
+    import trimesh
+
+    plate = from_trimesh(trimesh.creation.box((1.0, 0.02, 1.0)).subdivide_to_size(0.1))
+    above = plate.vertices[:, 1] > 0
+    colors = torch.where(above[:, None], torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]))
+    centre = plate.vertices[:, [0, 2]].norm(dim=-1) < 0.25
+    filled = carried_on(plate, torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
+    assert (filled[centre & ~above] - torch.tensor([1.0, 0.0, 0.0])).abs().max() < 0.02
+    assert torch.equal(filled[~centre], colors[~centre])
+
+
+def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
+    hidden = replace(ball, vertices=ball.vertices * 0.3)
+    both = TexturedMesh(
+        torch.cat([ball.vertices, hidden.vertices]), torch.cat([ball.faces, hidden.faces + len(ball.vertices)])
+    )
+    known = torch.arange(len(both.vertices)) < len(ball.vertices)
+    colors = torch.cat([ball.colors, torch.zeros_like(ball.colors)])
+    inner = carried_on(both, colors, known)[~known]
+    assert (inner - ball.colors.mean(0)).abs().max() < 0.01
+    assert torch.equal(carried_on(both, colors, ~known & False), torch.full_like(colors, 0.5))

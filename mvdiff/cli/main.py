@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from recon.errors import InputError
 
-#: Verb to what it does; each lives in the module of its name as the dataclass ``Command``.
+#: Verb to what it does; each lives in the module of its name (underscores for dashes) as the dataclass ``Command``.
 VERBS = {
     "generate": "photos to N textured 3D hypotheses, their posterior and a report",
     "views": "photos to sampled views only",
     "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
+    "next-view": "a finished run to the direction from which the next photo tells most",
     "data": "meshes or posed photos to a data set for training, and a look at it",
     "info": "version, weights, devices and optional parts",
 }
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import tyro
 
-        command_type = importlib.import_module(f"mvdiff.cli.{verb}").Command
+        command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
         tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
     except InputError as error:
         print(f"mvdiff: {error}", file=sys.stderr)

@@ -15,12 +15,13 @@ from mvdiff.photo_camera import PhotoCamera
 from mvdiff.reference import ReferenceImage
 from recon.errors import InputError
 from recon.io import transforms_json
-from recon.io.bundle import OutputFolder, atomic_write, write_json
+from recon.io.bundle import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.io.glb import save_glb
 from recon.io.images import load_image
 from recon.io.mesh_files import load_mesh, save_mesh
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior
+from recon.posterior.next_view import NextView
 from recon.report import write_report
 from recon.views import ViewSet
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mvdiff.pipelines.image_to_3d import GenerationResult
 
 REPORT = "report.html"
+NEXT_VIEW = ("next_view.json", "next_view.png")
 _REFERENCE = ("reference.png", "reference.json")
 _PHOTO = "photo.webp"
 _PHOTO_SIZE = 768
@@ -42,7 +44,25 @@ class GenerationFolder:
 
     @staticmethod
     def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "GenerationFolder":
-        return GenerationFolder(OutputFolder.create(path, inputs, overwrite=overwrite))
+        output = OutputFolder.create(path, inputs, overwrite=overwrite)
+        if not output.resumed:
+            for name in NEXT_VIEW:  # made later from the run that was replaced
+                (output.path / name).unlink(missing_ok=True)
+        return GenerationFolder(output)
+
+    @staticmethod
+    def open(path: str | os.PathLike) -> "GenerationFolder":
+        """The folder of a complete run; raises :class:`InputError` where there is none."""
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff generate`.")
+        folder = GenerationFolder(OutputFolder(path, resumed=True))
+        inputs = folder.output.manifest["inputs"]
+        if inputs.get("verb") in ("views", "reconstruct") or "config" not in inputs:
+            raise InputError(f"'{path}' holds no hypotheses with their posterior: give a folder of `mvdiff generate`.")
+        if not folder.complete:
+            raise InputError(f"The run in '{path}' is not complete: run its own command again to go on, then this one.")
+        return folder
 
     @property
     def path(self) -> Path:
@@ -152,6 +172,14 @@ class GenerationFolder:
                 "cut out by": f"{result.reference.matte.method}, confidence {result.reference.matte.confidence:.2f}",
             },
         )
+
+    def write_next_view(self, view: NextView, meshes: Sequence[TexturedMesh]) -> None:
+        """``next_view.json`` and the map of it; not among the files that a run needs to be complete."""
+        from recon.report.next_view_map import draw_next_view
+
+        write_json(self.path / NEXT_VIEW[0], view.to_dict())
+        with atomic_write(self.path / NEXT_VIEW[1]) as temporary:
+            draw_next_view(view, meshes).save(temporary, optimize=True)
 
     def _write_mesh(self, mesh: TexturedMesh, stem: str, file_format: str, extras: dict[str, Any]) -> None:
         name = f"{stem}.{file_format}"

@@ -33,13 +33,17 @@ def data_uri(picture: Image.Image | UInt8[np.ndarray, "h w c"]) -> str:
 
 def render_sides(mesh: TexturedMesh, size: int = 176) -> list[UInt8[np.ndarray, "h w 4"]]:
     """Lit pictures from :data:`SIDES` on a transparent ground."""
+    azimuths, elevations = zip(*SIDES.values(), strict=True)
+    return render_lit(mesh, Cameras.orbit(list(azimuths), list(elevations), size=size))
+
+
+def render_lit(mesh: TexturedMesh, cameras: Cameras) -> list[UInt8[np.ndarray, "h w 4"]]:
+    """Pictures by ``cameras`` [v] under a light that turns with them: every side is shown as well as the front."""
     from recon.rendering import render_mesh
 
     if mesh.colors is None and mesh.texture is None:
         mesh = TexturedMesh(mesh.vertices, mesh.faces, colors=torch.full_like(mesh.vertices, _GREY))
-    azimuths, elevations = zip(*SIDES.values(), strict=True)
-    views = render_mesh(mesh, Cameras.orbit(list(azimuths), list(elevations), size=size)).to("cpu")
-    # The light turns with the camera, so that every side is shown as well as the front.
+    views = render_mesh(mesh, cameras).to("cpu")
     up_right = torch.nn.functional.normalize(torch.tensor(_LIGHT), dim=0) * torch.tensor([1.0, -1.0, -1.0])
     light = torch.einsum("nvij,j->nvi", views.cameras.c2w[..., :3, :3], up_right)
     lambert = torch.einsum("nvchw,nvc->nvhw", views.normal, light).clamp(0, 1)[:, :, None]

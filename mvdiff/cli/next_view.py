@@ -1,0 +1,45 @@
+"""``mvdiff next-view``: from where the next photo would tell most."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Command:
+    """Rank directions by the expected information, in bits, of a photo from there about which hypothesis is true.
+
+    Writes next_view.json and next_view.png into the run's folder.
+    """
+
+    run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """The output folder of a finished run."""
+    num_views: int = 3
+    """Photos to plan, each chosen given those before it."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        from mvdiff.pipelines.generation_folder import GenerationFolder
+        from recon.posterior.next_view import next_view
+
+        folder = GenerationFolder.open(self.run_dir)
+        result = folder.load()
+        meshes = [hypothesis.mesh for hypothesis in result.hypotheses]
+        found = next_view(meshes, result.posterior.weights, self.num_views)
+        folder.write_next_view(found, meshes)
+        record = {"output_dir": str(self.run_dir), **found.to_dict()}
+        if self.json:
+            print(json.dumps(record, allow_nan=False))
+            return
+        print(f"{found.entropy:.2f} bits are open about which of {len(meshes)} hypotheses is true.")
+        for rank, view in enumerate(record["views"], 1):
+            print(
+                f"{rank}. azimuth {view['azimuth']:.0f}°, elevation {view['elevation']:.0f}°: "
+                f"{view['expected_entropy_left_bits']:.2f} bits left"
+                + (" with those before" if rank > 1 else f" (a random direction: {found.left_after_random:.2f})")
+            )
+        print(f"The map: {self.run_dir / 'next_view.png'}")

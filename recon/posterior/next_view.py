@@ -160,7 +160,7 @@ def discrepancy(gram: Float[Tensor, "v n n"], measurements: float) -> float:
     """How much farther than the noise model says the object's pictures are from those of its nearest hypothesis.
 
     The object is none of the hypotheses, but one more draw like them: it is as far from the nearest as each of them is
-    from its own nearest (leave one out). 1 or more. Conditioning on a real photo is tempered by how well its nearest hypothesis fits.
+    from its own nearest (leave one out). 1 or more.
     """
     if gram.shape[-1] < 2:
         return 1.0

@@ -28,6 +28,8 @@ class Command:
     """auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
     preset: str = "default"
     """How the views are turned into meshes."""
     overwrite: bool = False
@@ -41,7 +43,7 @@ class Command:
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.cli.models import load_model
 
-        model = load_model(self.weights, self.device, self.preset)
+        model = load_model(self.weights, self.device, self.preset, self.lora)
         # All photos are looked at before the first one is worked on.
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mvdiff.pipelines import ImageTo3D
 
 
-def load_model(weights: str, device: str, preset: str = "default") -> "ImageTo3D":
+def load_model(weights: str, device: str, preset: str = "default", lora: "Path | None" = None) -> "ImageTo3D":
     """The device is checked before the weights are read."""
     import diffusers
 
@@ -15,4 +17,4 @@ def load_model(weights: str, device: str, preset: str = "default") -> "ImageTo3D
 
     diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
     pick_device(device)
-    return ImageTo3D.from_pretrained(weights, device, reconstruction=ReconstructionConfig.preset(preset))
+    return ImageTo3D.from_pretrained(weights, device, reconstruction=ReconstructionConfig.preset(preset), lora=lora)

@@ -28,6 +28,8 @@ class Command:
     """auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -40,7 +42,7 @@ class Command:
         from mvdiff.cli.models import load_model
         from mvdiff.pipelines.generation_folder import GenerationFolder
 
-        model = load_model(self.weights, self.device)
+        model = load_model(self.weights, self.device, lora=self.lora)
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []
         for photo, path, reference in zip(photos, folders, references, strict=True):

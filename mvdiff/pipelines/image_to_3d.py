@@ -15,6 +15,7 @@ import mvdiff
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
+from mvdiff.pipelines.lora_loader import lora_file
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG
@@ -99,12 +100,18 @@ class ImageTo3D:
         dtype: torch.dtype | None = None,
         reconstruction: ReconstructionConfig | None = None,
         posterior: PosteriorConfig | None = None,
+        lora: str | Path | None = None,
     ) -> "ImageTo3D":
+        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them."""
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
         folder = packing.EMBEDDED if str(weights) == "embedded" else Path(weights)
         record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
+        if lora is not None:
+            pipeline.load_lora_weights(lora)
+            pipeline.fuse_lora()
+            record |= {"lora": str(lora), "lora_sha256": hashlib.sha256(lora_file(lora).read_bytes()).hexdigest()}
         return cls(pipeline.to(place), reconstruction, posterior, weights=record)
 
     @property

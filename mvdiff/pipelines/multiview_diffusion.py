@@ -18,6 +18,7 @@ from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
+from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG, RigConfig
 from mvdiff.training.losses import MIN_SIGMA
@@ -41,7 +42,7 @@ class MultiViewOutput(BaseOutput):
     camera_distribution: PhotoCameraDistribution
 
 
-class MultiViewDiffusionPipeline(DiffusionPipeline):
+class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
     """Samples multi-view hypotheses of the object in a photo.
 
     Each hypothesis draws its own photo camera and its own noise from its own generator, so it is the same object

@@ -87,8 +87,10 @@ def _compress(rgb: Float[Tensor, "b 3 h w"], strength: Float[Tensor, "b 1 1 1"])
     k = torch.arange(8, device=rgb.device, dtype=rgb.dtype)
     basis = torch.cos((2 * k[None] + 1) * k[:, None] * torch.pi / 16) * 0.5
     basis[0] *= 0.5**0.5
-    blocks = rearrange(rgb, "b c (y p) (x q) -> b c y x p q", p=8, q=8)
-    coefficients = basis @ blocks @ basis.T
-    step = strength[..., None, None] * (1 + k[:, None] + k[None])
-    coefficients = (coefficients / step).round() * step
-    return rearrange(basis.T @ coefficients @ basis, "b c y x p q -> b c (y p) (x q)")
+    # One large product with the basis of whole blocks: thousands of 8 x 8 products would crawl.
+    transform = torch.kron(basis, basis)
+    height = rgb.shape[-2]
+    blocks = rearrange(rgb, "b c (y p) (x q) -> b (c y x) (p q)", p=8, q=8)
+    step = strength.flatten(1)[..., None] * (1 + k[:, None] + k[None]).flatten()
+    coefficients = (blocks @ transform.T / step).round() * step
+    return rearrange(coefficients @ transform, "b (c y x) (p q) -> b c (y p) (x q)", c=3, y=height // 8, p=8)

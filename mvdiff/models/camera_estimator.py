@@ -1,5 +1,7 @@
 """Where was the photo taken from? A small vision transformer that answers with a distribution."""
 
+from typing import ClassVar
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -37,6 +39,8 @@ class _Block(nn.Module):
 
 class PhotoCameraEstimator(ModelMixin, ConfigMixin):
     """p(elevation, crop | photo) as a mixture of Gaussians."""
+
+    _repeated_blocks: ClassVar = ["_Block"]
 
     @register_to_config
     def __init__(

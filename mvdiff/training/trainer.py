@@ -99,6 +99,7 @@ class Trainer:
         if self.device.type == "cuda" and config.model.compile == "auto":
             # Block by block: one compilation serves all of them.
             self.objective.transformer.compile_repeated_blocks(dynamic=False)
+            self.objective.camera_estimator.compile_repeated_blocks(dynamic=False)
         self.wrapped = self.accelerator.prepare(self.objective)
         self.stop_asked = False
         self._hosts = None

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     from mvdiff.cli.models import load_model
     from mvdiff.evaluation.runner import evaluate
 
-    model = load_model(config.weights, config.device, config.preset)
+    model = load_model(config.weights, config.device, config.preset, calibration=config.calibration)
     command = shlex.join(["python", "tools/evaluate.py", *arguments])
     results = evaluate(config, model, command)
     for key, value in results["summary"].items():

@@ -32,6 +32,8 @@ class Command:
     """File of a LoRA adapter that was trained on these weights."""
     preset: str = "default"
     """How the views are turned into meshes."""
+    calibration: str = "default"
+    """Of what is stated: default (the file beside the weights, where there is one), none, or a file."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -43,7 +45,7 @@ class Command:
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.cli.models import load_model
 
-        model = load_model(self.weights, self.device, self.preset, self.lora)
+        model = load_model(self.weights, self.device, self.preset, self.lora, self.calibration)
         # All photos are looked at before the first one is worked on.
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []
@@ -78,4 +80,5 @@ def _sentence(run: dict[str, Any]) -> str:
         f"{run['output_dir']}: {summary['num_hypotheses']} hypotheses in {modes} mode{'s' if modes > 1 else ''}, "
         f"ambiguity {summary['ambiguity']['value']:.0%}; open {Path(run['output_dir']) / 'report.html'}"
     ]
+    lines.append(f"  {summary['calibration']['statement']}")
     return "\n".join([*lines, *(f"  note: {note}" for note in [*run["notes"], *summary["warnings"]])])

@@ -13,6 +13,7 @@ VERBS = {
     "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
     "next-view": "a finished run to the direction from which the next photo tells most",
     "data": "meshes or posed photos to a data set for training, and a look at it",
+    "calibrate": "known meshes to the calibration of stated probabilities and coverages",
     "info": "version, weights, devices and optional parts",
 }
 BAD_INPUT = 2

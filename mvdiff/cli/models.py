@@ -8,7 +8,13 @@ if TYPE_CHECKING:
     from mvdiff.pipelines import ImageTo3D
 
 
-def load_model(weights: str, device: str, preset: str = "default", lora: "Path | None" = None) -> "ImageTo3D":
+def load_model(
+    weights: str,
+    device: str,
+    preset: str = "default",
+    lora: "Path | None" = None,
+    calibration: str = "default",
+) -> "ImageTo3D":
     """The device is checked before the weights are read."""
     import diffusers
 
@@ -17,4 +23,6 @@ def load_model(weights: str, device: str, preset: str = "default", lora: "Path |
 
     diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
     pick_device(device)
-    return ImageTo3D.from_pretrained(weights, device, reconstruction=ReconstructionConfig.preset(preset), lora=lora)
+    return ImageTo3D.from_pretrained(
+        weights, device, reconstruction=ReconstructionConfig.preset(preset), lora=lora, calibration=calibration
+    )

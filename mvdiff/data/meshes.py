@@ -79,10 +79,21 @@ def find_meshes(path: str | Path) -> list[MeshSource]:
     return [MeshSource(name, 0, str(file)) for name, file in files.items()]
 
 
-def find_all(paths: Iterable[str | Path]) -> list[MeshSource]:
-    """The meshes of several places; where there is more than one, names begin with the place's own."""
+def is_held_out(number: int, every: int) -> bool:
+    """Whether the mesh of this place in its pack is kept from training; ``every`` 1: all of them are."""
+    return number % every == every - 1
+
+
+def find_all(paths: Iterable[str | Path], holdout_every: int = 1) -> list[MeshSource]:
+    """The meshes of several places; where there is more than one, names begin with the place's own.
+
+    ``holdout_every``: of each place only those that training with the same value holds out.
+    """
     paths = list(paths)
-    found = [(Path(path), find_meshes(path)) for path in paths]
+    found = [
+        (Path(path), [s for number, s in enumerate(find_meshes(path)) if is_held_out(number, holdout_every)])
+        for path in paths
+    ]
     if len(paths) > 1:
         found = [
             (

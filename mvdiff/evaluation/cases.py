@@ -14,6 +14,7 @@ from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_
 from recon.mesh import TexturedMesh
 from recon.metrics.image import mask_iou, psnr
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+from recon.posterior.calibration import Calibration
 from recon.rendering import render_mesh
 from recon.views import ViewSet
 
@@ -46,7 +47,13 @@ class Case:
         return render_mesh(turned, self.sampled.cameras[0])
 
 
-def score(case: Case, protocol: str, posterior: PosteriorConfig | None = None, align: bool = True) -> dict[str, Any]:
+def score(
+    case: Case,
+    protocol: str,
+    posterior: PosteriorConfig | None = None,
+    align: bool = True,
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
     """The object's entry in results.json, JSON-ready."""
     frame = case.frame
     truth = Subject(case.truth, frame)
@@ -74,7 +81,7 @@ def score(case: Case, protocol: str, posterior: PosteriorConfig | None = None, a
         hypotheses = [case.hypotheses[k] for k in kept]
         entry["distribution"] = distribution_scores(
             hypotheses,
-            Posterior.from_hypotheses([replace(h, views=None) for h in hypotheses], posterior),
+            Posterior.from_hypotheses([replace(h, views=None) for h in hypotheses], posterior, calibration),
             [predictions[k] for k in kept],
             truth,
             [shapes[k]["cd"] for k in kept],

@@ -1,9 +1,11 @@
 """Settings of one evaluation. Free of torch, so that the script's help stays fast."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import tyro
 
 from mvdiff.pipelines.generation_config import Framing, GenerationConfig
 from recon.errors import InputError
@@ -11,14 +13,10 @@ from recon.errors import InputError
 Protocol = Literal["p1", "p2"]
 
 
-@dataclass(frozen=True)
-class EvaluationConfig:
-    meshes: Path
-    """Folder of GLB, OBJ, PLY or STL files, or a mesh pack (.npz)."""
-    output: Path = Path("results.json")
-    """Beside it: .md (table), .png (contact sheet) and .objects.jsonl (one line for each finished object)."""
-    protocol: Protocol = "p1"
-    """p1: shape and pictures. p2: also the hypotheses as a distribution."""
+@dataclass(frozen=True, kw_only=True)
+class JobConfig:
+    """How known objects go through the main job."""
+
     num_hypotheses: int = 8
     weights: str = "embedded"
     """embedded, or a folder of weights."""
@@ -47,10 +45,6 @@ class EvaluationConfig:
         for name, value, least in (("limit", self.limit, 1), ("batch_objects", self.batch_objects, 1)):
             if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} is at least {least}, not {value}.")
-        if self.protocol == "p2" and self.num_hypotheses < 2:
-            raise InputError("Protocol p2 judges a distribution: pass --num-hypotheses 2 or more.")
-        if self.output.suffix != ".json":
-            raise InputError(f"The output is a .json file, not '{self.output}'.")
 
     def generation(self, seed: int) -> GenerationConfig:
         return GenerationConfig(
@@ -71,3 +65,53 @@ class EvaluationConfig:
         """What the numbers depend on: a resumed run must agree in all of it."""
         free = ("meshes", "output", "weights", "device", "limit", "batch_objects", "workers", "overwrite")
         return {name: value for name, value in asdict(self).items() if name not in free}
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(JobConfig):
+    meshes: Path
+    """Folder of GLB, OBJ, PLY or STL files, or a mesh pack (.npz)."""
+    output: Path = Path("results.json")
+    """Beside it: .md (table), .png (contact sheet) and .objects.jsonl (one line for each finished object)."""
+    protocol: Protocol = "p1"
+    """p1: shape and pictures. p2: also the hypotheses as a distribution."""
+    calibration: str = "default"
+    """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
+
+    def check(self) -> None:
+        super().check()
+        if self.protocol == "p2" and self.num_hypotheses < 2:
+            raise InputError("Protocol p2 judges a distribution: pass --num-hypotheses 2 or more.")
+        if self.output.suffix != ".json":
+            raise InputError(f"The output is a .json file, not '{self.output}'.")
+
+
+@dataclass(frozen=True)
+class CalibrationConfig(JobConfig):
+    framing: tyro.conf.Suppress[Framing] = field(default="keep", kw_only=True)
+    meshes: tuple[Path, ...] = ()
+    """Folders of GLB, OBJ, PLY or STL files, or mesh packs (.npz); none that the model was trained or is judged on."""
+    procedural: int = 0
+    """So many of this package's own procedural objects, of seeds that training does not use."""
+    holdout_every: int = 1
+    """Of each folder or pack only every so manieth mesh: those that training with the same value held out."""
+    output: Path = Path("calibration.json")
+    """Beside the weights it is found by default. Beside it: .objects.jsonl (one line for each finished object)."""
+    framings: tuple[Framing, ...] = ("keep", "recentre")
+    """Each is calibrated on its own: what is known of the picture changes what is uncertain."""
+
+    def check(self) -> None:
+        super().check()
+        if not self.meshes and not self.procedural:
+            raise InputError("There is nothing to calibrate on: pass --meshes, --procedural, or both.")
+        if self.procedural < 0 or self.holdout_every < 1 or not self.framings:
+            raise InputError(
+                "--procedural is 0 or more, --holdout-every at least 1, and --framings names at least one."
+            )
+        if self.output.suffix != ".json":
+            raise InputError(f"The output is a .json file, not '{self.output}'.")
+
+    def identity(self) -> dict[str, Any]:
+        # The framing stands in each object's name, so that another one can be added later.
+        free = ("framing", "framings", "procedural")
+        return {name: value for name, value in super().identity().items() if name not in free}

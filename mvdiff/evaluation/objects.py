@@ -1,6 +1,7 @@
 """The objects that are known, and the fixed view of each that serves as the photo."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mvdiff.data.meshes import find_meshes
+from mvdiff.data.meshes import MeshSource, find_all, procedural_sources
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.mesh import TexturedMesh
@@ -16,6 +17,8 @@ from recon.rendering import render_mesh
 
 REFERENCE_SIZE = 256
 REFERENCE_ELEVATIONS = (0.0, 30.0)
+#: Seeds of procedural objects from here on serve to calibrate and to test; training's begin at 1,000,000 (less 16).
+FIRST_PROCEDURAL = 900_000
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,19 @@ class View:
 
 
 class ObjectSet:
-    """Named meshes of a folder or a pack, in the order of their names; each is read when it is asked for."""
+    """Named meshes of folders or packs, in the order of their names; each is read when it is asked for."""
 
-    def __init__(self, path: Path, limit: int | None = None) -> None:
-        if not path.is_dir() and path.suffix != ".npz":
-            raise InputError(f"'{path}' is neither a folder of meshes nor a mesh pack (.npz).")
-        self._sources = find_meshes(path)[:limit]
+    def __init__(
+        self, paths: Path | Sequence[Path], limit: int | None = None, holdout_every: int = 1, procedural: int = 0
+    ) -> None:
+        """``holdout_every``: only those that training would hold out. ``procedural``: so many more, mixed in evenly."""
+        paths = [paths] if isinstance(paths, Path) else list(paths)
+        for path in paths:
+            if not path.is_dir() and path.suffix != ".npz":
+                raise InputError(f"'{path}' is neither a folder of meshes nor a mesh pack (.npz).")
+        found = find_all(paths, holdout_every)
+        generated = procedural_sources(range(FIRST_PROCEDURAL, FIRST_PROCEDURAL + procedural))
+        self._sources = _mixed(found, generated)[:limit]
         self.names = [source.name for source in self._sources]
 
     def __len__(self) -> int:
@@ -58,3 +68,9 @@ def photograph(mesh: TexturedMesh, view: View, size: int = REFERENCE_SIZE) -> Im
     taken = render_mesh(mesh, Cameras.orbit([view.azimuth], view.elevation, size=size))
     rgba = torch.cat([taken.rgb[0, 0], taken.alpha[0, 0]])
     return Image.fromarray(np.ascontiguousarray((rgba.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu()))
+
+
+def _mixed(first: Sequence[MeshSource], second: Sequence[MeshSource]) -> list[MeshSource]:
+    """Both in their own order, evenly spread, so that the first so many hold their share of each."""
+    placed = [((k + 0.5) / len(part), source) for part in (first, second) for k, source in enumerate(part)]
+    return [source for _, source in sorted(placed, key=lambda pair: pair[0])]

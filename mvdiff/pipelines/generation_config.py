@@ -26,6 +26,8 @@ class GenerationConfig:
     """Cut the object out of its background when the picture has no transparency."""
     framing: Framing = "recentre"
     """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
+    coverage: float = 0.9
+    """Share of the true surface that the stated intervals and shells are to hold."""
     format: FileFormat = "glb"
     """Of the hypotheses' files."""
 
@@ -41,6 +43,8 @@ class GenerationConfig:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if self.elevation is not None and not -90 <= self.elevation <= 90:
             raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
+        if not 0 < self.coverage < 1:
+            raise InputError(f"The coverage lies between 0 and 1, not {self.coverage}.")
         for name, value, known in (("format", self.format, FileFormat), ("framing", self.framing, Framing)):
             if value not in get_args(known):
                 raise InputError(f"The {name} is one of {', '.join(get_args(known))}, not '{value}'.")

@@ -1,6 +1,7 @@
 """The whole way: one photo to N hypotheses and their posterior."""
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG
 from mvdiff.weights import packing
+from mvdiff.weights.calibrations import Calibrations
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.errors import InputError
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+from recon.posterior.calibration import Calibration
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
 #: Called with a stage's name and its finished and total steps.
@@ -84,12 +87,14 @@ class ImageTo3D:
         posterior: PosteriorConfig | None = None,
         weights: dict[str, str] | None = None,
         chunk_size: int | None = None,
+        calibrations: Calibrations | None = None,
     ) -> None:
         """``weights``: name and hash for the record. ``chunk_size``: hypotheses sampled (and kept) at a time."""
         self.pipeline = pipeline
         self.reconstruction = reconstruction or ReconstructionConfig()
         self.posterior = posterior or PosteriorConfig()
         self.weights = weights or {}
+        self.calibrations = calibrations or Calibrations()
         self.chunk_size = chunk_size or (16 if pipeline.device.type == "cuda" else 2)
 
     @classmethod
@@ -101,8 +106,10 @@ class ImageTo3D:
         reconstruction: ReconstructionConfig | None = None,
         posterior: PosteriorConfig | None = None,
         lora: str | Path | None = None,
+        calibration: str = "default",
     ) -> "ImageTo3D":
-        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them."""
+        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them.
+        ``calibration``: default (the file beside the weights, where there is one), none, or a file."""
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
@@ -112,7 +119,8 @@ class ImageTo3D:
             pipeline.load_lora_weights(lora)
             pipeline.fuse_lora()
             record |= {"lora": str(lora), "lora_sha256": hashlib.sha256(lora_file(lora).read_bytes()).hexdigest()}
-        return cls(pipeline.to(place), reconstruction, posterior, weights=record)
+        calibrations = Calibrations.find(calibration, folder, record)
+        return cls(pipeline.to(place), reconstruction, posterior, weights=record, calibrations=calibrations)
 
     @property
     def device(self) -> torch.device:
@@ -157,7 +165,7 @@ class ImageTo3D:
             if folder:
                 folder.save_stage(hypotheses)
         progress("posterior", 0, 1)
-        posterior = Posterior.from_hypotheses(hypotheses, self.posterior)
+        posterior = self.infer(hypotheses, config)
         clock.stop("posterior")
         result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior)
         if folder:
@@ -240,8 +248,26 @@ class ImageTo3D:
             for k, made in enumerate(objects)
         ]
 
+    def infer(self, hypotheses: Sequence[Hypothesis], config: GenerationConfig | None = None) -> Posterior:
+        """What the hypotheses say together, corrected by the calibration that fits ``config``, if there is one."""
+        config = config or GenerationConfig()
+        calibration, notes = self._calibration(config)
+        posterior = Posterior.from_hypotheses(
+            hypotheses, replace(self.posterior, coverage=config.coverage), calibration
+        )
+        return replace(posterior, warnings=(*posterior.warnings, *notes))
+
+    def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
+        settings = {
+            "num_inference_steps": config.num_inference_steps,
+            "guidance_scale": config.guidance_scale,
+            "reconstruction": json.loads(json.dumps(asdict(self.reconstruction))),
+        }
+        return self.calibrations.choose(config.framing, settings)
+
     def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict:
         """All that the results depend on, for the manifest."""
+        calibration, _ = self._calibration(config)
         return {
             "version": mvdiff.__version__,
             "photo": {"name": photo, "sha256": hashlib.sha256(reference.picture().tobytes()).hexdigest()},
@@ -249,6 +275,7 @@ class ImageTo3D:
             "config": asdict(config),
             "reconstruction": asdict(self.reconstruction),
             "posterior": asdict(self.posterior),
+            "calibration": None if calibration is None else calibration.name,
         }
 
 

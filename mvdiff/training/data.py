@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.data.batch import TrainingBatch, sample_batch
+from mvdiff.data.meshes import is_held_out
 from mvdiff.data.photographers import (
     MeshSource,
     Photographers,
@@ -104,8 +105,7 @@ def _sources(config: DataConfig) -> tuple[list[MeshSource], list[MeshSource]]:
             raise InputError(f"No mesh pack matches {pattern!r}.")
         for path in paths:
             for number, source in enumerate(pack_sources(path)):
-                last = number % config.holdout_every == config.holdout_every - 1
-                (held_out if last else meshes).append(source)
+                (held_out if is_held_out(number, config.holdout_every) else meshes).append(source)
     if config.procedural:
         first = config.procedural_seed
         meshes += procedural_sources(range(first, first + config.procedural))

@@ -22,31 +22,60 @@ def weighted_quantile(
     return ordered.gather(0, reached.to(torch.uint8).argmax(0, keepdim=True))[0]
 
 
-def with_spread(
-    mesh: TexturedMesh,
-    own: Float[Tensor, "g g g"],
-    fields: Float[Tensor, "n g g g"],
-    grid: VoxelGrid,
-    weights: Float[Tensor, "n"],
-    coverage: float,
-) -> TexturedMesh:
-    """``mesh`` with two attributes per vertex in world units: ``uncertainty`` (root mean square distance of the
-    hypotheses' surfaces from it) and ``interval`` [k 2] (central ``coverage`` interval of where they lie, outwards
-    positive).
+def weighted_median(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*shape"]:
+    """Midway between the lower and the upper median: turning all signs turns its sign."""
+    ordered, order = values.sort(0)
+    reached = weights[order].cumsum(0)
+    places = [(reached >= level).to(torch.uint8).argmax(0, keepdim=True) for level in (0.5 - 1e-6, 0.5 + 1e-6)]
+    # Rounding may leave the whole sum below the upper level: then no place is reached, and it is the last one.
+    places[1] = torch.where(reached[-1:] < 0.5 + 1e-6, len(values) - 1, places[1])
+    return (ordered.gather(0, places[0]) + ordered.gather(0, places[1]))[0] / 2
+
+
+def deviation(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*shape"]:
+    """Weighted standard deviation as the sample tells it of the population (reliability weights); 0 for one value."""
+    freedom = 1 - float((weights.double() ** 2).sum())
+    if freedom < 1e-6:
+        return torch.zeros_like(values[0])
+    mean = torch.einsum("n,n...->...", weights, values)
+    square = torch.einsum("n,n...->...", weights, (values - mean) ** 2)
+    return (square / freedom).sqrt()
+
+
+def outward_offsets(
+    mesh: TexturedMesh, own: Float[Tensor, "g g g"], fields: Float[Tensor, "n g g g"], grid: VoxelGrid
+) -> Float[Tensor, "n k"]:
+    """How far outwards of each vertex the hypotheses' surfaces lie, in world units.
 
     ``own`` is the field whose zero level the mesh is: reading it too cancels the resampling error.
     """
     values = grid.sample(torch.cat([own[None], fields]), mesh.vertices)
-    outwards = values[0] - values[1:]
-    tail = (1 - coverage) / 2
-    interval = [weighted_quantile(outwards, weights, level) for level in (max(tail, 1e-6), 1 - tail)]
+    return values[0] - values[1:]
+
+
+def with_spread(
+    mesh: TexturedMesh, outwards: Float[Tensor, "n k"], weights: Float[Tensor, "n"], interval: Float[Tensor, "k 2"]
+) -> TexturedMesh:
+    """``mesh`` with two attributes per vertex in world units: ``uncertainty`` (root mean square distance of the
+    hypotheses' surfaces from it) and ``interval`` (of where the surface lies, outwards positive)."""
     spread = (weights[:, None] * outwards**2).sum(0).sqrt()
-    return replace(mesh, attributes={**mesh.attributes, "uncertainty": spread, "interval": torch.stack(interval, -1)})
+    return replace(mesh, attributes={**mesh.attributes, "uncertainty": spread, "interval": interval})
 
 
-def with_colors(mesh: TexturedMesh, sources: Sequence[TexturedMesh], weights: Float[Tensor, "n"]) -> TexturedMesh:
-    """``mesh`` with the hypotheses' mean colour where it has none, and ``color_spread`` [k]: the standard deviation of
-    the colours of their nearest vertices, root mean square over the channels."""
+def central_interval(
+    values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"], coverage: float
+) -> Float[Tensor, "*shape 2"]:
+    """Between the hypotheses' own quantiles: what N samples say, uncorrected."""
+    tail = (1 - coverage) / 2
+    return torch.stack([weighted_quantile(values, weights, level) for level in (max(tail, 1e-6), 1 - tail)], -1)
+
+
+def with_colors(
+    mesh: TexturedMesh, sources: Sequence[TexturedMesh], weights: Float[Tensor, "n"], coverage: float
+) -> TexturedMesh:
+    """``mesh`` with the hypotheses' mean colour where it has none, and three attributes per vertex of the colours of
+    their nearest vertices: ``color_spread`` [k] (standard deviation, root mean square over the channels),
+    ``color_low`` and ``color_high`` [k 3] (central ``coverage`` interval of each channel)."""
     from scipy.spatial import cKDTree
 
     painted = [(vertex_colors(source), source, float(w)) for source, w in zip(sources, weights, strict=True)]
@@ -62,5 +91,7 @@ def with_colors(mesh: TexturedMesh, sources: Sequence[TexturedMesh], weights: Fl
     w = (w / w.sum())[:, None, None]
     mean = (w * seen).sum(0)
     variance = (w * (seen - mean) ** 2).sum(0)
-    mesh = replace(mesh, attributes={**mesh.attributes, "color_spread": variance.mean(-1).sqrt()})
+    low, high = central_interval(seen, w[:, 0, 0], coverage).unbind(-1)
+    stated = {"color_spread": variance.mean(-1).sqrt(), "color_low": low, "color_high": high}
+    mesh = replace(mesh, attributes={**mesh.attributes, **stated})
     return mesh if mesh.colors is not None or mesh.texture is not None else replace(mesh, colors=mean)

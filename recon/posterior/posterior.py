@@ -13,12 +13,24 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.grid import VoxelGrid, inside_volume
 from recon.mesh import TexturedMesh
+from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.distances import chamfer_matrix, iou_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis
-from recon.posterior.intervals import weighted_quantile, with_colors, with_spread
+from recon.posterior.intervals import (
+    central_interval,
+    deviation,
+    outward_offsets,
+    weighted_median,
+    weighted_quantile,
+    with_colors,
+    with_spread,
+)
 from recon.posterior.modes import Mode, ModesConfig, find_modes, medoid
 from recon.posterior.view_statistics import ViewStatistics
 from recon.posterior.voxelize import mesh_distance, redistance
+
+#: Cells: hypotheses farther away from a place than this are counted as this far, as in the saved file.
+SPREAD_LIMIT = 8.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class PosteriorConfig:
     grid: int = 80
     """Voxels along a side of the cube that holds all hypotheses."""
     coverage: float = 0.9
-    """Of the per-vertex intervals."""
+    """Of the per-vertex intervals and of the shells that are shown."""
     samples: int = 4096
     """Surface points per hypothesis for pairwise distances."""
     modes: ModesConfig = field(default_factory=ModesConfig)
@@ -59,9 +71,15 @@ class Posterior:
     """NaN where unknown."""
     views: ViewStatistics | None = None
     warnings: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    """Corrects probability, shells and intervals; without it they are the raw votes of the hypotheses."""
 
     @staticmethod
-    def from_hypotheses(hypotheses: Sequence[Hypothesis], config: PosteriorConfig | None = None) -> "Posterior":
+    def from_hypotheses(
+        hypotheses: Sequence[Hypothesis],
+        config: PosteriorConfig | None = None,
+        calibration: Calibration | None = None,
+    ) -> "Posterior":
         """From any objects in one common frame; ``sdf`` is used where present, the mesh's winding number elsewhere."""
         config = config or PosteriorConfig()
         weights = _normalised_weights(hypotheses)
@@ -71,20 +89,16 @@ class Posterior:
         fields = torch.stack([_field(h, grid) for h in hypotheses])
         distances = chamfer_matrix(meshes, fields, grid, config.samples)
         index = medoid(distances, weights)
-
-        def finished(mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> TexturedMesh:
-            return with_colors(with_spread(mesh, own, fields, grid, weights, config.coverage), meshes, weights)
-
         middle = weighted_quantile(fields, weights, 0.5)
         views = [h.views for h in hypotheses if h.views is not None]
-        return Posterior(
+        bare = Posterior(
             weights=weights,
             fields=fields,
             grid=grid,
             distances=distances,
             modes=find_modes(distances, weights, config.modes),
-            representative=finished(meshes[index], fields[index]),
-            median=finished(grid.surface(middle), middle),
+            representative=meshes[index],
+            median=grid.surface(middle),
             representative_index=index,
             coverage=config.coverage,
             seeds=tuple(h.seed for h in hypotheses),
@@ -92,15 +106,60 @@ class Posterior:
             residuals=_numbers([h.residual for h in hypotheses]),
             views=ViewStatistics.from_views(views, weights) if len(views) == len(hypotheses) else None,
             warnings=_warnings(hypotheses, weights, distances, fields),
+            calibration=calibration,
+        )
+
+        def finished(mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> TexturedMesh:
+            return with_colors(bare._stated(mesh, own), meshes, weights, config.coverage)
+
+        return replace(
+            bare, representative=finished(bare.representative, fields[index]), median=finished(bare.median, middle)
         )
 
     def __len__(self) -> int:
         return len(self.weights)
 
+    def subset(self, indices: Sequence[int]) -> "Posterior":
+        """The posterior of some of the hypotheses, on the same grid; without views and colours."""
+        index = list(indices)
+        weights = self.weights[index] / self.weights[index].sum()
+        distances = self.distances[index][:, index]
+        kept = medoid(distances, weights)
+        bare = replace(
+            self,
+            weights=weights,
+            fields=self.fields[index],
+            distances=distances,
+            modes=find_modes(distances, weights),
+            representative=self.grid.surface(self.fields[index[kept]]),
+            representative_index=kept,
+            seeds=tuple(self.seeds[k] for k in index),
+            elevations=self.elevations[index],
+            residuals=self.residuals[index],
+            views=None,
+        )
+        middle = weighted_quantile(bare.fields, weights, 0.5)
+        return replace(
+            bare,
+            representative=bare._stated(bare.representative, bare.fields[kept]),
+            median=bare._stated(self.grid.surface(middle), middle),
+        )
+
+    @cached_property
+    def voted(self) -> Float[Tensor, "g g g"]:
+        """Share of the hypotheses, by weight, that hold each cell's centre inside."""
+        return torch.einsum("n,nxyz->xyz", self.weights, (self.fields < 0).float()).clamp(0, 1)
+
     @cached_property
     def probability(self) -> Float[Tensor, "g g g"]:
-        """Of each cell's centre lying inside the object."""
-        return torch.einsum("n,nxyz->xyz", self.weights, (self.fields < 0).float()).clamp(0, 1)
+        """Of each cell's centre lying inside the object: calibrated, or the vote where there is no calibration."""
+        correction = self.correction
+        return self.voted if correction is None else correction.probability(self.fields, self.weights)
+
+    @property
+    def correction(self) -> Correction | None:
+        """What the calibration says about as many hypotheses as count here."""
+        return None if self.calibration is None else self.calibration.at(self.effective_size)[1]
 
     @cached_property
     def entropy(self) -> Float[Tensor, "g g g"]:
@@ -112,20 +171,74 @@ class Posterior:
     def shell(self, level: float) -> TexturedMesh:
         """Surface of the region that is inside the object with probability ``level`` or more.
 
-        It is the zero level of the hypotheses' ``level`` quantile distance: the same set as thresholding
-        ``probability``, without its steps. Shells nest: a higher level lies inside a lower one.
+        Shells nest: a higher level lies inside a lower one. Between the shells of 0.05 and 0.95 lie 90 % of the
+        surface.
         """
         return self.grid.surface(self.quantile(level))
 
     def quantile(self, level: float) -> Float[Tensor, "g g g"]:
-        """Signed distance of the shell of ``level``; ``grid.sample`` reads it anywhere."""
+        """Signed distance of the shell of ``level``; ``grid.sample`` reads it anywhere.
+
+        Without a calibration it is the hypotheses' own ``level`` quantile distance: the same set as thresholding
+        ``voted``, without its steps. With one it is their median, moved by the margin that makes it true.
+        """
         if not 0 < level <= 1:
             raise InputError(f"A credible shell's level lies in (0, 1], not {level}.")
-        return weighted_quantile(self.fields, self.weights, level)
+        if self.correction is None:
+            return weighted_quantile(self.fields, self.weights, level)
+        margin = self.correction.shells
+        scale = margin.scale(self.spread, self.mean_spread, self.mean_residual)
+        return self.location + math.copysign(margin.factor(abs(2 * level - 1)), level - 0.5) * scale
+
+    @cached_property
+    def location(self) -> Float[Tensor, "g g g"]:
+        """The hypotheses' median signed distance."""
+        return weighted_median(self.fields, self.weights)
+
+    @cached_property
+    def spread(self) -> Float[Tensor, "g g g"]:
+        """Standard deviation of the hypotheses' signed distances; 0 for one hypothesis."""
+        limit = SPREAD_LIMIT * self.grid.spacing
+        return deviation(self.fields.clamp(-limit, limit), self.weights)
+
+    def offsets(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
+        """Median and standard deviation of where the hypotheses' surfaces lie from the vertices of ``mesh``, which is
+        the zero level of ``own``; outwards positive."""
+        limit = SPREAD_LIMIT * self.grid.spacing
+        outwards = outward_offsets(mesh, own, self.fields, self.grid).clamp(-limit, limit)
+        return weighted_median(outwards, self.weights), deviation(outwards, self.weights)
+
+    @cached_property
+    def mean_spread(self) -> float:
+        """Of the vertices of the representative."""
+        index = self.representative_index
+        return float(self.offsets(self.representative, self.fields[index])[1].mean())
+
+    @property
+    def mean_residual(self) -> float:
+        """Within the hypotheses; 0 where it is unknown."""
+        return _mean(self.residuals) or 0.0
+
+    @property
+    def best_guess(self) -> int:
+        """What one would take without a posterior: the heaviest, of these the one whose views agree best."""
+        residuals = self.residuals.nan_to_num(0.0).tolist()
+        return min(range(len(self)), key=lambda k: (-float(self.weights[k]), residuals[k]))
 
     def with_spread(self, mesh: TexturedMesh, index: int) -> TexturedMesh:
         """Hypothesis ``index``'s mesh with ``uncertainty`` and ``interval`` per vertex, seen from its own surface."""
-        return with_spread(mesh, self.fields[index], self.fields, self.grid, self.weights, self.coverage)
+        return self._stated(mesh, self.fields[index])
+
+    def _stated(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> TexturedMesh:
+        outwards = outward_offsets(mesh, own, self.fields, self.grid)
+        if self.correction is None or len(mesh) == 0:
+            interval = central_interval(outwards, self.weights, self.coverage)
+        else:
+            centre, spread = self.offsets(mesh, own)
+            margin = self.correction.intervals
+            half = margin.factor(self.coverage) * margin.scale(spread, self.mean_spread, self.mean_residual)
+            interval = torch.stack([centre - half, centre + half], -1)
+        return with_spread(mesh, outwards, self.weights, interval)
 
     @cached_property
     def volumes(self) -> Float[Tensor, "n"]:
@@ -176,7 +289,7 @@ class Posterior:
             },
             "volume": {
                 "mean": float(self.weights @ self.volumes),
-                "median_shape": float(inside_volume(self.probability >= 0.5 - 1e-6, self.grid)),
+                "median_shape": float(inside_volume(self.voted >= 0.5 - 1e-6, self.grid)),
                 "ambiguous": self.ambiguous_volume(),
             },
             "modes": [vars(mode) | {"members": list(mode.members)} for mode in self.modes],
@@ -191,8 +304,24 @@ class Posterior:
                 "mean": _mean(self.elevations),
                 "std": float(known.std(correction=0)) if len(known) else None,
             },
-            "calibration": None,
+            "calibration": self.calibration_record(),
             "warnings": list(self.warnings),
+        }
+
+    def calibration_record(self) -> dict:
+        """Which calibration corrected these statements, and what that promises; JSON-ready."""
+        if self.calibration is None:
+            text = "Not calibrated: probabilities, shells and intervals are the raw votes of the hypotheses."
+            return {"name": None, "statement": text}
+        count, correction = self.calibration.at(self.effective_size)
+        return {
+            "name": self.calibration.name,
+            "num_hypotheses": count,
+            "coverage": self.coverage,
+            "levels": list(correction.shells.levels),
+            "held_out": self.calibration.held_out.get(str(count)),
+            "provenance": dict(self.calibration.provenance),
+            "statement": self.calibration.statement(count, self.coverage),
         }
 
     def save(self, folder: str | Path) -> Path:

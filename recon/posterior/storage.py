@@ -16,9 +16,10 @@ from recon.errors import InputError
 from recon.grid import VoxelGrid
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
+from recon.posterior.calibration import Calibration
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
-from recon.posterior.posterior import Posterior
+from recon.posterior.posterior import SPREAD_LIMIT, Posterior
 from recon.posterior.view_statistics import ViewStatistics
 
 Noun = TypeVar("Noun")
@@ -27,7 +28,7 @@ FILE = "posterior.npz"
 _FORMAT = "mvdiff-posterior/1"
 _HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
 #: Cells: distances beyond are stored as this far, which no surface, shell or probability notices.
-_TRUNCATION = 8.0
+_TRUNCATION = SPREAD_LIMIT
 _NUMBERS = ("extent", "seed", "weight", "elevation", "residual")
 _MESHES = ("representative", "median")
 _VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std")
@@ -68,6 +69,7 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
         "seeds": posterior.seeds,
         "warnings": posterior.warnings,
         "modes": [vars(mode) for mode in posterior.modes],
+        "calibration": None if posterior.calibration is None else posterior.calibration.to_dict(),
     }
     _write(path, header, arrays)
 
@@ -143,6 +145,7 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
         residuals=arrays["residuals"],
         views=views,
         warnings=tuple(header["warnings"]),
+        calibration=None if header["calibration"] is None else Calibration.from_dict(header["calibration"]),
     )
 
 

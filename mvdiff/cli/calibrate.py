@@ -1,0 +1,39 @@
+"""``mvdiff calibrate``: what stated probabilities and coverages are worth, learnt on known objects."""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+import tyro
+
+from mvdiff.evaluation.config import CalibrationConfig
+
+
+@dataclass(frozen=True)
+class Command:
+    """From known meshes: a calibration of probabilities, shells and intervals, that `mvdiff generate` uses.
+
+    Each mesh is photographed, the main job runs on the picture, and what it says is compared with the mesh. Give meshes
+    that the model was neither trained nor will be judged on. The same command goes on where it was interrupted.
+    """
+
+    config: Annotated[CalibrationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=CalibrationConfig)
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        self.config.check()
+        from mvdiff.cli.models import load_model
+        from mvdiff.evaluation.calibrate import calibrate, summary_lines
+
+        model = load_model(self.config.weights, self.config.device, self.config.preset, calibration="none")
+        command = shlex.join(["mvdiff", *sys.argv[1:]])
+        found = calibrate(self.config, model, command, lambda line: print(line, file=sys.stderr, flush=True))
+        if self.json:
+            record = {"output": str(self.config.output), "config": asdict(self.config), "weights": model.weights}
+            record["calibrations"] = {k: {"name": v.name, "held_out": v.held_out} for k, v in found.items()}
+            print(json.dumps(record, default=str, allow_nan=False))
+        else:
+            print("\n".join([f"{self.config.output}:", *summary_lines(found)]))

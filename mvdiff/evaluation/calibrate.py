@@ -1,0 +1,129 @@
+"""Known objects to the calibration of a model's uncertainty."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+import mvdiff
+from mvdiff.evaluation.cases import Case
+from mvdiff.evaluation.config import CalibrationConfig
+from mvdiff.evaluation.jobs import finished
+from mvdiff.evaluation.objects import ObjectSet
+from mvdiff.evaluation.records import Records
+from mvdiff.evaluation.shape_scores import Subject
+from mvdiff.pipelines.image_to_3d import ImageTo3D
+from mvdiff.weights.calibrations import save_calibrations
+from recon.posterior import Posterior, PosteriorConfig
+from recon.posterior.calibration import Calibration
+from recon.posterior.conformal import COUNTS, fit, groups, observe
+from recon.posterior.voxelize import mesh_distance
+
+Report = Callable[[str], None]
+
+
+def calibrate(
+    config: CalibrationConfig, model: ImageTo3D, command: str = "", report: Report = print
+) -> dict[str, Calibration]:
+    """Fit and write one calibration for each framing; objects that were seen before are not run again.
+
+    Raises :class:`recon.errors.InputError` for settings or files that cannot be used, before anything is written.
+    """
+    config.check()
+    objects = ObjectSet(config.meshes, config.limit, config.holdout_every, config.procedural)
+    identity = config.identity() | {
+        "weights": model.weights.get("sha256"),
+        "reconstruction": json.loads(json.dumps(asdict(model.reconstruction))),
+        "posterior": asdict(model.posterior),
+        "version": mvdiff.__version__,
+    }
+    records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
+    start, found = time.perf_counter(), {}
+    for framing in config.framings:
+        settings = replace(config, framing=framing)
+        pending = [k for k, name in enumerate(objects.names) if _key(framing, name) not in records.entries]
+        done = len(objects) - len(pending)
+
+        def finish(case: Case, framing: str = framing) -> dict[str, Any]:
+            return observed(case, model.posterior) | {"name": _key(framing, case.name)}
+
+        for entry in finished(settings, model, objects, pending, finish):
+            records.add(entry)
+            done += 1
+            seconds = time.perf_counter() - start
+            report(f"[{framing} {done}/{len(objects)}] {entry['name']}: {_line(entry)}; {seconds:.0f} s")
+        entries = [records.entries[_key(framing, name)] for name in objects.names]
+        used = [entry for entry in entries if entry["counts"]]
+        provenance = {
+            "objects": [entry["name"].removeprefix(f"{framing}:") for entry in used],
+            "left_out": {e["name"].removeprefix(f"{framing}:"): e["problem"] for e in entries if not e["counts"]},
+            "framing": framing,
+            "num_hypotheses": config.num_hypotheses,
+            "seed": config.seed,
+            "settings": {
+                "num_inference_steps": config.num_inference_steps,
+                "guidance_scale": config.guidance_scale,
+                "reconstruction": identity["reconstruction"],
+            },
+            "weights": dict(model.weights),
+            "version": mvdiff.__version__,
+            "command": command,
+            "exchangeability": (
+                "Pictures are unlit renderings on nothing, from elevations of 0 to 30 degrees, by the default lens; "
+                "what is stated holds for objects and pictures drawn as these were, on average over objects."
+            ),
+        }
+        found[framing] = fit([entry["counts"] for entry in used], provenance)
+    save_calibrations(config.output, found, model.weights)
+    return found
+
+
+def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
+    """What the posteriors of 1, 2, 4, ... of the case's hypotheses say where the truth is known."""
+    frame = case.frame
+    kept = [replace(h, views=None) for h in case.hypotheses if len(h.mesh)]
+    if not kept:
+        return {"counts": {}, "problem": "every hypothesis is empty"}
+    surface = Subject(case.truth, frame).surface.points / frame.scale @ frame.from_photo[:3, :3]
+    truth = case.truth.transformed(torch.linalg.inv(frame.from_photo))
+    whole = Posterior.from_hypotheses(kept, posterior)
+    distance = mesh_distance(truth, whole.grid)
+    counts = {}
+    for count in COUNTS:
+        if count <= len(kept):
+            own = [whole if len(group) == len(kept) else whole.subset(group) for group in groups(count, len(kept))]
+            counts[str(count)] = [observe(each, distance, surface) for each in own]
+    return {"counts": counts, "problem": None, "seconds": case.seconds}
+
+
+def _key(framing: str, name: str) -> str:
+    return f"{framing}:{name}"
+
+
+def _line(entry: dict[str, Any]) -> str:
+    if not entry["counts"]:
+        return entry["problem"]
+    most = max(entry["counts"], key=int)
+    errors = [error for one in entry["counts"][most] for error in one["shells"]["error"]]
+    return f"surface {sum(errors) / len(errors):.4f} from the median of {most}"
+
+
+def summary_lines(calibrations: dict[str, Calibration]) -> list[str]:
+    """How the calibrations held on objects left out of the fit."""
+    lines = []
+    for framing, calibration in calibrations.items():
+        for count, found in calibration.held_out.items():
+            shown = [
+                f"{kind} {row['level']:.0%} cover {row['coverage']:.1%} (width {row['width']:.4f})"
+                for kind in ("shells", "intervals")
+                for row in found[kind]
+                if row["level"] in (0.5, 0.9)
+            ]
+            p = found["probability"]
+            brier = 1 - p["brier"] / p["brier_single"] if p["brier_single"] else 0.0
+            shown.append(f"ECE {p['ece']:.4f}, Brier {brier:.0%} below one guess")
+            lines.append(f"{framing}, N = {count}, {found['objects']} objects: " + "; ".join(shown))
+    return lines

@@ -1,0 +1,90 @@
+"""Known objects through the main job, with the work on its results beside it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from mvdiff.evaluation.cases import Case
+from mvdiff.evaluation.config import JobConfig
+from mvdiff.evaluation.objects import ObjectSet, View, photograph
+from mvdiff.photo_camera import PhotoCamera
+from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed
+from mvdiff.rig import DEFAULT_RIG
+from recon.views import ViewSet
+
+Result = TypeVar("Result")
+
+
+def finished(
+    config: JobConfig,
+    model: ImageTo3D,
+    objects: ObjectSet,
+    pending: Sequence[int],
+    finish: Callable[[Case], Result],
+) -> Iterator[Result]:
+    """What ``finish`` makes of each case, as it is ready; with workers, while the device makes the next objects."""
+    batch, workers = config.for_device(model.device.type)
+    cases = (
+        case
+        for start in range(0, len(pending), batch)
+        for case in make_cases(config, model, objects, pending[start : start + batch])
+    )
+    if workers == 0:
+        yield from map(finish, cases)
+        return
+    running: set[Future] = set()
+    with _pool(workers) as pool:
+        for case in cases:
+            running.add(pool.submit(finish, case))
+            # A case holds views and meshes: do not let them pile up.
+            done, running = wait(running, None if len(running) > 2 * workers else 0, FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+        while running:
+            done, running = wait(running, None, FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads (the work is in libraries that release the lock), each with one core of torch's."""
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:
+    """Photograph some objects and run the main job on the pictures; all their hypotheses are fitted together."""
+    cases, sampled = [], []
+    for index in indices:
+        name, truth = objects.names[index], objects.mesh(index)
+        view = View.of(name, config.seed)
+        reference = photograph(truth.to(model.device), view)
+        start = time.perf_counter()
+        generation = config.generation(view.seed)
+        sampled.append(model.sample(model.prepare(reference, generation), generation))
+        seconds = {"sample": time.perf_counter() - start}
+        cases.append(Case(name, view, truth, reference, (), slice(int(DEFAULT_RIG.photo_view), None), seconds))
+    start = time.perf_counter()
+    views = ViewSet.cat([views for views, _ in sampled])
+    names = vars(sampled[0][1])
+    cameras = PhotoCamera(**{name: torch.cat([getattr(camera, name) for _, camera in sampled]) for name in names})
+    hypotheses = model.reconstruct(views, cameras)
+    each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
+    return [
+        replace(
+            case,
+            hypotheses=[
+                replace(h, seed=hypothesis_seed(case.view.seed, k))
+                for k, h in enumerate(hypotheses[place * n : (place + 1) * n])
+            ],
+            seconds=case.seconds | {"reconstruct": each},
+        )
+        for place, case in enumerate(cases)
+    ]

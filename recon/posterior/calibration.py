@@ -1,0 +1,198 @@
+"""By how much stated probabilities and coverages must be corrected to hold: what was learnt on known objects."""
+
+import hashlib
+import itertools
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.errors import InputError
+from recon.io.bundle import write_json
+
+Values = TypeVar("Values", Tensor, np.ndarray)
+
+_FORMAT = "mvdiff-calibration/1"
+#: Softened votes beyond these odds (natural log) are as good as certain.
+MAX_LOGIT = 8.0
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Half width of an interval around the hypotheses' median that holds the truth as often as it says.
+
+    It is ``factor(coverage)`` times a scale that the hypotheses give: their own spread at the place, plus a floor for
+    what they do not know together, plus shares of their mean spread and of their residual.
+    """
+
+    floor: float
+    """World units."""
+    of_mean: float
+    """Share of the object's mean spread."""
+    of_residual: float
+    """Share of the mean residual within the hypotheses."""
+    levels: tuple[float, ...]
+    """Coverages that were fitted, ascending."""
+    factors: tuple[float, ...]
+
+    def scale(self, spread: Values, mean: float | Values, residual: float | Values) -> Values:
+        """In world units, place by place."""
+        return spread + self.floor + self.of_mean * mean + self.of_residual * residual
+
+    def factor(self, coverage: float) -> float:
+        """Interpolated; 0 at coverage 0. Raises :class:`InputError` beyond what the calibration set can tell."""
+        levels, factors = (0.0, *self.levels), (0.0, *self.factors)
+        if not 0 <= coverage <= levels[-1] + 1e-9:
+            raise InputError(
+                f"This calibration holds up to a coverage of {levels[-1]:.0%}, not {coverage:.0%}: ask for less, or "
+                f"calibrate on more objects."
+            )
+        place = min(max(bisect_left(levels, coverage), 1), len(levels) - 1)
+        share = min((coverage - levels[place - 1]) / (levels[place] - levels[place - 1]), 1.0)
+        return factors[place - 1] + share * (factors[place] - factors[place - 1])
+
+
+@dataclass(frozen=True)
+class ProbabilityMap:
+    """From distances to the probability of lying inside: votes softened by ``softness``, then a monotone map."""
+
+    softness: float
+    """World units over which a hypothesis' vote goes from inside to outside."""
+    logits: tuple[float, ...]
+    """Log odds of the softened vote, ascending."""
+    probabilities: tuple[float, ...]
+    """Never falling; the ends hold beyond them."""
+
+    def __call__(self, fields: Float[Tensor, "n *s"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*s"]:
+        """``fields``: signed distances, negative inside."""
+        return self.of_logits(vote_logits(fields, weights, self.softness))
+
+    def of_logits(self, logits: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        knots, values = (logits.new_tensor(v) for v in (self.logits, self.probabilities))
+        right = torch.searchsorted(knots, logits.contiguous()).clamp(1, len(knots) - 1)
+        left = right - 1
+        share = ((logits - knots[left]) / (knots[right] - knots[left])).clamp(0, 1)
+        return torch.lerp(values[left], values[right], share)
+
+
+def vote_logits(fields: Float[Tensor, "n *s"], weights: Float[Tensor, "n"], softness: float) -> Float[Tensor, "*s"]:
+    """Log odds of the mean of the hypotheses' softened inside votes, within +-``MAX_LOGIT``."""
+    votes = torch.zeros_like(fields[0])
+    for one, weight in zip(fields, weights.tolist(), strict=True):  # one at a time: bounds the memory
+        votes += weight * torch.sigmoid(one / -softness)
+    return votes.clamp(1e-6, 1 - 1e-6).logit().clamp(-MAX_LOGIT, MAX_LOGIT)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """All that was fitted for one number of hypotheses."""
+
+    shells: Margin
+    """Of the hypotheses' median distance, at points of the true surface."""
+    intervals: Margin
+    """Of the true surface's distance, at vertices of the representative mesh."""
+    probability: ProbabilityMap
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections for several numbers of hypotheses, where they come from, and how they held on objects left out."""
+
+    corrections: Mapping[int, Correction]
+    """By the number of hypotheses."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: weights, objects, settings."""
+    held_out: Mapping[str, Any] = field(default_factory=dict)
+    """What cross-fitting found: coverage, width, calibration error."""
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Of the calibration set: what a photo's own scores are compared with."""
+
+    def at(self, effective_size: float) -> tuple[int, Correction]:
+        """The correction for the largest fitted number that is not above ``effective_size``: never too narrow."""
+        below = [count for count in self.corrections if count <= effective_size + 1e-3]
+        count = max(below) if below else min(self.corrections)
+        return count, self.corrections[count]
+
+    def statement(self, count: int, coverage: float) -> str:
+        """One or two sentences for a reader who wants to know what a stated coverage is worth."""
+        objects = self.provenance.get("objects", [])
+        number = len(objects) if isinstance(objects, list) else objects
+        found = {row["level"]: row for row in self.held_out.get(str(count), {}).get("shells", [])}
+        nearest = min(found, key=lambda level: abs(level - coverage), default=None)
+        text = f"Calibrated ({self.name}) with {count} of each object's hypotheses on {number} known objects. "
+        if nearest is not None:
+            row = found[nearest]
+            text += (
+                f"Shells stated at {nearest:.0%} held {row['coverage']:.0%} of the surface of objects left out of the "
+                f"fit, on average (standard deviation over objects {row['coverage_std']:.0%}). "
+            )
+        return text + "It holds for objects and pictures like those; a single object may be covered more or less."
+
+    @property
+    def name(self) -> str:
+        """Short hash of the content."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "corrections": {str(count): asdict(value) for count, value in sorted(self.corrections.items())},
+            "held_out": dict(self.held_out),
+            "scores": {name: list(values) for name, values in self.scores.items()},
+            "provenance": dict(self.provenance),
+        }
+
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> "Calibration":
+        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is no calibration."""
+        if value["format"] != _FORMAT:
+            raise ValueError(f"format {value['format']!r}, this version reads {_FORMAT!r}")
+        corrections = {int(count): _correction(entry) for count, entry in value["corrections"].items()}
+        if not corrections:
+            raise ValueError("no corrections")
+        return Calibration(corrections, value["provenance"], value["held_out"], value["scores"])
+
+    def save(self, path: str | Path) -> Path:
+        return write_json(path, self.to_dict())
+
+    @staticmethod
+    def load(path: str | Path) -> "Calibration":
+        try:
+            return Calibration.from_dict(json.loads(Path(path).read_text("utf-8")))
+        except FileNotFoundError as error:
+            raise InputError(f"There is no calibration '{path}': run `mvdiff calibrate`, or check the path.") from error
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"'{path}' is no readable calibration ({error}): calibrate again.") from error
+
+
+def _correction(entry: Mapping[str, Any]) -> Correction:
+    def numbers(values: Sequence[float], rising: str) -> tuple[float, ...]:
+        found = tuple(float(v) for v in values)
+        strict = rising == "strictly"
+        if not all(map(math.isfinite, found)) or any(
+            b < a or (strict and b == a) for a, b in itertools.pairwise(found)
+        ):
+            raise ValueError("its numbers do not rise")
+        return found
+
+    def margin(value: Mapping[str, Any]) -> Margin:
+        levels, factors = numbers(value["levels"], "strictly"), numbers(value["factors"], "weakly")
+        if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
+            raise ValueError("its levels do not fit its factors")
+        return Margin(float(value["floor"]), float(value["of_mean"]), float(value["of_residual"]), levels, factors)
+
+    probability = entry["probability"]
+    knots = numbers(probability["logits"], "strictly")
+    values = numbers(probability["probabilities"], "weakly")
+    if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
+        raise ValueError("its probabilities do not fit its votes")
+    mapped = ProbabilityMap(float(probability["softness"]), knots, values)
+    return Correction(margin(entry["shells"]), margin(entry["intervals"]), mapped)

@@ -1,0 +1,131 @@
+"""``mvdiff calibrate`` on a tiny network: the file it leaves, its resumption, and who uses it."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from mvdiff.cli.main import main
+from mvdiff.evaluation.objects import FIRST_PROCEDURAL, ObjectSet
+from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.pipelines import ImageTo3D, MultiViewDiffusionPipeline
+from mvdiff.pipelines.generation_config import GenerationConfig
+from mvdiff.weights.calibrations import FILE, Calibrations, read_calibrations
+from recon.errors import InputError
+
+STEPS = ("--num-inference-steps", "2", "--preset", "fast", "--device", "cpu")
+
+
+def run(*arguments) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A tiny network that draws something everywhere."""
+    torch.manual_seed(0)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=1, heads=2, bottleneck=16)
+    for parameter in transformer.parameters():
+        if parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.05)
+    estimator = PhotoCameraEstimator(sample_size=32, width=32, depth=1, heads=2)
+    folder = tmp_path_factory.mktemp("weights")
+    MultiViewDiffusionPipeline(transformer, estimator, FlowMatchEulerDiscreteScheduler(shift=3.0)).save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(weights: Path) -> Path:
+    """The weights' folder with a calibration of one framing."""
+    code, text, error = run(
+        "calibrate", "--procedural", 3, "--num-hypotheses", 2, "--weights", weights, "--output", weights / FILE, *STEPS,
+        "--framings", "keep",
+    )  # fmt: skip
+    assert code == 0, error
+    assert "keep, N = 2, 3 objects" in text
+    return weights
+
+
+def test_the_file_says_where_it_comes_from(calibrated: Path) -> None:
+    found, owner = read_calibrations(calibrated / FILE)
+    assert owner == ImageTo3D.from_pretrained(calibrated, "cpu").weights
+    provenance = found["keep"].provenance
+    assert sorted(provenance["objects"]) == [f"procedural/{FIRST_PROCEDURAL + k}" for k in range(3)]
+    assert provenance["num_hypotheses"] == 2
+    assert provenance["settings"]["num_inference_steps"] == 2
+    assert set(found["keep"].corrections) == {1, 2}
+    assert found["keep"].held_out["2"]["probability"]["brier"] >= 0
+
+
+def test_more_objects_go_on_from_those_that_are_done(calibrated: Path, tmp_path: Path) -> None:
+    target = tmp_path / FILE
+    records = target.with_suffix(".objects.jsonl")
+    records.write_bytes((calibrated / FILE).with_suffix(".objects.jsonl").read_bytes())
+    arguments = ("--num-hypotheses", 2, "--weights", calibrated, "--output", target, *STEPS, "--framings", "keep")
+    code, text, error = run("calibrate", "--procedural", 4, *arguments, "--json")
+    assert code == 0, error
+    assert error.count("keep:procedural") == 1
+    assert json.loads(text)["calibrations"]["keep"]["held_out"]["2"]["objects"] == 4
+    code, _, error = run("calibrate", "--procedural", 4, *arguments, "--seed", 1)
+    assert code == 2
+    assert "seed" in error
+
+
+def test_generation_uses_it_and_says_so(calibrated: Path) -> None:
+    model = ImageTo3D.from_pretrained(calibrated, "cpu")
+    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep")
+    calibration, notes = model._calibration(settings)
+    assert calibration is not None
+    assert any("reconstruction" in note for note in notes)  # another preset than the calibration's
+    assert model._calibration(GenerationConfig(framing="recentre"))[0] is None
+    assert "recentre" in model._calibration(GenerationConfig(framing="recentre"))[1][0]
+
+
+def test_calibrations_of_other_weights_are_not_used(calibrated: Path, tmp_path: Path) -> None:
+    found = Calibrations.find("default", calibrated, {"sha256": "another"})
+    assert not found.by_framing
+    assert "other weights" in found.note
+    weights = ImageTo3D.from_pretrained(calibrated, "cpu").weights
+    assert Calibrations.find("default", calibrated, weights).by_framing
+    assert not Calibrations.find("default", calibrated, weights | {"lora_sha256": "an adapter"}).by_framing
+    with pytest.raises(InputError, match="other weights"):
+        Calibrations.find(str(calibrated / FILE), tmp_path, {"sha256": "another"})
+    assert "no calibration" in Calibrations.find("default", tmp_path, {}).note
+    assert not Calibrations.find("none", calibrated, {}).by_framing
+    with pytest.raises(InputError, match="check the path"):
+        Calibrations.find(str(tmp_path / "no.json"), tmp_path, {})
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(InputError, match="no readable calibration"):
+        Calibrations.find("default", tmp_path, {})
+
+
+def test_objects_are_mixed_and_only_those_that_training_left_out(tmp_path: Path) -> None:
+    from recon.io.mesh_files import save_mesh
+    from recon.posterior import VoxelGrid
+
+    grid = VoxelGrid(torch.zeros(3), 0.5, 12)
+    for k in range(6):
+        save_mesh(grid.surface(grid.points().norm(dim=-1) - 0.3), tmp_path / f"{k}.ply")
+    assert ObjectSet(tmp_path, holdout_every=3).names == ["2", "5"]
+    mixed = ObjectSet([tmp_path], procedural=3, holdout_every=3, limit=4)
+    assert mixed.names == [f"procedural/{FIRST_PROCEDURAL}", "2", f"procedural/{FIRST_PROCEDURAL + 1}", "5"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--procedural", "-1"), ("--procedural", "3", "--output", "x.txt"), ("--meshes", "missing")]
+)
+def test_bad_settings_are_one_sentence(arguments, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run("calibrate", *arguments, "--device", "cpu")
+    assert code == 2
+    assert error.startswith("mvdiff: ")
+    assert list(tmp_path.iterdir()) == []

@@ -13,19 +13,23 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mvdiff.photo_camera import PhotoCamera
 from recon.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.errors import InputError
 from recon.io.bundle import atomic_write, write_json
 from recon.io.images import load_image
 from recon.io.matting import MatteReport, cut_out
 from recon.io.segment import without_specks
+from recon.views import ViewSet
 
 #: The larger side of the object's box fills 1 / MARGIN of the square.
 MARGIN = 1.15
 #: Objects with fewer pixels on their larger side hold nothing that a shape could be told from.
 MIN_OBJECT_PIXELS = 8
+#: Most pixels along each side that a texture takes from the photo.
+DETAIL_SIZE = 512
 
-_PICTURE, _RECORD = "reference.png", "reference.json"
+_PICTURE, _DETAIL, _RECORD = "reference.png", "reference_detail.png", "reference.json"
 _FORMAT = "mvdiff-reference/1"
 
 Framing = Literal["recentre", "keep"]
@@ -42,6 +46,8 @@ class ReferenceImage:
     source_size: tuple[int, int]
     """(width, height) of the picture that ``crop`` refers to."""
     matte: MatteReport
+    detail: Float[Tensor, "4 s s"] | None = None
+    """The same square with more of the source's pixels, where it has them: for textures, not for the network."""
     framed: bool = False
     """Whether the source is a whole picture of the default lens that aims at the object's centre."""
 
@@ -54,7 +60,14 @@ class ReferenceImage:
         return self.rgba.device
 
     def to(self, device: torch.device | str) -> "ReferenceImage":
-        return replace(self, rgba=self.rgba.to(device))
+        detail = None if self.detail is None else self.detail.to(device)
+        return replace(self, rgba=self.rgba.to(device), detail=detail)
+
+    def views(self, cameras: PhotoCamera) -> ViewSet:
+        """The photo as a ViewSet [n 1], once for each idea of where it was taken from; as fine as the source is."""
+        rgba = (self.rgba if self.detail is None else self.detail)[None, None].expand(len(cameras), -1, -1, -1, -1)
+        placed = cameras.cameras(rgba.shape[-1]).to(self.device).reshape(len(cameras), 1)
+        return ViewSet(rgba[:, :, :3], rgba[:, :, 3:], placed)
 
     def __repr__(self) -> str:
         left, top, side = self.crop
@@ -81,12 +94,15 @@ class ReferenceImage:
 
     def picture(self) -> Image.Image:
         """The 8-bit RGBA picture (exact: the values are multiples of 1/255)."""
-        values = (self.rgba.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        return Image.fromarray(np.ascontiguousarray(values))
+        return _picture_of(self.rgba)
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write ``reference.png`` and ``reference.json`` into ``folder`` (created); returns the picture's path."""
+        """Write ``reference.png`` (and ``reference_detail.png``) and ``reference.json`` into ``folder`` (created);
+        returns the picture's path."""
         folder = Path(folder)
+        if self.detail is not None:
+            with atomic_write(folder / _DETAIL) as temporary:
+                _picture_of(self.detail).save(temporary)
         with atomic_write(folder / _PICTURE) as temporary:
             self.picture().save(temporary)
         record = {
@@ -114,8 +130,10 @@ class ReferenceImage:
             raise InputError(
                 f"'{folder}' holds no readable reference ({_RECORD}: {error}): prepare it again."
             ) from error
-        rgba = _tensor(np.asarray(load_image(folder / _PICTURE, alpha="straight")).astype(np.float32) / 255)
-        return ReferenceImage(rgba, (left, top, side), (width, height), matte, framed)
+        rgba, detail = (_read(folder / name) if (folder / name).exists() else None for name in (_PICTURE, _DETAIL))
+        if rgba is None:
+            raise InputError(f"'{folder / _PICTURE}' is missing: prepare the photo again.")
+        return ReferenceImage(rgba, (left, top, side), (width, height), matte, detail, framed)
 
 
 def prepare(
@@ -148,7 +166,15 @@ def prepare(
         )
     side = MARGIN * larger
     crop = ((left + right - side) / 2, (top + bottom - side) / 2, side)
-    return ReferenceImage(_tensor(_resample(rgba, crop, size)), crop, picture.size, matte, framing == "keep")
+    detail = min(DETAIL_SIZE, int(side))
+    return ReferenceImage(
+        rgba=_tensor(_resample(rgba, crop, size)),
+        crop=crop,
+        source_size=picture.size,
+        matte=matte,
+        detail=_tensor(_resample(rgba, crop, detail)) if detail > size else None,
+        framed=framing == "keep",
+    )
 
 
 def object_box(alpha: Float[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
@@ -183,6 +209,15 @@ def _resample(
     colour = result[..., :3] / np.maximum(result[..., 3:], 1e-6)
     colour = np.where(alpha > 0, np.rint(colour.clip(0, 1) * 255) / 255, 0.0)
     return np.concatenate([colour, alpha], -1).astype(np.float32)
+
+
+def _picture_of(rgba: Float[Tensor, "4 h w"]) -> Image.Image:
+    values = (rgba.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def _read(path: Path) -> Float[Tensor, "4 h w"]:
+    return _tensor(np.asarray(load_image(path, alpha="straight")).astype(np.float32) / 255)
 
 
 def _tensor(rgba: Float[np.ndarray, "h w 4"]) -> Float[Tensor, "4 h w"]:

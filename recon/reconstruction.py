@@ -83,10 +83,12 @@ def reconstruct(
     config: ReconstructionConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Stopwatch | None = None,
+    photo: ViewSet | None = None,
 ) -> list[Reconstruction]:
     """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one.
 
-    ``watch`` learns what the stages fuse, fit, surface and texture take.
+    ``photo`` [n 1] is a picture with its light (and each hypothesis' idea of its camera); it adds its pixels to the
+    texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
@@ -106,7 +108,7 @@ def reconstruct(
             field = redistanced(field, grid.spacing)
         with watch.stage("texture"):
             if len(mesh):
-                mesh = textured(mesh, views[k], config.texture)
+                mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
         return Reconstruction(mesh, field, config.extent, residuals)
 
     # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.

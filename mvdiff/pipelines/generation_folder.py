@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 NEXT_VIEW = ("next_view.json", "next_view.png")
-_REFERENCE = ("reference.png", "reference.json")
+_REFERENCE, _DETAIL = ("reference.png", "reference.json"), "reference_detail.png"
 _PHOTO = "photo.webp"
 _PHOTO_SIZE = 768
 
@@ -93,7 +93,7 @@ class GenerationFolder:
             picture.thumbnail((_PHOTO_SIZE, _PHOTO_SIZE))
             with self.output.write(_PHOTO) as temporary:
                 picture.save(temporary, quality=90)
-        self._note(*_REFERENCE)
+        self._note(*_REFERENCE, *([] if reference.detail is None else [_DETAIL]))
         reference.save(self.path)
 
     # Sampled views

@@ -160,7 +160,7 @@ class ImageTo3D:
         hypotheses = folder.load_stage(views) if folder else None
         if hypotheses is None:
             progress("reconstruct", 0, 1)
-            hypotheses = self.reconstruct(views, photo_cameras, config)
+            hypotheses = self.reconstruct(views, photo_cameras, config, reference)
             clock.stop("reconstruct")
             if folder:
                 folder.save_stage(hypotheses)
@@ -230,11 +230,21 @@ class ImageTo3D:
         return [(views[i], output.photo_cameras[i : i + 1].to("cpu")) for i in range(len(indices))]
 
     def reconstruct(
-        self, views: ViewSet, photo_cameras: PhotoCamera | None = None, config: GenerationConfig | None = None
+        self,
+        views: ViewSet,
+        photo_cameras: PhotoCamera | None = None,
+        config: GenerationConfig | None = None,
+        reference: ReferenceImage | None = None,
     ) -> list[Hypothesis]:
-        """One object for each hypothesis of ``views`` [n v], all fitted together."""
+        """One object for each hypothesis of ``views`` [n v], all fitted together.
+
+        With ``reference`` and its cameras [n] the textures show the photo's own pixels where it sees the surface.
+        """
         seed = (config or GenerationConfig()).seed
-        objects = reconstruct(views.to(self.device), self.reconstruction)
+        photo = None
+        if reference is not None and photo_cameras is not None:
+            photo = reference.views(photo_cameras).to(self.device)
+        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo)
         return [
             Hypothesis(
                 mesh=made.mesh.to("cpu"),

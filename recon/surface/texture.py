@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recon.mesh import TexturedMesh
 from recon.surface.baking import Witness, blended
+from recon.surface.delight import delit
 from recon.surface.filling import carried_on
 from recon.surface.unwrap import texels, unwrapped
 from recon.views import ViewSet
@@ -25,26 +26,70 @@ class TextureConfig:
 
 #: A view's weight from which on it is believed alone; below, the neighbourhood's colour is mixed in.
 _BELIEVED = 0.05
+#: The photo's weights between which it takes over from the views.
+_PHOTO_FROM, _PHOTO_TO = 0.15, 0.45
 
 
-def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig) -> TexturedMesh:
-    """``mesh`` with an atlas painted from ``views`` [1 v]."""
+def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: ViewSet | None = None) -> TexturedMesh:
+    """``mesh`` with an atlas painted from ``views`` [1 v].
+
+    Where ``photo`` [1 1] (with its light, of any size) sees the surface, its own pixels win once they are delit.
+    """
     mesh = unwrapped(mesh, config.size)
+    sites = _Sites.of(mesh, config.size)
     witness = Witness.of(mesh, views, config.edge_pixels)
-    vertex_normals = mesh.vertex_normals()
-    colors, confidence = blended(witness, mesh.vertices, vertex_normals, config.sharpness)
-    colors = carried_on(mesh, colors, confidence > _BELIEVED)
+    vertex_colors, vertex_weight = blended(witness, mesh.vertices, mesh.vertex_normals(), config.sharpness)
+    texel_colors, texel_weight = blended(witness, sites.points, sites.normals, config.sharpness)
+    painted = sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, texel_weight)
+    if photo is None:
+        return painted
+    photo = photo.to(mesh.device)
+    edge = config.edge_pixels * photo.cameras.height / views.cameras.height
+    witness = Witness.of(mesh, delit(photo, painted), edge)
+    for points, normals, colors, weight in (
+        (mesh.vertices, mesh.vertex_normals(), vertex_colors, vertex_weight),
+        (sites.points, sites.normals, texel_colors, texel_weight),
+    ):
+        own, seen = blended(witness, points, normals, config.sharpness)
+        share = ((seen - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
+        colors.lerp_(own, (share * share * (3 - 2 * share))[:, None])
+        torch.maximum(weight, share, out=weight)
+    return sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, texel_weight)
 
-    face, bary = texels(mesh, config.size)
-    covered = face >= 0
-    corners, weights = mesh.faces[face[covered]], bary[covered]
-    points = _interpolated(mesh.vertices, corners, weights)
-    normals = torch.nn.functional.normalize(_interpolated(vertex_normals, corners, weights), dim=-1)
-    seen, confidence = blended(witness, points, normals, config.sharpness)
-    share = (confidence / _BELIEVED).clamp(0, 1)[:, None]
-    texture = torch.zeros(config.size, config.size, 3, device=mesh.device)
-    texture[covered] = torch.lerp(_interpolated(colors, corners, weights), seen, share)
-    return replace(mesh, colors=None, texture=_bled(texture, covered).movedim(-1, 0))
+
+@dataclass(frozen=True)
+class _Sites:
+    """Where the atlas' ``p`` covered texels lie on the surface."""
+
+    covered: Bool[Tensor, "s s"]
+    corners: Int[Tensor, "p 3"]
+    weights: Float[Tensor, "p 3"]
+    points: Float[Tensor, "p 3"]
+    normals: Float[Tensor, "p 3"]
+
+    @staticmethod
+    def of(mesh: TexturedMesh, size: int) -> "_Sites":
+        face, bary = texels(mesh, size)
+        covered = face >= 0
+        corners, weights = mesh.faces[face[covered]], bary[covered]
+        points = _interpolated(mesh.vertices, corners, weights)
+        normals = torch.nn.functional.normalize(_interpolated(mesh.vertex_normals(), corners, weights), dim=-1)
+        return _Sites(covered, corners, weights, points, normals)
+
+    def painted(
+        self,
+        mesh: TexturedMesh,
+        vertex_colors: Float[Tensor, "k 3"],
+        vertex_weight: Float[Tensor, "k"],
+        colors: Float[Tensor, "p 3"],
+        weight: Float[Tensor, "p"],
+    ) -> TexturedMesh:
+        """The mesh with its texture: ``colors`` where they are believed, the neighbourhood's elsewhere."""
+        around = carried_on(mesh, vertex_colors, vertex_weight > _BELIEVED)
+        share = (weight / _BELIEVED).clamp(0, 1)[:, None]
+        texture = torch.zeros(*self.covered.shape, 3, device=mesh.device)
+        texture[self.covered] = torch.lerp(_interpolated(around, self.corners, self.weights), colors, share)
+        return replace(mesh, colors=None, texture=_bled(texture, self.covered).movedim(-1, 0))
 
 
 def _interpolated(

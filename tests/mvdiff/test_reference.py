@@ -191,3 +191,22 @@ def _prepare_or_none(pixels: np.ndarray, matting: bool) -> torch.Tensor | None:
         return prepare(pixels, matting=matting).rgba
     except InputError:
         return None
+
+
+def test_the_photo_keeps_its_detail_for_textures(tmp_path):
+    from mvdiff.photo_camera import PhotoCamera
+
+    picture = Image.new("RGBA", (600, 400))
+    picture.paste((200, 40, 40, 255), (100, 50, 400, 350))
+    picture.paste((20, 40, 240, 255), (100, 50, 103, 350))  # a line of three pixels
+    reference = prepare(picture)
+    assert reference.detail.shape[-1] == 345
+    reference.save(tmp_path)
+    loaded = ReferenceImage.load(tmp_path)
+    assert torch.equal(loaded.detail, reference.detail)
+    cameras = PhotoCamera.from_parameters(torch.tensor([[0.2, 0.1, 0.0, -0.2], [0.1, 0.0, 0.0, -0.1]]))
+    views = reference.views(cameras)
+    assert views.rgb.shape == (2, 1, 3, 345, 345)
+    # The same camera as the network's picture has, with more pixels.
+    assert torch.allclose(views.cameras.resized(128, 128).intrinsics[:, 0], cameras.cameras(128).intrinsics, rtol=1e-4)
+    assert prepare(picture.resize((120, 80))).detail is None

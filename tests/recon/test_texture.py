@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from recon import Cameras, TexturedMesh
+from recon import Cameras, TexturedMesh, ViewSet
+from recon.conventions import linear_to_srgb, srgb_to_linear
 from recon.rendering import render_mesh
 from recon.surface import charts
+from recon.surface.delight import delit
 from recon.surface.filling import carried_on
 from recon.surface.texture import TextureConfig, textured
 from recon.surface.unwrap import texels, unwrapped
@@ -131,3 +133,41 @@ def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
     inner = carried_on(both, colors, known)[~known]
     assert (inner - ball.colors.mean(0)).abs().max() < 0.01
     assert torch.equal(carried_on(both, colors, ~known & False), torch.full_like(colors, 0.5))
+
+
+def lit_photo(ball: TexturedMesh, size: int) -> ViewSet:
+    """Of the ball with stripes that the views are too coarse for, under a lamp at the upper left."""
+    striped = replace(ball, colors=None)
+    view = render_mesh(striped, Cameras.orbit([0.0], 10.0, size=size))
+    points = view.cameras.unproject(view.depth[:, :, 0])[0, 0].movedim(-1, 0)
+    albedo = pattern(points.movedim(0, -1)).movedim(-1, 0) + 0.08 * torch.sign(torch.sin(points[:1] * 60))
+    lamp = torch.nn.functional.normalize(torch.tensor([-0.7, 0.6, 0.6]), dim=0)
+    light = 0.35 + 0.8 * (view.normal[0, 0] * lamp[:, None, None]).sum(0).clamp_min(0)
+    return replace(view, rgb=linear_to_srgb(srgb_to_linear(albedo) * light).clamp(0, 1)[None, None] * view.alpha)
+
+
+def test_the_photos_detail_is_kept_and_its_light_is_not(ball):
+    views, photo = render_mesh(ball, Cameras.orbit(*RIG, size=64)), lit_photo(ball, 192)
+    config = TextureConfig(size=256)
+    plain = textured(replace(ball, colors=None), views, config)
+    made = textured(replace(ball, colors=None), views, config, photo)
+    face, bary = texels(made, 256)
+    points = (made.triangles[face.clamp_min(0)] * bary[..., None]).sum(2)
+    truth = pattern(points) + 0.08 * torch.sign(torch.sin(points[..., :1] * 60))
+    front = (face >= 0) & (points[..., 2] > 0.3)
+    error, without = (
+        ((m.texture.movedim(0, -1) - truth) * front[..., None]).square().sum() / (3 * front.sum())
+        for m in (made, plain)
+    )
+    assert error < 0.3 * without
+    # The lit side is not brighter than the dark one, beyond what the pattern itself is.
+    offset = (made.texture.movedim(0, -1) - truth).mean(-1)
+    left, right = front & (points[..., 0] < -0.1), front & (points[..., 0] > 0.1)
+    assert (offset[left].mean() - offset[right].mean()).abs() < 0.03
+    back = (face >= 0) & (points[..., 2] < -0.1)
+    assert (made.texture - plain.texture).movedim(0, -1)[back].abs().max() < 0.02
+
+
+def test_a_photo_that_says_nothing_about_the_light_is_left_as_it_is(ball):
+    photo = lit_photo(ball, 64)
+    assert delit(replace(photo, alpha=torch.zeros_like(photo.alpha)), ball).rgb.equal(photo.rgb)

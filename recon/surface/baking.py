@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.fuse import silhouette_distance
 from recon.mesh import TexturedMesh
+from recon.readings import silhouette_distance
 from recon.rendering.visibility import visibility
 from recon.views import ViewSet
 

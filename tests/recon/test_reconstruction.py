@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, reconstruct
+from recon.agreement import Agreement
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
-from recon.fuse import FuseConfig, fuse, silhouette_distance
+from recon.fuse import FuseConfig, _vote, fuse
 from recon.grid import VoxelGrid
 from recon.metrics.shape import nearest
+from recon.readings import VoteMaps, silhouette_distance
 from recon.rendering import render_mesh
 from recon.rendering.volume import neus_weights, trilinear
 from recon.surface.cleanup import decimated, is_watertight, significant_parts
@@ -138,6 +140,28 @@ def test_contradicting_views_raise_the_residual_and_keep_the_object(seat, rebuil
     assert len(made.mesh) > 100
 
 
+def test_the_view_that_all_others_contradict_is_not_trusted(seat):
+    views = views_of(seat)
+    true = Agreement.of(VoteMaps.of(views, 0.06))
+    assert true.contradiction < 0.002
+    assert true.trust.min() > 0.9
+    turned = render_mesh(seat.transformed(_turned(40.0)), views.cameras[0])
+    channels = {name: getattr(views, name).clone() for name in ("rgb", "alpha", "normal", "depth")}
+    for name, value in channels.items():
+        value[:, 2] = getattr(turned, name)[:, 2]
+    wrong = Agreement.of(VoteMaps.of(replace(views, **channels), 0.06))
+    assert wrong.trust.argmin() == 2
+    assert wrong.trust[2] < 0.5 * wrong.trust.median()
+
+
+def test_fine_cells_are_computed_only_where_it_matters():
+    views = views_of(sphere(0.35))
+    grid = replace(_GRID, resolution=72)
+    maps = VoteMaps.of(views, 0.06)
+    whole = _vote(maps, Agreement.of(maps), grid.points().reshape(-1, 3), FuseConfig()).reshape(72, 72, 72)
+    assert (fuse(views, grid, FuseConfig())[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
+
+
 def test_fit_brings_a_wrong_field_nearer():
     views, truth = views_of(sphere(0.35)), _GRID.points().norm(dim=-1) - 0.35
     start = (truth + 0.015)[None].clamp(-0.04, 0.04)
@@ -179,6 +203,13 @@ def test_small_parts_and_cavities_go_and_decimation_stays_closed():
     assert is_watertight(small)
     assert 800 < len(small) <= 1100
     assert not is_watertight(replace(small, faces=small.faces[1:]))
+
+
+def _turned(degrees: float) -> torch.Tensor:
+    angle, matrix = torch.deg2rad(torch.tensor(degrees)), torch.eye(4)
+    matrix[0, 0] = matrix[2, 2] = angle.cos()
+    matrix[0, 2], matrix[2, 0] = angle.sin(), -angle.sin()
+    return matrix
 
 
 def _moved(x: float) -> torch.Tensor:

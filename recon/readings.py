@@ -1,0 +1,116 @@
+"""What posed views say of points in space: beside the silhouette, before a surface, or behind it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.views import ViewSet
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What every view says of ``p`` points."""
+
+    visible: Bool[Tensor, "v p"]
+    """In front of the camera."""
+    outside: Float[Tensor, "v p"]
+    """Distance from the silhouette's edge, positive outside, in world units."""
+    covered: Bool[Tensor, "v p"]
+    """Whether the view measures a surface there."""
+    weight: Float[Tensor, "v p"]
+    """Of that measurement, in [0, 1]."""
+    cosine: Float[Tensor, "v p"]
+    """Between its normal and the line of sight."""
+    ahead: Float[Tensor, "v p"]
+    """Distance to it along its normal, positive in front of it."""
+
+
+@dataclass(frozen=True)
+class VoteMaps:
+    """The views of one hypothesis, prepared for looking up points."""
+
+    cameras: Cameras
+    """Batch shape [v]."""
+    pictures: Float[Tensor, "v c h w"]
+    """The silhouette's distance in pixels; with depth also weight, weighted depth and weighted cosine."""
+    surface: Float[Tensor, "v h w 3"] | None
+    """The points that the pixels show; None without depth."""
+
+    @staticmethod
+    def of(views: ViewSet, jump: float) -> "VoteMaps":
+        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``jump`` counts little."""
+        cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
+        if views.depth is None:
+            return VoteMaps(cameras, edge, None)
+        solid = ((views.alpha[0] > 0.5) & (views.depth[0] > 0)).float()
+        weight = solid * (1 - 0.9 * _is_torn(views.depth[0], solid, jump))
+        # Weighted, so that interpolation at a silhouette does not mix in the background's zeros.
+        pictures = torch.cat([edge, weight, weight * views.depth[0], weight * _cosine(views)], 1)
+        return VoteMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
+
+    def read(self, points: Float[Tensor, "p 3"]) -> Readings:
+        pixels, z = self.cameras.project(points[None])
+        size = pixels.new_tensor([self.cameras.width, self.cameras.height])
+        values = torch.nn.functional.grid_sample(
+            self.pictures, (pixels / size * 2 - 1)[:, None], padding_mode="border", align_corners=False
+        )[:, :, 0]
+        visible = z > 1e-3
+        outside = values[:, 0] * z / self.cameras.intrinsics[:, 1, 1, None]
+        if self.surface is None:
+            zero = torch.zeros_like(z)
+            return Readings(visible, outside, zero.bool(), zero, zero, zero)
+        weight = values[:, 1]
+        depth, cosine = (value / weight.clamp_min(1e-3) for value in (values[:, 2], values[:, 3]))
+        # Along the normal, not along the ray: exact for a plane, however slanted it is.
+        return Readings(visible, outside, visible & (weight > 1e-2), weight, cosine, (depth - z) * cosine)
+
+
+def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
+    """Pixels from the contour alpha = 0.5, positive outside; sub-pixel next to it."""
+    from scipy.ndimage import distance_transform_edt
+
+    maps = []
+    for picture in alpha[:, 0].cpu().numpy():
+        inside = picture > 0.5
+        if not inside.any():
+            maps.append(np.full(picture.shape, float(sum(picture.shape)), np.float32))
+            continue
+        if inside.all():
+            maps.append(np.full(picture.shape, -float(sum(picture.shape)), np.float32))
+            continue
+        distance = distance_transform_edt(~inside) - distance_transform_edt(inside)
+        distance -= np.sign(distance) * 0.5  # between pixel centres, not at them
+        # Alpha is the covered share of a pixel: on the border it is the distance itself.
+        maps.append(np.where(np.abs(distance) < 1, 0.5 - picture, distance).astype(np.float32))
+    return torch.from_numpy(np.stack(maps))[:, None].to(alpha.device)
+
+
+def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], jump: float) -> Float[Tensor, "v 1 h w"]:
+    """Pixels beside a jump of the depth: they mix front and back."""
+    inside = torch.where(solid > 0, depth, torch.inf)
+    low = -torch.nn.functional.max_pool2d(-inside, 3, 1, 1)
+    high = torch.nn.functional.max_pool2d(torch.where(solid > 0, depth, -torch.inf), 3, 1, 1)
+    return (high - low > jump).float()
+
+
+def _cosine(views: ViewSet) -> Float[Tensor, "v 1 h w"]:
+    """Of the angle between surface and line of sight, times the ray's length at depth 1: depth to distance."""
+    cameras = views.cameras[0]
+    _, directions = cameras.rays()
+    ahead = directions / (directions * cameras.c2w[:, None, :3, 2]).sum(-1, keepdim=True)
+    ahead = ahead.movedim(-1, 1).unflatten(-1, (cameras.height, cameras.width))
+    normal = views.normal[0] if views.normal is not None else depth_normals(views)
+    return -(ahead * normal).sum(1, keepdim=True).clamp(-1.5, -0.05)
+
+
+def depth_normals(views: ViewSet) -> Float[Tensor, "v 3 h w"]:
+    """World normals from the slopes of the depth maps, towards the camera."""
+    points = views.cameras[0].unproject(views.depth[0, :, 0]).movedim(-1, 1)
+    padded = torch.nn.functional.pad(points, (1, 1, 1, 1), mode="replicate")
+    right = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    return torch.nn.functional.normalize(torch.linalg.cross(down, right, dim=1), dim=1)

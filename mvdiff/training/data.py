@@ -62,16 +62,17 @@ def move(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 def load_data(config: DataConfig, seed: int, device: torch.device, process_index: int = 0) -> TrainingData:
     """Stores from disk, packs and procedural objects photographed on ``device``.
 
-    All processes begin with the same pictures; what is photographed anew while training is each process's own.
+    All processes have the same pictures, unless they are replaced while training: then each has its own from the start.
     """
     home = device if config.device == "auto" else torch.device("cpu")
     meshes, held_out = _sources(config)
     photographers = Photographers(config.record, home, config.workers)
     stores = [ViewStore.load(path, home) for path in config.stores]
     refresher = None
+    own_seed = seed + 7919 * process_index * bool(config.refresh_per_step)
     if meshes:
         shots = [
-            Shot(source, record_seed(seed, index, variant), warp=variant > 0)
+            Shot(source, record_seed(own_seed, index, variant), warp=variant > 0)
             for variant in range(config.variants)
             for index, source in enumerate(meshes)
         ]
@@ -80,7 +81,7 @@ def load_data(config: DataConfig, seed: int, device: torch.device, process_index
             # Beside the training step: on the processors, while the device is busy.
             behind = Photographers(config.record, "cpu", config.workers)
             new_seeds = config.procedural_seed + config.procedural + process_index * 10_000_000
-            refresher = StoreRefresher(rendered, sources, behind, seed + 7919 * process_index, new_seeds)
+            refresher = StoreRefresher(rendered, sources, behind, own_seed, new_seeds)
         stores.append(rendered)
     if not stores:
         raise InputError("There is nothing to train on: set data.stores, data.packs or data.procedural.")

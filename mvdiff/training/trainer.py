@@ -124,7 +124,7 @@ class Trainer:
     def train(self) -> None:
         """Until the steps or the seconds are spent, or somebody asks to stop; then export."""
         config = self.config
-        last = {"checkpoint": self.seconds(), "validation": self.seconds()}
+        last: dict[str, float] = {}
         self._logged_step, self._logged_at = self.step, self.seconds()
         with _interruptible(self):
             while self._agree():
@@ -160,7 +160,8 @@ class Trainer:
 
     def _due(self, what: str, last: dict[str, float], every_steps: int, every_seconds: float) -> bool:
         due = bool(every_steps) and self.step % every_steps == 0
-        if every_seconds and self._seconds - last[what] >= every_seconds:
+        # By the clock that all agreed on, from the start on: were one to save a step before the others, all would wait.
+        if every_seconds and self._seconds - last.setdefault(what, self._seconds) >= every_seconds:
             due = True
         if due:
             last[what] = self._seconds

@@ -14,6 +14,7 @@ VERBS = {
     "next-view": "a finished run to the direction from which the next photo tells most",
     "data": "meshes or posed photos to a data set for training, and a look at it",
     "calibrate": "known meshes to the calibration of stated probabilities and coverages",
+    "export": "a finished run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
     "info": "version, weights, devices and optional parts",
 }
 BAD_INPUT = 2

@@ -15,6 +15,7 @@ from recon.errors import InputError
 from recon.io.atlas import Part, join, vertex_colors
 from recon.io.bundle import atomic_write, write_bytes
 from recon.io.glb import save_glb
+from recon.io.ply import write_ply
 from recon.io.seams import CREASE_ANGLE, crease_normals
 from recon.mesh import TexturedMesh
 
@@ -164,16 +165,7 @@ def _save_ply(mesh: TexturedMesh, path: Path) -> Path:
         channels = (colors.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
         columns |= {name: channels[:, i] for i, name in enumerate(("red", "green", "blue"))}
     columns |= {name: value.detach().cpu().numpy() for name, value in mesh.attributes.items() if value.ndim == 1}
-    kinds = {name: "u1" if values.dtype == np.uint8 else "<f4" for name, values in columns.items()}
-    vertices = np.empty(len(mesh.vertices), dtype=list(kinds.items()))
-    for name, values in columns.items():
-        vertices[name] = values
-    faces = np.empty(len(mesh), dtype=[("count", "u1"), ("index", "<i4", 3)])
-    faces["count"], faces["index"] = 3, mesh.faces.cpu().numpy()
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
-    lines += [f"property {'uchar' if kind == 'u1' else 'float'} {name}" for name, kind in kinds.items()]
-    lines += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
-    return write_bytes(path, "\n".join(lines).encode() + vertices.tobytes() + faces.tobytes())
+    return write_ply(path, columns, mesh.faces.cpu().numpy())
 
 
 def _save_obj(mesh: TexturedMesh, path: Path) -> Path:

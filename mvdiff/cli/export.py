@@ -1,0 +1,129 @@
+"""``mvdiff export``: results and meshes in the formats of other programs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from recon.errors import InputError
+from recon.io.export import FORMATS, format_of
+
+if TYPE_CHECKING:
+    from recon import TexturedMesh
+
+_FORMATS = "; ".join(f"{name}: {what}" for name, (_, _, what) in FORMATS.items())
+
+
+@dataclass(frozen=True)
+class Command:
+    """A finished run, a posterior or a mesh in another format."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
+    """The folder of a finished run, a posterior.npz, or a mesh (.glb, .gltf, .obj, .ply, .stl, .off)."""
+    output: Path
+    """A file; of a folder, the folder for one file each."""
+    format: Annotated[str | None, tyro.conf.arg(help=f"By default what the output's suffix says. {_FORMATS}.")] = None
+    points: int = 100_000
+    """Of a point cloud or of splats."""
+    resolution: int = 128
+    """Cells along each side of a grid."""
+    overwrite: bool = False
+    """Replace what is there."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def run(self) -> None:
+        if self.points < 1:
+            raise InputError(f"The number of points is at least 1, not {self.points}.")
+        if not 8 <= self.resolution <= 512:
+            raise InputError(f"The resolution of a grid lies between 8 and 512, not {self.resolution}.")
+        if not self.source.exists():
+            raise InputError(f"There is nothing at '{self.source}': check the path.")
+        many = self.source.is_dir()
+        form = format_of(self.format or ("glb" if many and not self.output.suffix else None), self.output)
+        written = self._folder(form) if many else self._file(form)
+        if self.json:
+            print(json.dumps({"format": form, "files": [str(path) for path in written]}))
+        else:
+            print(", ".join(map(str, written)))
+
+    def _file(self, form: str) -> list[Path]:
+        from recon.io.export import files_of
+
+        mesh = _mesh(self.source)
+        files = files_of(mesh, self.output, form)
+        taken = next((path for path in files if path.exists()), None)
+        if taken is not None and taken.is_dir():
+            raise InputError(f"The output '{taken}' is a folder, but '{self.source}' is one object: name a file.")
+        if taken is not None and not self.overwrite:
+            raise InputError(f"'{taken}' is there already: choose another output, or pass --overwrite.")
+        self._export(mesh, self.output, form)
+        return files
+
+    def _folder(self, form: str) -> list[Path]:
+        from recon.io.bundle import OutputFolder
+        from recon.io.export import files_of
+
+        names = _results(self.source)
+        stamps = {name: _digest(self.source / name) for name in names}
+        inputs = {"verb": "export", "format": form, "points": self.points, "resolution": self.resolution}
+        folder = OutputFolder.create(self.output, inputs | {"sources": stamps}, overwrite=self.overwrite)
+        written = []
+        for name in names:
+            mesh, target = _mesh(self.source / name), Path(name).with_suffix(FORMATS[form][0])
+            files = files_of(mesh, folder.path / target, form)
+            relative = [str(path.relative_to(folder.path)) for path in files]
+            if not all(folder.has(path) for path in relative):
+                known = folder.manifest["files"]
+                folder.update(files=[*known, *(path for path in relative if path not in known)])
+                self._export(mesh, folder.path / target, form)
+            written += files
+        folder.finish()
+        return written
+
+    def _export(self, mesh: "TexturedMesh", path: Path, form: str) -> None:
+        from recon.io.export import export
+
+        export(mesh, path, form, points=self.points, resolution=self.resolution)
+
+
+def _results(folder: Path) -> list[str]:
+    """The meshes of a finished run, in the order of their names."""
+    from recon.io.mesh_files import READABLE
+
+    manifest = _manifest(folder)
+    names = [name for name in manifest["files"] if Path(name).suffix in READABLE and (folder / name).is_file()]
+    if not names:
+        raise InputError(f"The run in '{folder}' has no meshes: give the folder of mvdiff generate or reconstruct.")
+    return sorted(names)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    from recon.io.bundle import MANIFEST, OutputFolder
+
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"'{folder}' is no folder of a run (it has no {MANIFEST}): give one, or a mesh.")
+    manifest = OutputFolder(folder, resumed=True).manifest
+    if not manifest["complete"]:
+        raise InputError(f"The run in '{folder}' is not complete: run its command again to go on.")
+    return manifest
+
+
+def _mesh(path: Path) -> "TexturedMesh":
+    if path.suffix == ".npz":
+        from recon.posterior import Posterior
+
+        posterior = Posterior.load(path)
+        return posterior.median if len(posterior.median) else posterior.representative
+    from recon.io.mesh_files import load_mesh
+
+    return load_mesh(path)
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

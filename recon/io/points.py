@@ -1,0 +1,104 @@
+"""A surface as points: coloured point clouds, and Gaussians for splat viewers and as a start of splat training."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.errors import InputError
+from recon.io.ply import write_ply
+from recon.mesh import TexturedMesh
+from recon.rendering.shade import sample_texture
+
+_GREY = 0.7  # sRGB of meshes without colour
+#: Of the constant spherical harmonic, 1 / (2 sqrt(pi)): how splat files store colour.
+_SH_0 = 0.28209479177387814
+_OPACITY = 0.98
+#: A disc's standard deviation as a share of the points' spacing: neighbours overlap to a closed surface.
+_SPREAD = 0.75
+#: A disc's thickness as a share of its width.
+_THIN = 0.05
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points spread evenly by area, with what the surface is there."""
+
+    position: Float[Tensor, "p 3"]
+    normal: Float[Tensor, "p 3"]
+    color: Float[Tensor, "p 3"]
+    """sRGB."""
+    spacing: float
+    """Root of the area for each point."""
+
+    @staticmethod
+    def of(mesh: TexturedMesh, count: int, seed: int = 0) -> "SurfacePoints":
+        if not len(mesh):
+            raise InputError("A mesh without faces has no points on it.")
+        mesh = mesh.to("cpu")
+        a, b, c = mesh.triangles.unbind(1)
+        area = torch.linalg.cross(b - a, c - a).norm(dim=-1).double() / 2
+        generator = torch.Generator().manual_seed(seed)
+        # One point in each of ``count`` equal shares of the area: more even than independent draws.
+        where = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+        face = torch.searchsorted(area.cumsum(0) / area.sum(), where).clamp_max(len(mesh) - 1)
+        root, along = torch.rand(2, count, 1, generator=generator).unbind(0)
+        root = root.sqrt()
+        bary = torch.cat([1 - root, root * (1 - along), root * along], 1)
+
+        def at(corners: Float[Tensor, "p 3 c"]) -> Float[Tensor, "p c"]:
+            return (corners * bary[..., None]).sum(1)
+
+        if mesh.uv is not None and mesh.texture is not None:
+            color = sample_texture(mesh.texture, at(mesh.uv[face]))
+        elif mesh.colors is not None:
+            color = at(mesh.colors[mesh.faces[face]])
+        else:
+            color = torch.full((count, 3), _GREY)
+        normal = torch.nn.functional.normalize(at(mesh.vertex_normals()[mesh.faces[face]]), dim=-1)
+        return SurfacePoints(at(mesh.triangles[face]), normal, color, math.sqrt(float(area.sum()) / count))
+
+
+def save_points(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
+    """A PLY of ``count`` points with normals and sRGB colours."""
+    points = SurfacePoints.of(mesh, count)
+    color = (points.color.clamp(0, 1) * 255).round().byte().numpy()
+    columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
+    return write_ply(path, columns | {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))})
+
+
+def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
+    """A PLY of ``count`` 3D Gaussians (Kerbl et al. 2023) that lie on the surface as flat discs.
+
+    The attributes are those that splat viewers and trainers read: constant colour as a spherical harmonic, opacity
+    before the sigmoid, the logarithm of the scales, and the rotation as a quaternion w, x, y, z. The world is the
+    mesh's own, +Y up.
+    """
+    points = SurfacePoints.of(mesh, count)
+    p = len(points.position)
+    scale = math.log(_SPREAD * points.spacing) + torch.tensor([0.0, 0.0, math.log(_THIN)]).expand(p, 3)
+    columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
+    columns |= _columns([f"f_dc_{i}" for i in range(3)], (points.color - 0.5) / _SH_0)
+    columns |= {"opacity": np.full(p, math.log(_OPACITY / (1 - _OPACITY)), np.float32)}
+    columns |= _columns([f"scale_{i}" for i in range(3)], scale)
+    columns |= _columns([f"rot_{i}" for i in range(4)], _turn_to(points.normal))
+    return write_ply(path, columns)
+
+
+def _turn_to(normal: Float[Tensor, "p 3"]) -> Float[Tensor, "p 4"]:
+    """Unit quaternions w, x, y, z of the shortest turns that carry +Z to ``normal``."""
+    x, y, z = normal.unbind(-1)
+    quaternion = torch.stack([1 + z, -y, x, torch.zeros_like(x)], -1)
+    # Straight down, every axis across is as short; a disc does not mind which.
+    half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand_as(quaternion)
+    quaternion = torch.where((z < -1 + 1e-6)[:, None], half_turn, quaternion)
+    return torch.nn.functional.normalize(quaternion, dim=-1)
+
+
+def _columns(names: str | tuple[str, ...] | list[str], values: Float[Tensor, "p c"]) -> dict[str, np.ndarray]:
+    return {name: values[:, i].contiguous().numpy().astype(np.float32) for i, name in enumerate(names)}

@@ -31,7 +31,7 @@ def main(arguments: PackWeights) -> None:
 
         from mvdiff.training.checkpoint import find_checkpoint
         from mvdiff.training.config import TrainConfig, apply_overrides
-        from mvdiff.training.trainer import Objective, build_models
+        from mvdiff.training.objective import Objective, build_models
 
         config = TrainConfig()
         apply_overrides(config, {"model": record["model"] | {"init_from": None}})

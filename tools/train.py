@@ -1,26 +1,23 @@
-"""Train or fine-tune the networks: ``accelerate launch tools/train.py --config configs/train/embedded.yaml``.
+"""Train or fine-tune the networks: ``accelerate launch tools/train.py --config configs/train/finetune_lora.yaml``.
 
-Any setting can follow on the command line, for example ``--data.packs objects.npz --optimizer.learning-rate 1e-4``.
+Any setting can follow, by its name here (``--optimizer.learning-rate 1e-4``) or as diffusers' training scripts call it
+(``--learning_rate 1e-4 --train_batch_size 8 --resume_from_checkpoint latest``).
 """
 
+import os
 import sys
 
-import tyro
-
-from mvdiff.training.config import TrainConfig, load_config
+from mvdiff.training.arguments import parse_arguments
 from recon.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
-    default = TrainConfig()
-    arguments = [part for given in arguments for part in (given.split("=", 1) if given[:9] == "--config=" else [given])]
-    if "--config" in arguments:
-        place = arguments.index("--config")
-        if place + 1 == len(arguments):
-            raise InputError("--config takes the path of a YAML file.")
-        default = load_config(arguments[place + 1])
-        arguments = arguments[:place] + arguments[place + 2 :]
-    config = tyro.cli(TrainConfig, args=arguments, default=default, description=__doc__)
+    config = parse_arguments(arguments, __doc__)
+    if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise InputError(
+            "accelerate launch --cpu starts one process whatever --num_processes says: for several on the CPU, set "
+            "ACCELERATE_USE_CPU=true and launch with --multi_gpu."
+        )
 
     from mvdiff.training.trainer import Trainer
 

@@ -27,11 +27,13 @@ class Command:
 
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """A LoRA adapter, to see where it comes from."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        facts = collect(self.weights)
+        facts = collect(self.weights, self.lora)
         if self.json:
             print(json.dumps(facts))
             return
@@ -40,24 +42,54 @@ class Command:
             print(f"{name:<9} {text}")
 
 
-def collect(weights: str = "embedded") -> dict[str, Any]:
+def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, Any]:
     import torch
 
     import mvdiff
     from mvdiff.weights import packing
 
-    folder = packing.EMBEDDED if weights == "embedded" else Path(weights)
+    folder = packing.resolve(weights)
     devices = {"cpu": platform.processor() or platform.machine()}
     devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return {
         "mvdiff": mvdiff.__version__,
         "licence": _licence(),
         "weights": {"name": weights, "sha256": packing.weights_hash(folder)},
+        "provenance": _provenance(folder),
+        **({} if lora is None else {"lora": _lora(lora)}),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "diffusers", "trimesh")},
         "devices": devices,
         "extras": {name: "yes" if _present(modules) else "no" for name, modules in EXTRAS.items()},
     }
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """Where weights come from, in a few words: of a run's export or of a packed folder."""
+    from mvdiff.weights import packing
+
+    if (folder / packing.INDEX).exists():
+        record = packing.read_index(folder).get("provenance", {})
+        config, metrics = record.get("config", {}), record.get("last_metrics", {})
+        return _known({"run": config.get("output_dir"), "which": record.get("which")} | _run(metrics, config))
+    path = folder / "provenance.json"
+    record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return _known({"base": record.get("base")} | _run(record, record.get("config", {})))
+
+
+def _run(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    return {"step": record.get("step"), "seconds": record.get("seconds"), "seed": config.get("seed")}
+
+
+def _lora(lora: Path) -> dict[str, Any]:
+    from mvdiff.pipelines.lora_loader import lora_file, read_lora
+
+    state, settings, provenance = read_lora(lora_file(lora))
+    return _known({"tensors": len(state), "rank": (settings or {}).get("r")} | provenance)
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None} or {"recorded": "no"}
 
 
 def _licence() -> str:

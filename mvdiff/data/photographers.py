@@ -147,6 +147,9 @@ class StoreRefresher:
                 self.store.put(index, record)
                 self.count += 1
 
+    def close(self) -> None:
+        self.photographers.close()
+
     def _shot(self, number: int) -> tuple[int, Shot]:
         """Which record is replaced, and by what; depends on (seed, number) alone."""
         dice = Dice(record_seed(self.seed, number, 1))

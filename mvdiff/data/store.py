@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -100,11 +101,21 @@ class ViewStore:
         writer.finish()
 
     @staticmethod
-    def load(url: str | Path, device: torch.device | str = "cpu") -> "ViewStore":
-        """A whole data set of tar shards, from a folder or any URL that fsspec knows; raises :class:`InputError`."""
+    def load(
+        url: str | Path, device: torch.device | str = "cpu", only: Callable[[str], bool] = lambda name: True
+    ) -> "ViewStore":
+        """A data set of tar shards, from a folder or any URL that fsspec knows; raises :class:`InputError`.
+
+        ``only`` chooses objects by their name.
+        """
         reader = ShardReader(url)
-        store = ViewStore.empty(len(reader), reader.config, device)
-        objects = (item for number in range(len(reader.shards)) for item in reader.read(number))
+        chosen = [
+            number
+            for number, shard in enumerate(reader.shards)
+            if any(only(origin["name"]) for origin in shard.origins)
+        ]
+        store = ViewStore.empty(sum(map(only, reader.names)), reader.config, device)
+        objects = (item for number in chosen for item in reader.read(number) if only(item.name))
         for index, item in enumerate(objects):
             store.put(index, item.record, item.name)
         return store
@@ -112,11 +123,16 @@ class ViewStore:
     @staticmethod
     def cat(stores: list["ViewStore"]) -> "ViewStore":
         """One store of the objects of all; raises :class:`InputError` where their configs differ."""
-        first = asdict(stores[0].config)
-        for store in stores[1:]:
-            other = asdict(store.config)
-            different = [name for name in first if first[name] != other[name]]
-            if different:
-                raise InputError(f"Stores of different {', '.join(different)} cannot be joined: render them alike.")
+        config = joined_config(store.config for store in stores)
         arrays = {name: torch.cat([getattr(store, name) for store in stores]) for name in _ARRAYS}
-        return ViewStore(**arrays, names=[n for store in stores for n in store.names], config=stores[0].config)
+        return ViewStore(**arrays, names=[n for store in stores for n in store.names], config=config)
+
+
+def joined_config(configs: Iterable[RecordConfig]) -> RecordConfig:
+    """The one config of all; raises :class:`InputError` where they differ."""
+    first, *others = configs
+    for other in others:
+        different = [name for name, value in asdict(first).items() if asdict(other)[name] != value]
+        if different:
+            raise InputError(f"Data sets of different {', '.join(different)} cannot be joined: render them alike.")
+    return first

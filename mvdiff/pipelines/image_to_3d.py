@@ -113,8 +113,7 @@ class ImageTo3D:
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
-        folder = packing.EMBEDDED if str(weights) == "embedded" else Path(weights)
-        record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
+        record = {"name": str(weights), "sha256": packing.weights_hash(packing.resolve(weights))}
         if lora is not None:
             pipeline.load_lora_weights(lora)
             pipeline.fuse_lora()

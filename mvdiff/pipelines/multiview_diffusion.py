@@ -67,12 +67,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MultiViewDiffusionPipeline":
-        """From the model inside this package ("embedded"), a folder of packed weights, or diffusers' own layout."""
-        folder = (
-            packing.EMBEDDED
-            if str(pretrained_model_name_or_path) == "embedded"
-            else Path(pretrained_model_name_or_path)
-        )
+        """From the model in this package ("embedded"), packed weights, diffusers' own layout, or a training run."""
+        folder = packing.resolve(pretrained_model_name_or_path)
         if not folder.is_dir():
             raise InputError(
                 f"There are no weights at {folder}; pass a folder that save_pretrained wrote, or 'embedded'."

@@ -1,7 +1,13 @@
-"""Checkpoints: written beside and renamed, so that a run killed at any moment leaves the last one whole."""
+"""Checkpoints: written beside and renamed, so that a run killed at any moment leaves the last one whole.
 
+Everything is safetensors or JSON: loading a checkpoint of a stranger runs no code.
+"""
+
+import errno
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,8 @@ from mvdiff.training.ema import ExponentialMovingAverage
 from recon.errors import InputError
 
 _PREFIX = "checkpoint-"
+_PARTIAL, _OLD = ".partial", ".old"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def save_checkpoint(
@@ -23,19 +31,18 @@ def save_checkpoint(
     state: dict[str, Any],
     total_limit: int,
 ) -> Path:
-    """Weights, averages and optimiser as safetensors, the rest as JSON; the oldest beyond the limit go."""
-    from safetensors.torch import save_file
-
+    """Trained weights, averages and optimiser as safetensors, the rest as JSON; the oldest beyond the limit go."""
     final = folder / f"{_PREFIX}{step:07d}"
-    temporary = folder / f".{final.name}.partial"
+    temporary = folder / f".{final.name}{_PARTIAL}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_contiguous(module.state_dict()), temporary / "raw.safetensors")
-    save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
-    save_file(_contiguous(_flatten_optimizer(module, optimizer)), temporary / "optimizer.safetensors")
-    (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
+    with _room_for(temporary):
+        temporary.mkdir(parents=True)
+        save_tensors(trained_state(module), temporary / "raw.safetensors")
+        save_tensors(ema.state_dict(), temporary / "ema.safetensors")
+        save_tensors(_flatten_optimizer(module, optimizer), temporary / "optimizer.safetensors")
+        (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
     if final.exists():  # moved aside first: at no moment is there no whole checkpoint
-        aside = folder / f".{final.name}.old"
+        aside = folder / f".{final.name}{_OLD}"
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
         temporary.rename(final)
@@ -45,6 +52,18 @@ def save_checkpoint(
     for old in list_checkpoints(folder)[: -max(1, total_limit)]:
         shutil.rmtree(old)
     return final
+
+
+def recover(folder: Path) -> None:
+    """Put right what a killed run left: a checkpoint that was moved aside comes back, half-written ones go."""
+    for aside in folder.glob(f".{_PREFIX}*{_OLD}"):
+        final = folder / aside.name.removeprefix(".").removesuffix(_OLD)
+        if final.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(final)
+    for partial in folder.glob(f".{_PREFIX}*{_PARTIAL}"):
+        shutil.rmtree(partial)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -62,21 +81,27 @@ def find_checkpoint(folder: Path, resume: str) -> Path:
     return found[-1]
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint says about its run: step, seconds, settings."""
+    try:
+        return json.loads((path / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
 def load_checkpoint(
     path: Path, module: nn.Module, ema: ExponentialMovingAverage, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    state = read_state(path)
     try:
-        state = json.loads((path / "state.json").read_text())
         raw, average, moments = (load_file(path / f"{name}.safetensors") for name in ("raw", "ema", "optimizer"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged or incomplete ({error}); resume from an earlier one."
-        ) from error
+        raise _damaged(path, error) from error
     try:
-        module.load_state_dict(raw)
+        load_trained_state(module, raw)
         ema.load_state_dict(average)
         _restore_optimizer(module, optimizer, moments)
     except (RuntimeError, KeyError) as error:
@@ -86,8 +111,48 @@ def load_checkpoint(
     return state
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+def trained_state(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters that train; of a LoRA run that is the adapter alone."""
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+
+def load_trained_state(module: nn.Module, state: dict[str, Tensor]) -> None:
+    own = trained_state(module)
+    if own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        raise KeyError(f"{len(odd)} parameters are on one side only, {odd[0]} among them")
+    with torch.no_grad():
+        for name, value in own.items():
+            if value.shape != state[name].shape:
+                raise RuntimeError(f"{name} has the shape {tuple(state[name].shape)} there, {tuple(value.shape)} here")
+            value.copy_(state[name])
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"The checkpoint {path} is damaged or incomplete ({error}); resume from an earlier one.")
+
+
+@contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    """What was half written goes when there is no room for it, and a sentence says so."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        full = isinstance(error, SafetensorError) or error.errno in _NO_ROOM
+        if not full:
+            raise
+        raise InputError(
+            f"There is no room for a checkpoint in {folder.parent} ({error}): make room and resume from the last one."
+        ) from error
 
 
 def _flatten_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

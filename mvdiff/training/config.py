@@ -1,13 +1,16 @@
 """Everything a training run can be told, in one place; YAML files hold only what differs."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mvdiff.data.batch import BatchConfig
 from mvdiff.data.record import RecordConfig
+from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
+from mvdiff.training.tracking import LoggingConfig
 from recon.errors import InputError
 
 
@@ -31,9 +34,11 @@ class DataConfig:
     """Which objects, how often, and where their pictures live."""
 
     stores: list[str] = field(default_factory=list)
-    """Folders that tools/render_dataset.py wrote."""
+    """Data sets that `mvdiff data render` or `mvdiff data import` made: folders, or URLs that fsspec knows."""
+    capacity: int | None = None
+    """Objects of the data sets in memory at a time, when not all fit; ``refresh_per_step`` then moves them on."""
     packs: list[str] = field(default_factory=list)
-    """Mesh packs (glob patterns), photographed at the start and anew while training."""
+    """Mesh packs or folders of meshes (glob patterns), photographed at the start and anew while training."""
     variants: int = 1
     """Records of each mesh of the packs; all but the first are warped."""
     procedural: int = 0
@@ -41,7 +46,7 @@ class DataConfig:
     procedural_seed: int = 1_000_000
     """First seed; validation uses the seeds just below it."""
     holdout_every: int = 64
-    """Every so many-th mesh of the packs is kept for validation."""
+    """Every so many-th object is kept for validation; of a data set of few objects, about four are."""
     groups: dict[str, float] = field(default_factory=lambda: {"*": 1.0})
     """Name pattern to sampling weight; an object belongs to the first pattern that matches."""
     refresh_per_step: int = 0
@@ -56,15 +61,18 @@ class DataConfig:
 
 @dataclass
 class OptimizerConfig:
-    name: Literal["muon", "adamw"] = "muon"
-    """muon: Muon (Jordan 2024) for the matrices inside the blocks, AdamW for the rest."""
+    name: Literal["muon", "adamw", "adamw8bit"] = "muon"
+    """muon: Muon (Jordan 2024) for the matrices inside the blocks, AdamW for the rest; adamw8bit needs bitsandbytes."""
+    scheduler: Literal["warmup_stable_decay", "constant", "constant_with_warmup", "linear", "cosine"] = (
+        "warmup_stable_decay"
+    )
     learning_rate: float = 6e-4
     weight_decay: float = 0.02
     betas: tuple[float, float] = (0.9, 0.95)
     max_grad_norm: float = 1.0
     warmup_steps: int = 200
     decay_fraction: float = 0.35
-    """Last share of the run over which the rate falls linearly to ``final_rate``."""
+    """Last share of the run over which warmup_stable_decay falls linearly to ``final_rate``."""
     final_rate: float = 0.02
     ema_decay: float = 0.9995
 
@@ -75,15 +83,11 @@ class ValidationConfig:
     every_seconds: float = 0.0
     objects: int = 64
     sampled_objects: int = 8
+    hypotheses: int = 2
+    """Sampled of each of them, with fixed seeds."""
     num_inference_steps: int = 12
-
-
-@dataclass
-class LoggingConfig:
-    every_steps: int = 50
-    trackers: list[str] = field(default_factory=list)
-    """Beside metrics.jsonl: "wandb", "tensorboard"."""
-    project: str = "mvdiff"
+    patience: int = 0
+    """Validations without a better loss after which the run stops and exports its best weights; 0 never stops."""
 
 
 @dataclass
@@ -102,12 +106,18 @@ class TrainConfig:
     checkpoints_total_limit: int = 2
     resume: str | None = None
     """"latest" or a checkpoint folder."""
+    overwrite: bool = False
+    """Begin again in a folder that holds checkpoints of an earlier run."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+_UNIONS = (UnionType, Union)  # X | None of classes, and of Literals before Python 3.14
 
 
 def apply_overrides(config: Any, overrides: dict[str, Any], where: str = "") -> None:
@@ -136,7 +146,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     origin = get_origin(annotation)
     if origin is Literal:
         return value in get_args(annotation)
-    if origin is UnionType:
+    if origin in _UNIONS:
         return any(_fits(value, choice) for choice in get_args(annotation))
     if annotation is float:  # YAML writes whole numbers without a point
         return isinstance(value, float | int) and not isinstance(value, bool)
@@ -148,8 +158,8 @@ def _fits(value: Any, annotation: Any) -> bool:
 def _describe(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(repr, get_args(annotation)))
-    if get_origin(annotation) is UnionType:
-        return " or ".join("null" if choice is NoneType else choice.__name__ for choice in get_args(annotation))
+    if get_origin(annotation) in _UNIONS:
+        return " or ".join("null" if choice is NoneType else _describe(choice) for choice in get_args(annotation))
     return (get_origin(annotation) or annotation).__name__
 
 
@@ -166,3 +176,38 @@ def load_config(path: str | Path) -> TrainConfig:
     config = TrainConfig()
     apply_overrides(config, overrides)
     return config
+
+
+#: Settings that say where a run goes, how long, and what it tells: changing them on the way changes no step.
+_FREE = ("output_dir", "resume", "overwrite", "checkpoint", "logging", "validation", "max_seconds")
+#: Settings without which the saved weights and moments mean nothing.
+_FIXED = ("lora.rank", "lora.targets", "optimizer.name", "model.transformer", "model.camera_estimator")
+
+
+def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
+    """How ``config`` differs from the settings of a checkpoint, one text for each difference that changes the steps.
+
+    Raises :class:`InputError` for differences that make the checkpoint unusable.
+    """
+    old, new = _flat(before), _flat(_jsonable(asdict(config)))
+    changed = [name for name in old if name in new and old[name] != new[name] and not name.startswith(_FREE)]
+    fatal = [name for name in changed if name.startswith(_FIXED)]
+    if fatal:
+        name = fatal[0]
+        raise InputError(
+            f"The checkpoint was made with {name} {old[name]}, not {new[name]}: resume with its own settings, or begin "
+            "a new run from its exported weights (--model.init-from)."
+        )
+    return [f"{name} is {new[name]}, was {old[name]}" for name in changed]
+
+
+def _jsonable(value: Any) -> Any:
+    """As JSON would give it back."""
+    return json.loads(json.dumps(value))
+
+
+def _flat(values: dict[str, Any], where: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{where}{name}.") if isinstance(value, dict) else {f"{where}{name}": value}
+    return flat

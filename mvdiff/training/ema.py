@@ -5,22 +5,25 @@ from torch import Tensor, nn
 
 
 class ExponentialMovingAverage:
-    """Keeps fp32 averages of a module's parameters; the decay warms up so that early weights are forgotten."""
+    """Keeps fp32 averages of the parameters that train; the decay warms up so that early weights are forgotten."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.averages = {name: value.detach().clone().float() for name, value in module.named_parameters()}
+        self.averages = {
+            name: value.detach().clone().float() for name, value in module.named_parameters() if value.requires_grad
+        }
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = [value.detach().float() for _, value in module.named_parameters()]
+        current = [value.detach().float() for value in module.parameters() if value.requires_grad]
         torch._foreach_lerp_(list(self.averages.values()), current, 1 - decay)
 
     def copy_to(self, module: nn.Module) -> None:
         with torch.no_grad():
-            for name, value in module.named_parameters():
-                value.copy_(self.averages[name])
+            parameters = dict(module.named_parameters())
+            for name, average in self.averages.items():
+                parameters[name].copy_(average)
 
     def state_dict(self) -> dict[str, Tensor]:
         return self.averages

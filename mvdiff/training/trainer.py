@@ -1,7 +1,7 @@
 """The training loop, on accelerate: CPU, one GPU or several, unchanged."""
 
-import copy
-import json
+import logging
+import shutil
 import signal
 import time
 from contextlib import contextmanager
@@ -12,51 +12,30 @@ from typing import Any
 import torch
 from torch import nn
 
-from mvdiff.data.batch import TrainingBatch
-from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from mvdiff.pipelines import MultiViewDiffusionPipeline
-from mvdiff.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from mvdiff.training.config import TrainConfig
-from mvdiff.training.data import load_data
+import mvdiff
+from mvdiff.training.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    read_state,
+    recover,
+    save_checkpoint,
+    trained_state,
+)
+from mvdiff.training.config import TrainConfig, changed_settings
+from mvdiff.training.data import load_data, record_config
 from mvdiff.training.ema import ExponentialMovingAverage
-from mvdiff.training.losses import LossConfig, training_loss
+from mvdiff.training.export import export_run
+from mvdiff.training.objective import Objective, build_models
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
+from mvdiff.training.patience import Patience
+from mvdiff.training.tracking import Tracker
 from mvdiff.training.validation import sample_validation, validation_loss
+from mvdiff.weights import packing
 from recon.errors import InputError
 from recon.io.bundle import write_json
 
-
-class Objective(nn.Module):
-    """Both networks and their loss as one module, so that one wrapper synchronises all gradients."""
-
-    def __init__(
-        self, transformer: MultiViewTransformer, camera_estimator: PhotoCameraEstimator, config: LossConfig
-    ) -> None:
-        super().__init__()
-        self.transformer, self.camera_estimator, self.config = transformer, camera_estimator, config
-
-    def forward(self, batch: TrainingBatch, generator: torch.Generator):
-        return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
-
-
-def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
-    """Fresh networks for the record's picture size, or those that the config continues from."""
-    model, size = config.model, config.data.record.size
-    kept = {}
-    if model.init_from is not None:
-        pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
-        unknown = set(model.init_components) - set(pipeline.components)
-        if unknown:
-            raise InputError(f"model.init_components knows transformer and camera_estimator, not {sorted(unknown)}.")
-        kept = {name: pipeline.components[name].train() for name in model.init_components}
-    # Only where it is needed: a fresh network would draw from the global generator.
-    transformer = kept.get("transformer") or MultiViewTransformer(
-        **({"sample_size": size, "reference_size": size} | model.transformer)
-    )
-    camera_estimator = kept.get("camera_estimator") or PhotoCameraEstimator(
-        **({"sample_size": size} | model.camera_estimator)
-    )
-    return transformer, camera_estimator
+logger = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -71,19 +50,21 @@ class Trainer:
         from accelerate.utils import set_seed
 
         self.started = time.perf_counter()
+        config.logging.check()
         self.config = config
         self.folder = Path(config.output_dir)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             log_with=config.logging.trackers or None,
             project_dir=str(self.folder),
         )
+        checkpoint = self._claim_folder()
         set_seed(config.seed)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        self.objective = Objective(*build_models(config), config.loss)
+        config.data.record = record_config(config.data)
+        self.objective = Objective(*build_models(config), config.loss, config.lora)
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)
@@ -91,11 +72,10 @@ class Trainer:
         self.optimizer = build_optimizer(self.objective, config.optimizer)
         self.data = load_data(config.data, config.seed, self.device, self.accelerator.process_index)
         self.step, self.seconds_before = 0, 0.0
-        if config.resume:
-            state = load_checkpoint(
-                find_checkpoint(self.folder, config.resume), self.objective, self.ema, self.optimizer
-            )
-            self.step, self.seconds_before = state["step"], state["seconds"]
+        self.patience = Patience(config.validation.patience, self.folder)
+        self.last_validation: dict[str, float] = {}
+        if checkpoint is not None:
+            self._resume(checkpoint)
         if self.device.type == "cuda" and config.model.compile == "auto":
             # Block by block: one compilation serves all of them.
             self.objective.transformer.compile_repeated_blocks(dynamic=False)
@@ -107,8 +87,36 @@ class Trainer:
             self._hosts = torch.distributed.new_group(backend="gloo")
         if self.accelerator.is_main_process:
             write_json(self.folder / "config.json", asdict(config))
-            if config.logging.trackers:
-                self.accelerator.init_trackers(config.logging.project, {"config": json.dumps(asdict(config))})
+        self.tracker = Tracker(self.folder, config.logging, self.accelerator, asdict(config), self.step)
+
+    def _claim_folder(self) -> Path | None:
+        """The checkpoint to go on from; a folder with those of another run is not written to by accident."""
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            recover(self.folder)
+        self.accelerator.wait_for_everyone()
+        if self.config.resume:
+            return find_checkpoint(self.folder, self.config.resume)
+        if list_checkpoints(self.folder) and not self.config.overwrite:
+            raise InputError(
+                f"{self.folder} holds checkpoints of an earlier run: pass --resume latest to go on, --overwrite to "
+                "begin again, or another --output-dir."
+            )
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            for path in list_checkpoints(self.folder):
+                shutil.rmtree(path)
+        return None
+
+    def _resume(self, checkpoint: Path) -> None:
+        for text in changed_settings(read_state(checkpoint).get("config", {}), self.config):
+            logger.warning("Resuming with another setting than before: %s.", text)
+        state = load_checkpoint(checkpoint, self.objective, self.ema, self.optimizer)
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        self.patience.load(state.get("patience", {}))
+        if self.accelerator.scaler is not None and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.data.seek(self.step)
 
     @property
     def device(self) -> torch.device:
@@ -177,14 +185,23 @@ class Trainer:
             generator = self._generator(micro, self.data.store.device)
             batch = self.data.batch(config.batch_size, generator, self.device)
             last = micro == config.gradient_accumulation_steps - 1
+            if config.lora.dropout:  # which draws from the global generator
+                torch.manual_seed(self._generator(micro, torch.device("cpu"), stream=2).initial_seed())
             with _synchronised(accelerator, self.wrapped, last):
                 loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
                 accelerator.backward(loss)  # divides by the number of micro-batches
             for name, value in parts.items():
                 means[name] = means.get(name, 0.0) + value / config.gradient_accumulation_steps
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), config.optimizer.max_grad_norm)
+        scaler = accelerator.scaler  # of fp16 alone
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(trained_state(self.objective).values(), config.optimizer.max_grad_norm)
         _clear_nonfinite(self.objective)
-        self.optimizer.step()
+        if scaler is None:
+            self.optimizer.step()
+        else:  # leaves out a step whose gradients overflowed
+            scaler.step(self.optimizer)
+            scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.objective, self.step)
         self.data.refresh()
@@ -215,59 +232,74 @@ class Trainer:
         self.log(values)
 
     def log(self, values: dict[str, float]) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        line = {"step": self.step, "seconds": round(self.seconds(), 2)} | values
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in line.items()), flush=True)
-        if self.config.logging.trackers:
-            self.accelerator.log(values, step=self.step)
+        self.tracker.log(self.step, self.seconds(), values)
 
-    def averaged_models(self) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
-        """Copies of the networks with the averaged weights."""
-        twin = Objective(
-            MultiViewTransformer.from_config(self.objective.transformer.config),
-            PhotoCameraEstimator.from_config(self.objective.camera_estimator.config),
-            self.config.loss,
-        ).to(self.device)
-        twin.load_state_dict(copy.copy(self.objective.state_dict()))
+    def averaged(self) -> Objective:
+        """A copy of the networks with the averaged weights."""
+        twin = self.objective.twin().eval()
         self.ema.copy_to(twin)
-        return twin.transformer.eval(), twin.camera_estimator.eval()
+        return twin
 
     def validate(self) -> None:
         if not self.accelerator.is_main_process or not self.config.validation.objects:
             return
-        config = self.config.validation
-        transformer, camera_estimator = self.averaged_models()
+        config, averaged = self.config.validation, self.averaged()
+        networks = averaged.transformer, averaged.camera_estimator
         batch = self.data.validation_batch(config.objects, self.device)
         with self.accelerator.autocast():
-            values = validation_loss(transformer, camera_estimator, batch, self.config.loss)
+            values = validation_loss(*networks, batch, self.config.loss)
             if config.sampled_objects:
                 picture = self.folder / "validation" / f"{self.step:07d}.png"
-                values |= sample_validation(
-                    transformer, camera_estimator, batch, config.sampled_objects, config.num_inference_steps, picture
-                )
+                values |= sample_validation(*networks, batch, config, picture)
+                self.tracker.picture(self.step, "validation/views", picture)
         self.log(values)
+        self.last_validation = values
+        if self.patience.spent(values["validation/loss"], self.step, averaged):
+            logger.warning("No better validation since step %d: the run stops.", self.patience.best_step)
+            self.stop_asked = True
 
     def checkpoint(self) -> None:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            state: dict[str, Any] = {"seconds": self.seconds(), "seed": self.config.seed}
+            scaler = self.accelerator.scaler
+            state: dict[str, Any] = {
+                "seconds": self.seconds(),
+                "seed": self.config.seed,
+                "config": asdict(self.config),
+                "patience": self.patience.state(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+            }
             limit = self.config.checkpoints_total_limit
             save_checkpoint(self.folder, self.step, self.objective, self.ema, self.optimizer, state, limit)
         self.accelerator.wait_for_everyone()
 
     def export(self) -> None:
-        """The averaged weights as a pipeline folder, and the raw ones beside it to continue from."""
+        """The averaged (or best) weights as a pipeline folder or a LoRA file with their model card; raw ones beside."""
         if not self.accelerator.is_main_process:
             return
-        for name, models in (
-            ("ema", self.averaged_models()),
-            ("raw", (self.objective.transformer, self.objective.camera_estimator)),
-        ):
-            pipeline = MultiViewDiffusionPipeline(*models, MultiViewDiffusionPipeline.default_scheduler())
-            pipeline.save_pretrained(self.folder / name)
+        averaged = self.averaged()
+        self.patience.restore(averaged)
+        export_run(self.folder, averaged, self.objective, self.provenance())
+
+    def provenance(self) -> dict[str, Any]:
+        config, base = self.config, self.config.model.init_from
+        return {
+            "version": mvdiff.__version__,
+            "base": base,
+            "base_sha256": packing.weights_hash(packing.resolve(base)) if base else None,
+            "step": self.step,
+            "seconds": round(self.seconds(), 1),
+            "objects_per_step": config.batch_size * config.gradient_accumulation_steps * self.accelerator.num_processes,
+            "processes": self.accelerator.num_processes,
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU",
+            "data": {
+                "objects": len(self.data.store),
+                "held_out": 0 if self.data.validation is None else len(self.data.validation),
+                "licences": self.data.licences,
+            },
+            "validation": self.last_validation,
+            "config": asdict(config),
+        }
 
 
 def _clear_nonfinite(module: nn.Module) -> None:

@@ -13,6 +13,7 @@ from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.models.encoding import decode_views
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage
+from mvdiff.training.config import ValidationConfig
 from mvdiff.training.losses import LossConfig, training_loss
 from recon.io.matting import MatteReport
 from recon.views import ViewSet
@@ -42,42 +43,84 @@ def sample_validation(
     transformer: MultiViewTransformer,
     camera_estimator: PhotoCameraEstimator,
     batch: TrainingBatch,
-    objects: int,
-    num_inference_steps: int,
+    config: ValidationConfig,
     picture: Path,
 ) -> dict[str, float]:
-    """Two hypotheses of each of the first objects: mask IoU and PSNR of the views, and a contact sheet."""
+    """Hypotheses of the first objects with fixed seeds: figures of views and of their posterior, a contact sheet."""
     pipeline = MultiViewDiffusionPipeline(transformer, camera_estimator, MultiViewDiffusionPipeline.default_scheduler())
     pipeline.set_progress_bar_config(disable=True)
     rows, scores = [], []
-    for index in range(min(objects, len(batch.index))):
+    for index in range(min(config.sampled_objects, len(batch.index))):
         rgba = batch.references[index, 0].cpu()
         size = rgba.shape[-1]
         reference = ReferenceImage(rgba, (0.0, 0.0, float(size)), (size, size), MatteReport("alpha", 1.0))
         truth = decode_views(batch.targets[index : index + 1], batch.target_cameras[index : index + 1]).to("cpu")
-        generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
         sampled = pipeline(
             reference,
-            num_hypotheses=2,
-            num_inference_steps=num_inference_steps,
-            generator=generators,
+            num_hypotheses=config.hypotheses,
+            num_inference_steps=config.num_inference_steps,
+            generator=[torch.Generator().manual_seed(seed) for seed in range(config.hypotheses)],
             cameras=truth.cameras,
         ).views
-        scores.append(_scores(sampled, truth))
+        scores.append(view_scores(sampled, truth))
         rows.append(_row(rgba, truth, sampled))
     picture.parent.mkdir(parents=True, exist_ok=True)
     sheet = (torch.cat(rows, -2).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(sheet).save(picture)
-    iou, psnr = np.mean(scores, axis=0)
-    return {"validation/mask_iou": float(iou), "validation/psnr": float(psnr)}
+    return {f"validation/{name}": float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 
-def _scores(sampled: ViewSet, truth: ViewSet) -> tuple[float, float]:
-    """Of all views but the photo's own."""
-    a, b = sampled.alpha[:, 1:] > 0.5, truth.alpha[:, 1:] > 0.5
-    iou = (a & b).sum((-1, -2)) / (a | b).sum((-1, -2)).clamp_min(1)
-    error = (sampled.composited()[:, 1:] - truth.composited()[:, 1:]).square().mean((-1, -2, -3))
-    return float(iou.float().mean()), float((-10 * error.clamp_min(1e-10).log10()).mean())
+def view_scores(sampled: ViewSet, truth: ViewSet) -> dict[str, float]:
+    """Figures of ``n`` hypotheses against the true views; all but the photo's own, which comes first, count.
+
+    ``energy`` is the energy score on the root mean square of pictures: mean distance to the truth less half the mean
+    distance between hypotheses; ``diversity`` is the latter alone.
+    """
+    iou, psnr = _mask_iou(sampled.alpha, truth.alpha), _psnr(sampled, truth)  # [n v]
+    pictures = sampled.composited()[:, 1:].flatten(1)
+    to_truth = _rms(pictures - truth.composited()[:, 1:].flatten(1))
+    between = _rms(pictures[:, None] - pictures[None])  # [n n]
+    n = len(pictures)
+    spread = float(between.sum()) / max(1, n * (n - 1))
+    hidden_iou = iou[:, 1:].mean(1)
+    scores = {
+        "mask_iou": float(hidden_iou.mean()),
+        "mask_iou_best": float(hidden_iou.max()),
+        "psnr": float(psnr[:, 1:].mean()),
+        "psnr_best": float(psnr[:, 1:].mean(1).max()),
+        "normal_error": _normal_error(sampled, truth),
+        "diversity": spread,
+        "energy": float(to_truth.mean()) - 0.5 * spread,
+    }
+    for view in range(iou.shape[1]):
+        scores |= {
+            f"mask_iou/view_{view}": float(iou[:, view].mean()),
+            f"psnr/view_{view}": float(psnr[:, view].mean()),
+        }
+    return scores
+
+
+def _rms(difference: Float[Tensor, "*n p"]) -> Float[Tensor, "*n"]:
+    return difference.square().mean(-1).sqrt()
+
+
+def _mask_iou(a: Float[Tensor, "n v 1 h w"], b: Float[Tensor, "1 v 1 h w"]) -> Float[Tensor, "n v"]:
+    a, b = a > 0.5, b > 0.5
+    return ((a & b).sum((-1, -2, -3)) / (a | b).sum((-1, -2, -3)).clamp_min(1)).float()
+
+
+def _psnr(sampled: ViewSet, truth: ViewSet) -> Float[Tensor, "n v"]:
+    error = (sampled.composited() - truth.composited()).square().mean((-1, -2, -3))
+    return -10 * error.clamp_min(1e-10).log10()
+
+
+def _normal_error(sampled: ViewSet, truth: ViewSet) -> float:
+    """Mean angle in degrees where both have a surface and the truth knows its normal."""
+    both = (sampled.alpha > 0.5) & (truth.alpha > 0.5) & (truth.normal.norm(dim=2, keepdim=True) > 0.5)
+    cosine = (
+        (sampled.normal * truth.normal).sum(2, keepdim=True).clamp(-1, 1)[both.expand(len(sampled), -1, -1, -1, -1)]
+    )
+    return float(torch.rad2deg(torch.acos(cosine)).mean()) if len(cosine) else 90.0
 
 
 def _row(rgba: Float[Tensor, "4 h w"], truth: ViewSet, sampled: ViewSet) -> Float[Tensor, "3 hh ww"]:

@@ -19,6 +19,14 @@ EMBEDDED = Path(__file__).parent / "embedded"
 _SHARD_BYTES = 15 * 2**20
 
 
+def resolve(weights: str | Path) -> Path:
+    """The folder that a name stands for: "embedded", a folder of weights, or the folder of a training run."""
+    if str(weights) == "embedded":
+        return EMBEDDED
+    averaged = Path(weights) / "ema"
+    return averaged if (averaged / "model_index.json").is_file() else Path(weights)
+
+
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """int8 values and a 16-bit scale for each row; the scale minimises nothing but the largest error."""
     scale = (weight.float().abs().amax(-1, keepdim=True) / 127).clamp_min(1e-8).half().float()

@@ -15,8 +15,9 @@ from mvdiff.training.checkpoint import list_checkpoints, save_checkpoint
 from mvdiff.training.config import OptimizerConfig, TrainConfig, apply_overrides, load_config
 from mvdiff.training.data import load_data
 from mvdiff.training.ema import ExponentialMovingAverage
+from mvdiff.training.objective import Objective, build_models
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
-from mvdiff.training.trainer import Objective, Trainer, _clear_nonfinite, build_models
+from mvdiff.training.trainer import Trainer, _clear_nonfinite
 from recon.errors import InputError
 
 ROOT = Path(__file__).parents[2]

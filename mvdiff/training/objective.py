@@ -1,0 +1,76 @@
+"""What is trained: both networks and their loss as one module."""
+
+import copy
+
+from torch import nn
+
+from mvdiff.data.batch import TrainingBatch
+from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.pipelines import MultiViewDiffusionPipeline
+from mvdiff.training.config import TrainConfig
+from mvdiff.training.lora import LoraConfig, add_lora
+from mvdiff.training.losses import LossConfig, training_loss
+from recon.errors import InputError
+
+
+class Objective(nn.Module):
+    """Both networks and their loss as one module, so that one wrapper synchronises all gradients.
+
+    With a LoRA of rank 1 or more the adapter alone is trained: the rest, the camera estimator too, stays as it is.
+    """
+
+    def __init__(
+        self,
+        transformer: MultiViewTransformer,
+        camera_estimator: PhotoCameraEstimator,
+        config: LossConfig,
+        lora: LoraConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.transformer, self.camera_estimator, self.config, self.lora = transformer, camera_estimator, config, lora
+        if self.adapts:
+            add_lora(transformer, lora)
+            camera_estimator.requires_grad_(False)
+
+    @property
+    def adapts(self) -> bool:
+        return self.lora is not None and self.lora.rank > 0
+
+    def forward(self, batch: TrainingBatch, generator):
+        return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
+
+    def twin(self) -> "Objective":
+        """A copy that shares nothing with this one, not even what was compiled."""
+        twin = Objective(
+            MultiViewTransformer.from_config(self.transformer.config),
+            PhotoCameraEstimator.from_config(self.camera_estimator.config),
+            self.config,
+            self.lora,
+        )
+        twin.load_state_dict(copy.copy(self.state_dict()))
+        return twin.to(next(self.parameters()).device)
+
+
+def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCameraEstimator]:
+    """Fresh networks for the record's picture size, or those that the config continues from."""
+    model, size = config.model, config.data.record.size
+    kept = {}
+    if model.init_from is not None:
+        pipeline = MultiViewDiffusionPipeline.from_pretrained(model.init_from)
+        unknown = set(model.init_components) - set(pipeline.components)
+        if unknown:
+            raise InputError(f"model.init_components knows transformer and camera_estimator, not {sorted(unknown)}.")
+        kept = {name: pipeline.components[name].train() for name in model.init_components}
+    # Only where it is needed: a fresh network would draw from the global generator.
+    transformer = kept.get("transformer") or MultiViewTransformer(
+        **({"sample_size": size, "reference_size": size} | model.transformer)
+    )
+    camera_estimator = kept.get("camera_estimator") or PhotoCameraEstimator(
+        **({"sample_size": size} | model.camera_estimator)
+    )
+    if transformer.config.sample_size != size:
+        raise InputError(
+            f"The model makes pictures of {transformer.config.sample_size} pixels, the data has {size}: "
+            f"render it with --size {transformer.config.sample_size}."
+        )
+    return transformer, camera_estimator

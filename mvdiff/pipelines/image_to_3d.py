@@ -113,7 +113,8 @@ class ImageTo3D:
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
-        record = {"name": str(weights), "sha256": packing.weights_hash(packing.resolve(weights))}
+        folder = packing.resolve(weights)
+        record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
         if lora is not None:
             pipeline.load_lora_weights(lora)
             pipeline.fuse_lora()

@@ -58,6 +58,11 @@ class PhotoCamera:
     def __getitem__(self, index: slice | list[int] | Tensor) -> "PhotoCamera":
         return PhotoCamera(**{name: value[index] for name, value in vars(self).items()})
 
+    @staticmethod
+    def cat(cameras: Sequence["PhotoCamera"]) -> "PhotoCamera":
+        """One after the other."""
+        return PhotoCamera(**{name: torch.cat([vars(each)[name] for each in cameras]) for name in vars(cameras[0])})
+
     def to(self, device: torch.device | str) -> "PhotoCamera":
         return PhotoCamera(**{name: value.to(device) for name, value in vars(self).items()})
 

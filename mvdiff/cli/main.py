@@ -12,6 +12,8 @@ VERBS = {
     "views": "photos to sampled views only",
     "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
     "next-view": "a finished run to the direction from which the next photo tells most",
+    "refine": "a finished run and another picture of its object to a better one",
+    "feedback": "a finished run and a judgement of its hypotheses to more of the right kind",
     "data": "meshes or posed photos to a data set for training, and a look at it",
     "calibrate": "known meshes to the calibration of stated probabilities and coverages",
     "export": "a finished run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",

@@ -33,6 +33,7 @@ NEXT_VIEW = ("next_view.json", "next_view.png")
 _REFERENCE, _DETAIL = ("reference.png", "reference.json"), "reference_detail.png"
 _PHOTO = "photo.webp"
 _PHOTO_SIZE = 768
+_EVIDENCE = "evidence.png"
 
 
 class GenerationFolder:
@@ -96,6 +97,16 @@ class GenerationFolder:
         self._note(*_REFERENCE, *([] if reference.detail is None else [_DETAIL]))
         reference.save(self.path)
 
+    @property
+    def photo(self) -> Path | None:
+        """The photo's picture, where the run was given one."""
+        return self.path / _PHOTO if (self.path / _PHOTO).is_file() else None
+
+    def write_evidence(self, picture: Image.Image) -> None:
+        """The further picture that a refined run was conditioned on."""
+        with self.output.write(_EVIDENCE) as temporary:
+            picture.save(temporary)
+
     # Sampled views
 
     def load_sample(self, index: int) -> tuple[ViewSet, PhotoCamera] | None:
@@ -156,8 +167,10 @@ class GenerationFolder:
         write_json(self.path / "summary.json", summary)
         self.output.update(seeds=list(posterior.seeds))
         photos = {"As the model sees it": result.reference.picture()}
-        if (self.path / _PHOTO).is_file():
-            photos = {"Photo": load_image(self.path / _PHOTO), **photos}
+        if self.photo is not None:
+            photos = {"Photo": load_image(self.photo), **photos}
+        if (self.path / _EVIDENCE).is_file():
+            photos["Further evidence"] = load_image(self.path / _EVIDENCE)
         write_report(
             self.path / REPORT,
             posterior,

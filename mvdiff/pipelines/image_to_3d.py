@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from PIL import Image
 
 import mvdiff
 from mvdiff.photo_camera import PhotoCamera
+from mvdiff.pipelines.conditions import Conditions
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
 from mvdiff.pipelines.lora_loader import lora_file
@@ -152,15 +154,30 @@ class ImageTo3D:
             if folder.complete:
                 return folder.load()
             folder.write_reference(reference, photo)
-        progress = progress or (lambda stage, done, total: None)
+        return self.run(reference, config, folder, progress)
 
+    def run(
+        self,
+        reference: ReferenceImage,
+        config: GenerationConfig,
+        folder: GenerationFolder | None = None,
+        progress: Progress | None = None,
+        conditions: Conditions | None = None,
+        reweight: Callable[[list[Hypothesis]], list[Hypothesis]] = list,
+    ) -> GenerationResult:
+        """All steps after the photo is prepared, into a folder that was created for it.
+
+        ``conditions`` is what is known beyond the photo, ``reweight`` gives the finished hypotheses their weights.
+        """
+        progress = progress or (lambda stage, done, total: None)
         clock = _Clock(folder)
-        views, photo_cameras = self.sample(reference, config, folder, progress)
+        views, photo_cameras = self.sample(reference, config, folder, progress, conditions)
         clock.stop("sample")
         hypotheses = folder.load_stage(views) if folder else None
         if hypotheses is None:
             progress("reconstruct", 0, 1)
             hypotheses = self.reconstruct(views, photo_cameras, config, reference)
+            hypotheses = reweight(hypotheses)
             clock.stop("reconstruct")
             if folder:
                 folder.save_stage(hypotheses)
@@ -170,6 +187,7 @@ class ImageTo3D:
         result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior)
         if folder:
             progress("write", 0, 1)
+            folder.write_transforms(views)
             folder.write_results(result, config.format)
             clock.stop("write")
             folder.finish(device=str(self.device))
@@ -189,27 +207,39 @@ class ImageTo3D:
         config: GenerationConfig | None = None,
         folder: GenerationFolder | None = None,
         progress: Progress | None = None,
+        conditions: Conditions | None = None,
     ) -> tuple[ViewSet, PhotoCamera]:
-        """Views [n v] and photo cameras [n], chunk by chunk; chunks that ``folder`` holds are read from there."""
+        """Views [n v] and photo cameras [n], chunk by chunk; chunks that ``folder`` holds are read from there.
+
+        Views that ``conditions`` knows come first.
+        """
         config = config or GenerationConfig()
         progress = progress or (lambda stage, done, total: None)
         total = config.num_hypotheses * config.num_inference_steps
         found: list[tuple[ViewSet, PhotoCamera]] = []
         for start in range(0, config.num_hypotheses, self.chunk_size):
             indices = range(start, min(start + self.chunk_size, config.num_hypotheses))
-            kept = [folder.load_sample(k) if folder else None for k in indices]
-            if any(sample is None for sample in kept):
-                kept = self._sample_chunk(reference, config, indices, lambda done: progress("sample", done, total))
-                if folder:
-                    for k, (views, photo_camera) in zip(indices, kept, strict=True):
-                        folder.save_sample(k, views, photo_camera)
-            found += kept
+            kept = {k: folder.load_sample(k) if folder else None for k in indices}
+            missing = [k for k in indices if kept[k] is None]
+            if missing:
+                given = (conditions or Conditions()).of(missing)
+                made = self._sample_chunk(
+                    reference, config, missing, given, lambda done: progress("sample", done, total)
+                )
+                kept |= dict(zip(missing, made, strict=True))
+                for k in missing if folder else ():
+                    folder.save_sample(k, *kept[k])
+            found += kept.values()
             progress("sample", (start + len(indices)) * config.num_inference_steps, total)
-        cameras = {name: torch.cat([getattr(camera, name) for _, camera in found]) for name in vars(found[0][1])}
-        return ViewSet.cat([views for views, _ in found]), PhotoCamera(**cameras)
+        return ViewSet.cat([views for views, _ in found]), PhotoCamera.cat([camera for _, camera in found])
 
     def _sample_chunk(
-        self, reference: ReferenceImage, config: GenerationConfig, indices: Sequence[int], report: Callable
+        self,
+        reference: ReferenceImage,
+        config: GenerationConfig,
+        indices: Sequence[int],
+        known: dict[str, Any],
+        report: Callable,
     ) -> list[tuple[ViewSet, PhotoCamera]]:
         def on_step(pipeline, index, timestep, tensors):
             report(indices[0] * config.num_inference_steps + (index + 1) * len(indices))
@@ -224,6 +254,7 @@ class ImageTo3D:
             generator=[torch.Generator().manual_seed(hypothesis_seed(config.seed, k)) for k in indices],
             rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
             callback_on_step_end=on_step,
+            **known,
         )
         # In the precision of the files, so that a resumed run gives what an uninterrupted one gives.
         views = _rounded(output.views)

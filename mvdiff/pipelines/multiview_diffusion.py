@@ -155,6 +155,9 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         cameras: Cameras | None = None,
         known_views: ViewSet | None = None,
         more_photos: Sequence[tuple[ReferenceImage, PhotoCamera]] = (),
+        photo_cameras: PhotoCamera | None = None,
+        initial_views: ViewSet | None = None,
+        strength: float = 1.0,
         camera_spread: float = 1.0,
         chunk_size: int | None = None,
         output_type: str = "views",
@@ -173,29 +176,43 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             rig: target cameras around the object. ``cameras`` [v] or [n v], in the photo's frame, replaces it.
             known_views: views (of one or of every hypothesis) given clean; they come first in the result.
             more_photos: further photos of the object with their cameras (azimuth, elevation, crop).
+            photo_cameras: [n], where the photo was taken from, when that is known; otherwise each hypothesis draws it.
+            initial_views: [n v] of the target cameras to start from, noised up to ``strength`` (SDEdit, Meng et al.
+                2022): near 0 they stay, 1 is as if there were none.
             camera_spread: 0 uses each mixture component's centre, 1 the whole distribution.
             chunk_size: hypotheses sampled at a time, to bound memory.
         """
         self.check_inputs(
             num_hypotheses, num_inference_steps, generator, elevation, output_type, callback_on_step_end_tensor_inputs
         )
+        if not 0 < strength <= 1:
+            raise InputError(f"The strength lies above 0 and is at most 1, got {strength}.")
         reference = image if isinstance(image, ReferenceImage) else prepare(image)
         generators = list(generator) if isinstance(generator, Sequence) else [generator] * num_hypotheses
         distribution = self.estimate_camera(reference, elevation)
         draws, noise, rigs = [], [], []
-        for own in generators:  # hypothesis by hypothesis, so that a shared generator also means the same for any N
-            draws.append(distribution.sample([own], spread=camera_spread)[0])
-            photo_camera = PhotoCamera.from_parameters(draws[-1][None])
-            target = (
-                rig.cameras(photo_camera.elevation) if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1]
-            )
+        # Hypothesis by hypothesis, so that a shared generator also means the same for any N.
+        for k, own in enumerate(generators):
+            if photo_cameras is None:
+                draws.append(PhotoCamera.from_parameters(distribution.sample([own], spread=camera_spread)))
+            else:
+                draws.append(photo_cameras[k : k + 1])
+            target = rig.cameras(draws[-1].elevation) if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1]
             rigs.append(target[0])
             size = self.transformer.config.sample_size
             noise.append(self.prepare_samples([own], (len(rigs[-1]), CHANNELS, size, size))[0])
-        photo_cameras = PhotoCamera.from_parameters(torch.stack(draws))
+        photo_cameras = PhotoCamera.cat(draws)
         targets = Cameras.stack(rigs)
         if cameras is not None and len(cameras.shape) == 2:
             targets = cameras.expand(num_hypotheses, cameras.shape[1])
+
+        initial = None if initial_views is None else encode_views(initial_views).expand(num_hypotheses, -1, -1, -1, -1)
+        if initial is not None and initial.shape[1] != targets.shape[1]:
+            raise InputError(f"Got {initial.shape[1]} initial views for {targets.shape[1]} target cameras.")
+
+        def of_chunk(own: slice, value: Any) -> Any:
+            """What is given once serves every hypothesis."""
+            return value if value is None or len(value) == 1 else value[own]
 
         chunk = chunk_size or num_hypotheses
         self._num_timesteps = num_inference_steps
@@ -203,13 +220,14 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         with self.progress_bar(total=num_inference_steps * -(-num_hypotheses // chunk)) as progress:
             for start in range(0, num_hypotheses, chunk):
                 own = slice(start, start + chunk)
-                known = known_views if known_views is None or len(known_views) == 1 else known_views[own]
                 samples.append(
                     self._sample_chunk(
                         torch.stack(noise[own]),
                         targets[own],
-                        [(reference, photo_cameras[own]), *more_photos],
-                        known,
+                        [(reference, photo_cameras[own]), *((r, of_chunk(own, c)) for r, c in more_photos)],
+                        of_chunk(own, known_views),
+                        None if initial is None else initial[own],
+                        strength,
                         num_inference_steps,
                         guidance_scale,
                         guidance_interval,
@@ -234,6 +252,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         targets: Cameras,
         photos: list[tuple[ReferenceImage, PhotoCamera]],
         known_views: ViewSet | None,
+        initial: Float[Tensor, "n v c h w"] | None,
+        strength: float,
         num_inference_steps: int,
         guidance_scale: float,
         guidance_interval: tuple[float, float],
@@ -266,8 +286,14 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             return output.float()[:, known_count:]
 
         prediction = sample
-        for index, timestep in enumerate(self.set_timesteps(num_inference_steps, device)):
-            sigma = float(timestep) / self.scheduler.config.num_train_timesteps
+        timesteps = self.set_timesteps(num_inference_steps, device)
+        sigmas = [float(timestep) / self.scheduler.config.num_train_timesteps for timestep in timesteps]
+        begin = 0
+        if initial is not None:
+            begin = min(sum(sigma > strength for sigma in sigmas), len(sigmas) - 1)
+            sample = torch.lerp(initial.to(device), sample, sigmas[begin])
+            self.scheduler.set_begin_index(begin)
+        for index, (timestep, sigma) in enumerate(zip(timesteps[begin:], sigmas[begin:], strict=True)):
             state = torch.cat([clean, sample], 1)
             prediction = predict(state, sigma, drop=False)
             if guidance_scale != 1 and guidance_interval[0] <= sigma <= guidance_interval[1]:

@@ -190,6 +190,33 @@ def test_bad_arguments(pipe, reference, kwargs, message):
         sample(pipe, reference, **kwargs)
 
 
+def test_initial_views_are_left_as_far_as_the_strength_says(pipe, reference):
+    start = sample(pipe, reference, generator=seeds(5, 6)).views
+    cameras = sample(pipe, reference).photo_cameras
+
+    def moved(strength: float, steps: int = 8) -> float:
+        output = sample(
+            pipe,
+            reference,
+            num_inference_steps=steps,
+            initial_views=start,
+            strength=strength,
+            cameras=start.cameras,
+            photo_cameras=cameras,
+        )
+        assert torch.equal(output.photo_cameras.elevation, cameras.elevation)
+        return float((output.views.rgb - start.rgb).abs().mean())
+
+    whole = sample(pipe, reference, num_inference_steps=8, cameras=start.cameras, photo_cameras=cameras).views
+    assert moved(0.3) < moved(1.0)
+    # Full strength is as if there were none.
+    assert moved(1.0) == pytest.approx(float((whole.rgb - start.rgb).abs().mean()), abs=1e-6)
+    with pytest.raises(InputError, match="strength"):
+        moved(0.0)
+    with pytest.raises(InputError, match="initial views"):
+        sample(pipe, reference, initial_views=start.select_views([0]), strength=0.5)
+
+
 def test_bad_weights(pipe, tmp_path):
     with pytest.raises(InputError, match="no weights at"):
         MultiViewDiffusionPipeline.from_pretrained(tmp_path / "nowhere")

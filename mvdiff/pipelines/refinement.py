@@ -1,5 +1,6 @@
 """Acting on a finished run: more evidence or a user's judgement make a new run of it."""
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from mvdiff.pipelines.evidence import EditedView, SecondPhoto
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
 from mvdiff.pipelines.image_to_3d import GenerationResult, ImageTo3D, Progress
+from mvdiff.weights.calibrations import Calibrations
 from recon.errors import InputError
 from recon.io.bundle import MANIFEST
 from recon.posterior import Hypothesis, Posterior
@@ -26,6 +28,8 @@ from recon.views import ViewSet
 
 #: Surface points by which a new hypothesis is compared with judged ones.
 _SAMPLES = 2048
+
+_UNMEASURED = "Calibrations are of runs from one photo: how well the statements of a refined run hold is not measured."
 
 Reweight = Callable[[list[Hypothesis]], list[Hypothesis]]
 
@@ -109,6 +113,7 @@ def refine(
     with it as a condition and weighted in the same way. Raises :class:`InputError` before anything is written.
     """
     evidence.check()
+    model = _uncalibrated(model)
     run = FinishedRun.open(run_dir)
     posterior = run.result.posterior
     config = run.next_config(num_hypotheses, seed) if resample else run.config
@@ -155,6 +160,7 @@ def feedback(
     The new run holds the kept hypotheses first; the others start from views of kept ones (without any: of those not
     rejected), noised up to ``strength``. Raises :class:`InputError` before anything is written.
     """
+    model = _uncalibrated(model)
     run = FinishedRun.open(run_dir)
     keep, reject = list(dict.fromkeys(keep)), list(dict.fromkeys(reject))
     posterior, result = run.result.posterior, run.result
@@ -211,8 +217,16 @@ def _distances(hypothesis: Hypothesis, posterior: Posterior) -> Float[Tensor, "n
     return posterior.grid.sample(posterior.fields, points).abs().mean(-1)
 
 
+def _uncalibrated(model: ImageTo3D) -> ImageTo3D:
+    """The model's calibration was measured on runs from one photo alone."""
+    own = copy.copy(model)
+    own.calibrations = Calibrations(note=_UNMEASURED)
+    return own
+
+
 def stated(posterior: Posterior) -> dict[str, float]:
-    """The few numbers by which two posteriors of one object are compared."""
+    """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
+    posterior = replace(posterior, calibration=None)
     return {
         "num_hypotheses": len(posterior),
         "effective_size": posterior.effective_size,

@@ -94,6 +94,7 @@ def test_refining_makes_a_new_run(run, finished, second: Path, tmp_path: Path) -
     assert not set(manifest["seeds"]) & set(manifest["inputs"]["parents"][0]["seeds"])
     assert manifest["change"]["before"] == record["before"]
     result = GenerationFolder.open(out).load()
+    assert any("not measured" in warning for warning in result.posterior.warnings)
     # The clean view comes first, turned to where the photo was taken from.
     position = result.views.cameras.position[:, 0]
     assert (position[:, 0] > 0.5).all()

@@ -18,6 +18,7 @@ from recon.mesh import TexturedMesh
 from recon.rendering.visibility import visibility
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
+from recon.surface.isosurface import Isosurface, isosurface
 from recon.surface.texture import TextureConfig, textured
 from recon.views import ViewSet
 
@@ -37,6 +38,8 @@ class ReconstructionConfig:
     """Half side of the grid's cube around the origin, in world units."""
     smoothing: float = 1.0
     """Width of the Gaussian that takes the voting's roughness off the finished field, in cells; 0 is none."""
+    isosurface: Isosurface = "marching_cubes"
+    """Or flexicubes, which needs kaolin and keeps edges sharper."""
     max_faces: int = 20_000
     min_part: float = 0.003
     """Parts of less than this share of the largest part's volume are dropped."""
@@ -102,7 +105,7 @@ def reconstruct(
     def finish(k: int) -> Reconstruction:
         with watch.stage("surface"):
             field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
-            mesh = grid.surface(field)
+            mesh = isosurface(field, grid, config.isosurface)
             mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
             residuals = residuals_of(mesh, views[k])
             field = redistanced(field, grid.spacing)

@@ -76,7 +76,8 @@ def calibrate(
                 "what is stated holds for objects and pictures drawn as these were, on average over objects."
             ),
         }
-        found[framing] = fit([entry["counts"] for entry in used], provenance)
+        scores = {name: [entry["novelty"][name] for entry in entries] for name in entries[0]["novelty"]}
+        found[framing] = fit([entry["counts"] for entry in used], provenance, scores)
     save_calibrations(config.output, found, model.weights)
     return found
 
@@ -86,7 +87,7 @@ def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
     frame = case.frame
     kept = [replace(h, views=None) for h in case.hypotheses if len(h.mesh)]
     if not kept:
-        return {"counts": {}, "problem": "every hypothesis is empty"}
+        return {"counts": {}, "problem": "every hypothesis is empty", "novelty": dict(case.novelty)}
     surface = Subject(case.truth, frame).surface.points / frame.scale @ frame.from_photo[:3, :3]
     truth = case.truth.transformed(torch.linalg.inv(frame.from_photo))
     whole = Posterior.from_hypotheses(kept, posterior)
@@ -96,7 +97,7 @@ def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
         if count <= len(kept):
             own = [whole if len(group) == len(kept) else whole.subset(group) for group in groups(count, len(kept))]
             counts[str(count)] = [observe(each, distance, surface) for each in own]
-    return {"counts": counts, "problem": None, "seconds": case.seconds}
+    return {"counts": counts, "problem": None, "novelty": dict(case.novelty), "seconds": case.seconds}
 
 
 def _key(framing: str, name: str) -> str:

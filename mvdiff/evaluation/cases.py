@@ -1,8 +1,8 @@
 """One object with what the main job made of its picture, and all its scores."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,8 +13,10 @@ from mvdiff.evaluation.objects import View
 from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_scores
 from recon.mesh import TexturedMesh
 from recon.metrics.image import mask_iou, psnr
+from recon.metrics.shape import SurfaceComparison
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
+from recon.posterior.novelty import novelty_p_value
 from recon.rendering import render_mesh
 from recon.views import ViewSet
 
@@ -31,6 +33,10 @@ class Case:
     rig_views: slice
     """Which of the sampled views are those of the rig: the photo's own view is no test of the hidden side."""
     seconds: dict[str, float]
+    novelty: Mapping[str, float] = field(default_factory=dict)
+    """The model's errors on the picture, see :mod:`mvdiff.novelty`."""
+    baselines: Mapping[str, TexturedMesh] = field(default_factory=dict)
+    """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.baselines`."""
 
     @property
     def frame(self) -> Frame:
@@ -86,7 +92,15 @@ def score(
             truth,
             [shapes[k]["cd"] for k in kept],
         )
+        entry["baselines"] = {name: _distance(mesh, truth) for name, mesh in case.baselines.items()}
+        entry["novelty_p"] = novelty_p_value(case.novelty, calibration.scores if calibration else {})
     return _finite(entry)
+
+
+def _distance(mesh: TexturedMesh, truth: Subject) -> float:
+    """Chamfer distance of P1."""
+    prediction = Subject(mesh.transformed(truth.frame.from_photo), truth.frame)
+    return SurfaceComparison.between(prediction.surface, truth.surface).chamfer
 
 
 def _finite(value: Any) -> Any:

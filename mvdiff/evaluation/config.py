@@ -46,6 +46,16 @@ class JobConfig:
             if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} is at least {least}, not {value}.")
 
+    @property
+    def judges_novelty(self) -> bool:
+        """Whether the model's errors on each picture are wanted."""
+        return False
+
+    @property
+    def makes_baselines(self) -> bool:
+        """Whether objects without a posterior are wanted beside the hypotheses."""
+        return False
+
     def generation(self, seed: int) -> GenerationConfig:
         return GenerationConfig(
             num_hypotheses=self.num_hypotheses,
@@ -77,6 +87,16 @@ class EvaluationConfig(JobConfig):
     """p1: shape and pictures. p2: also the hypotheses as a distribution."""
     calibration: str = "default"
     """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
+    baselines: bool = False
+    """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
+
+    @property
+    def judges_novelty(self) -> bool:
+        return self.protocol == "p2"
+
+    @property
+    def makes_baselines(self) -> bool:
+        return self.protocol == "p2" and self.baselines
 
     def check(self) -> None:
         super().check()
@@ -99,6 +119,10 @@ class CalibrationConfig(JobConfig):
     """Beside the weights it is found by default. Beside it: .objects.jsonl (one line for each finished object)."""
     framings: tuple[Framing, ...] = ("keep", "recentre")
     """Each is calibrated on its own: what is known of the picture changes what is uncertain."""
+
+    @property
+    def judges_novelty(self) -> bool:
+        return True
 
     def check(self) -> None:
         super().check()

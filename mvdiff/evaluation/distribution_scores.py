@@ -1,18 +1,21 @@
 """Protocol P2 (EVALUATION): the hypotheses of one object as a distribution."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mvdiff.evaluation.shape_scores import Frame, Subject
+from mvdiff.evaluation.shape_scores import Subject
+from recon.mesh import TexturedMesh
 from recon.metrics.probabilistic import (
     ause,
     brier_score,
     diversity,
     energy_score,
+    interval_coverage,
     negative_log_likelihood,
     reliability,
     shell_coverage,
@@ -21,7 +24,7 @@ from recon.metrics.probabilistic import (
 from recon.metrics.shape import SurfaceComparison, nearest
 from recon.posterior import Hypothesis, Posterior, VoxelGrid
 from recon.posterior.modes import medoid
-from recon.posterior.voxelize import winding_inside
+from recon.posterior.voxelize import mesh_distance, winding_inside
 
 _GRID = 128
 _UNDECIDED = (0.02, 0.98)
@@ -40,15 +43,16 @@ def distribution_scores(
     ``distances`` their Chamfer distances to the truth."""
     to_truth, pairwise = torch.tensor(distances), _pairwise(predictions)
     weights = posterior.weights
-    best_guess = _best_guess(hypotheses)
+    in_photo = truth.mesh.transformed(torch.linalg.inv(truth.frame.from_photo))
+    points = truth.surface.points / truth.frame.scale @ truth.frame.from_photo[:3, :3]
     return {
         "diversity": diversity(pairwise, weights),
         "energy_score": energy_score(to_truth, pairwise, weights),
         # N copies of one object: no spread, so the score is its distance.
-        "energy_score_single": float(to_truth[best_guess]),
+        "energy_score_single": float(to_truth[posterior.best_guess]),
         "energy_score_medoid": float(to_truth[medoid(pairwise, weights)]),
-        **_occupancy(predictions, weights, truth),
-        **_shells(posterior, truth),
+        **_occupancy(hypotheses, posterior, in_photo),
+        **_coverage(posterior, in_photo, points, truth.frame.scale),
         **_vertex_uncertainty(posterior, truth),
     }
 
@@ -62,19 +66,23 @@ def _pairwise(predictions: Sequence[Subject]) -> Float[Tensor, "n n"]:
     return matrix + matrix.T
 
 
-def _best_guess(hypotheses: Sequence[Hypothesis]) -> int:
-    """What one would take without knowing the truth: the heaviest, of these the one whose views agree best."""
-    return min(range(len(hypotheses)), key=lambda k: (-hypotheses[k].weight, hypotheses[k].residual or 0.0))
-
-
-def _occupancy(predictions: Sequence[Subject], weights: Float[Tensor, "n"], truth: Subject) -> dict[str, Any]:
-    grid = VoxelGrid.around([p.scaled for p in predictions] + [truth.scaled], _GRID)
-    inside = torch.stack([winding_inside(p.scaled, grid) for p in predictions])
-    probability = torch.einsum("n,nxyz->xyz", weights, inside.float()).clamp(0, 1)
-    true_inside = winding_inside(truth.scaled, grid)
+def _occupancy(hypotheses: Sequence[Hypothesis], posterior: Posterior, truth: TexturedMesh) -> dict[str, Any]:
+    """Of the stated probability, the raw vote and the single guess, over the bounding cube in the photo's axes."""
+    meshes = [h.mesh for h in hypotheses]
+    grid = VoxelGrid.around([*meshes, truth], _GRID)
+    votes = torch.stack([winding_inside(mesh, grid) for mesh in meshes])
+    true_inside = winding_inside(truth, grid)
+    voted = torch.einsum("n,nxyz->xyz", posterior.weights, votes.float()).clamp(0, 1)
+    stated = voted
+    if posterior.calibration is not None:
+        points = grid.points()
+        stated = posterior.probability_of(torch.cat([posterior.grid.sample(f[None], points) for f in posterior.fields]))
     return {
-        "undecided": _field_scores(probability, true_inside, _UNDECIDED),
-        "overall": _field_scores(probability, true_inside, None),
+        "undecided": _field_scores(stated, true_inside, _UNDECIDED),
+        "overall": _field_scores(stated, true_inside, None),
+        "raw_undecided": _field_scores(voted, true_inside, _UNDECIDED),
+        "raw_overall": _field_scores(voted, true_inside, None),
+        "brier_single": float((votes[posterior.best_guess] != true_inside).float().mean()),
     }
 
 
@@ -94,17 +102,24 @@ def _field_scores(
     }
 
 
-def _shells(posterior: Posterior, truth: Subject) -> dict[str, float]:
-    """Coverage of the true surface by the central 50 and 90 % shells; widths in P1's unit."""
-    points = _to_photo(truth.surface.points, truth.frame)
+def _coverage(
+    posterior: Posterior, truth: TexturedMesh, points: Float[Tensor, "p 3"], scale: float
+) -> dict[str, float]:
+    """Of the true surface's ``points`` by the central 50 and 90 % shells, and of where the truth lies from the vertices
+    of the representative by their intervals; widths in P1's unit, which is ``1 / scale`` of the world's."""
+    mesh, own = posterior.representative, posterior.representative_index
+    offset = -posterior.grid.sample(mesh_distance(truth, posterior.grid)[None], mesh.vertices)[0]
     found = {}
-    for percent in (50, 90):
-        tail = (1 - percent / 100) / 2
-        outer, inner = (posterior.quantile(level) for level in (tail, 1 - tail))
-        at_truth = [posterior.grid.sample(field[None], points)[0] for field in (outer, inner)]
-        coverage = shell_coverage(*at_truth)
-        found[f"coverage_{percent}"] = coverage.share
-        found[f"width_{percent}"] = coverage.width * truth.frame.scale
+    for name, stated in (("", posterior), ("raw_", replace(posterior, calibration=None))):
+        for percent in (50, 90):
+            tail = (1 - percent / 100) / 2
+            fields = torch.stack([stated.quantile(level) for level in (tail, 1 - tail)])
+            shells = shell_coverage(*stated.grid.sample(fields, points))
+            interval = replace(stated, coverage=percent / 100).with_spread(mesh, own).attributes["interval"]
+            intervals = interval_coverage(interval[:, 0], interval[:, 1], offset)
+            found |= {f"{name}coverage_{percent}": shells.share, f"{name}width_{percent}": shells.width * scale}
+            found |= {f"{name}interval_coverage_{percent}": intervals.share}
+            found |= {f"{name}interval_width_{percent}": intervals.width * scale}
     return found
 
 
@@ -116,8 +131,3 @@ def _vertex_uncertainty(posterior: Posterior, truth: Subject) -> dict[str, float
     surface = truth.scaled.sample_surface(_SURFACE_SAMPLES, generator)
     error, uncertainty = nearest(points, surface)[0], mesh.attributes["uncertainty"]
     return {"ause": ause(error, uncertainty), "spearman": spearman(error, uncertainty)}
-
-
-def _to_photo(points: Float[Tensor, "p 3"], frame: Frame) -> Float[Tensor, "p 3"]:
-    """From P1's frame to the photo's, in which the posterior lives."""
-    return points / frame.scale @ frame.from_photo[:3, :3]

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 import torch
 
+from mvdiff.evaluation.baselines import baseline_meshes
 from mvdiff.evaluation.cases import Case
 from mvdiff.evaluation.config import JobConfig
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
+from mvdiff.novelty import novelty_scores
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed
 from mvdiff.rig import DEFAULT_RIG
@@ -68,9 +70,16 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         reference = photograph(truth.to(model.device), view)
         start = time.perf_counter()
         generation = config.generation(view.seed)
-        sampled.append(model.sample(model.prepare(reference, generation), generation))
+        prepared = model.prepare(reference, generation)
+        sampled.append(model.sample(prepared, generation))
         seconds = {"sample": time.perf_counter() - start}
-        cases.append(Case(name, view, truth, reference, (), slice(int(DEFAULT_RIG.photo_view), None), seconds))
+        novelty = novelty_scores(model.pipeline, prepared, *sampled[-1]) if config.judges_novelty else {}
+        rig_views = slice(int(DEFAULT_RIG.photo_view), None)
+        case = Case(name, view, truth, reference, (), rig_views, seconds, novelty)
+        if config.makes_baselines:
+            meshes = baseline_meshes(model, prepared, sampled[-1][0], generation, rig_views)
+            case = replace(case, baselines=meshes)
+        cases.append(case)
     start = time.perf_counter()
     views = ViewSet.cat([views for views, _ in sampled])
     names = vars(sampled[0][1])

@@ -14,6 +14,14 @@ KEYS = (
     *("psnr", "ssim", "mask_iou", "diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
     *("ece", "brier", "nll", "coverage_50", "coverage_90", "width_90", "ause", "spearman", "seconds_per_object"),
 )
+#: What p2 has beyond: statements without their calibration, those at vertices, and what they are compared with.
+DISTRIBUTION = (
+    *("ece_overall", "brier_overall", "nll_overall", "brier_single", "brier_reduction"),
+    *("raw_ece", "raw_brier", "raw_nll", "raw_ece_overall", "raw_brier_overall", "raw_nll_overall"),
+    *("coverage_50_std", "coverage_90_std", "width_50", "raw_coverage_50", "raw_coverage_90", "raw_width_90"),
+    *("interval_coverage_50", "interval_coverage_90", "interval_coverage_90_std", "interval_width_90"),
+    *("raw_interval_coverage_90", "raw_interval_width_90", "cd_mean_of_views", "cd_one_step", "novelty_below_05"),
+)
 Entry = dict[str, Any]
 
 
@@ -64,15 +72,28 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
     judged = [entry["distribution"] for entry in objects if entry.get("distribution")]
     if judged:
         summary |= {key: _mean([entry[key] for entry in judged]) for key in _AVERAGED}
-        summary |= _pooled([entry["undecided"] for entry in judged])
-        summary |= {f"{key}_overall": value for key, value in _pooled([entry["overall"] for entry in judged]).items()}
+        for prefix in ("", "raw_"):
+            for part, suffix in (("undecided", ""), ("overall", "_overall")):
+                pooled = _pooled([entry[prefix + part] for entry in judged])
+                summary |= {f"{prefix}{key}{suffix}": value for key, value in pooled.items()}
+        summary |= {f"{key}_std": _std([entry[key] for entry in judged]) for key in _SPREAD}
+        single, stated = summary["brier_single"], summary["brier_overall"]
+        summary["brier_reduction"] = 1 - stated / single if single and stated is not None else None
+        summary["novelty_below_05"] = mean(
+            lambda e: None if e.get("novelty_p") is None else float(e["novelty_p"] < 0.05)
+        )
+        for name in ("mean_of_views", "one_step"):
+            summary[f"cd_{name}"] = mean(lambda e, n=name: (e.get("baselines") or {}).get(n))
     return summary
 
 
 _AVERAGED = (
     *("diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
-    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman"),
+    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman", "brier_single"),
+    *("raw_coverage_50", "raw_coverage_90", "raw_width_50", "raw_width_90"),
+    *(f"{raw}interval_{what}_{p}" for raw in ("", "raw_") for what in ("coverage", "width") for p in (50, 90)),
 )
+_SPREAD = ("coverage_50", "coverage_90", "interval_coverage_50", "interval_coverage_90")
 
 
 def _pooled(fields: Sequence[Entry]) -> dict[str, Any]:
@@ -107,6 +128,11 @@ def _standard_error(values: Sequence[float | None]) -> float | None:
     return float(known.std() / math.sqrt(len(known))) if len(known) > 1 else None
 
 
+def _std(values: Sequence[float | None]) -> float | None:
+    known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
+    return float(known.std()) if len(known) > 1 else None
+
+
 def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
@@ -118,7 +144,8 @@ def table(summary: dict[str, Any], objects: Sequence[Entry], title: str, command
         return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
     single = ("objects", "cd_mean_standard_error", "cd_aligned_mean", "normal_consistency", "view_psnr")
-    rows = [f"| {key} | {shown(summary[key])} |" for key in (*KEYS, *single, "elevation_error", "empty_hypotheses")]
+    names = [*KEYS, *single, "elevation_error", "empty_hypotheses", *(k for k in DISTRIBUTION if k in summary)]
+    rows = [f"| {key} | {shown(summary[key])} |" for key in names]
     text = [f"# {title}", "", f"`{command}`", "", "| measure | value |", "|---|---|", *rows, ""]
     counts = list(summary["cd_best_of"])
     text += ["| best of | " + " | ".join(counts) + " |", "|---" * (len(counts) + 1) + "|"]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mvdiff.novelty import Novelty
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.reference import ReferenceImage
 from recon.errors import InputError
@@ -162,6 +163,7 @@ class GenerationFolder:
         middle = posterior.median if len(posterior.median) else posterior.representative
         self._write_mesh(middle, "posterior", "glb", {"coverage": posterior.coverage})
         summary = posterior.summary() | {"photo": inputs["photo"], "weights": inputs["weights"]}
+        summary["out_of_distribution"] = None if result.novelty is None else result.novelty.record()
         summary["matte"] = result.reference.matte.to_dict()
         self._note("summary.json", REPORT)
         write_json(self.path / "summary.json", summary)
@@ -228,7 +230,9 @@ class GenerationFolder:
             for index in range(len(posterior))
         )
         reference = ReferenceImage.load(self.path)
-        return GenerationResult(reference, views, PhotoCamera(**cameras), hypotheses, posterior)
+        record = json.loads((self.path / "summary.json").read_text("utf-8")).get("out_of_distribution")
+        novelty = None if record is None else Novelty(record["scores"], record["p_value"])
+        return GenerationResult(reference, views, PhotoCamera(**cameras), hypotheses, posterior, novelty)
 
     def _note(self, *names: str) -> None:
         """List files before they are written: a listed one that is missing is made again."""

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import mvdiff
+from mvdiff.novelty import Novelty, novelty_scores
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.conditions import Conditions
 from mvdiff.pipelines.generation_config import GenerationConfig
@@ -28,6 +29,7 @@ from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.errors import InputError
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
+from recon.posterior.novelty import novelty_p_value
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
 #: Called with a stage's name and its finished and total steps.
@@ -47,6 +49,8 @@ class GenerationResult:
     """Where each hypothesis believes the photo was taken from, [n]."""
     hypotheses: tuple[Hypothesis, ...]
     posterior: Posterior
+    novelty: Novelty | None = None
+    """Whether the model knows this kind of photo."""
 
 
 def hypothesis_seed(seed: int, index: int) -> int:
@@ -183,8 +187,10 @@ class ImageTo3D:
                 folder.save_stage(hypotheses)
         progress("posterior", 0, 1)
         posterior = self.infer(hypotheses, config)
+        novelty = self.novelty(reference, views, photo_cameras, config)
+        posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
         clock.stop("posterior")
-        result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior)
+        result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior, novelty)
         if folder:
             progress("write", 0, 1)
             folder.write_transforms(views)
@@ -297,6 +303,18 @@ class ImageTo3D:
             hypotheses, replace(self.posterior, coverage=config.coverage), calibration
         )
         return replace(posterior, warnings=(*posterior.warnings, *notes))
+
+    def novelty(
+        self,
+        reference: ReferenceImage,
+        views: ViewSet,
+        photo_cameras: PhotoCamera,
+        config: GenerationConfig | None = None,
+    ) -> Novelty:
+        """How the model's own errors on the photo compare with those on known objects; see :mod:`mvdiff.novelty`."""
+        scores = novelty_scores(self.pipeline, reference, views, photo_cameras)
+        calibration, _ = self._calibration(config or GenerationConfig())
+        return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
         settings = {

@@ -165,3 +165,9 @@ def spearman(error: Float[Tensor, "k"], uncertainty: Float[Tensor, "k"]) -> floa
     a, b = (r - r.mean() for r in ranks)
     scale = math.sqrt(float((a @ a) * (b @ b)))
     return float(a @ b) / scale if scale > 0 else 0.0
+
+
+def auroc(positive: Float[Tensor, "p"], negative: Float[Tensor, "q"]) -> float:
+    """Probability that a positive's score is above a negative's, ties counting half (area under the ROC curve)."""
+    higher = (positive[:, None] > negative[None]).double() + 0.5 * (positive[:, None] == negative[None]).double()
+    return float(higher.mean())

@@ -148,13 +148,18 @@ class Posterior:
     @cached_property
     def voted(self) -> Float[Tensor, "g g g"]:
         """Share of the hypotheses, by weight, that hold each cell's centre inside."""
-        return torch.einsum("n,nxyz->xyz", self.weights, (self.fields < 0).float()).clamp(0, 1)
+        return replace(self, calibration=None).probability_of(self.fields)
 
     @cached_property
     def probability(self) -> Float[Tensor, "g g g"]:
         """Of each cell's centre lying inside the object: calibrated, or the vote where there is no calibration."""
-        correction = self.correction
-        return self.voted if correction is None else correction.probability(self.fields, self.weights)
+        return self.voted if self.correction is None else self.probability_of(self.fields)
+
+    def probability_of(self, fields: Float[Tensor, "n *s"]) -> Float[Tensor, "*s"]:
+        """The same where the hypotheses' distances are ``fields``: ``grid.sample`` reads them anywhere."""
+        if self.correction is None:
+            return torch.einsum("n,n...->...", self.weights, (fields < 0).float()).clamp(0, 1)
+        return self.correction.probability(fields, self.weights)
 
     @property
     def correction(self) -> Correction | None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,40 @@ def test_bad_settings_are_one_sentence(arguments, tmp_path: Path, monkeypatch) -
     assert code == 2
     assert error.startswith("mvdiff: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_photo_is_found_again_in_the_view_of_it() -> None:
+    """A rendering by the default lens, cropped as photos are, comes back where that lens would see it."""
+    from mvdiff.evaluation.objects import View, photograph
+    from mvdiff.novelty import photo_in_view
+    from mvdiff.photo_camera import PhotoCamera
+    from mvdiff.reference import prepare
+    from recon.cameras import Cameras
+    from recon.posterior import VoxelGrid
+
+    grid = VoxelGrid(torch.zeros(3), 0.6, 24)
+    low = grid.surface((grid.points() - torch.tensor([0.1, -0.2, 0.0])).norm(dim=-1) - 0.22)
+    picture = photograph(low, View(0.0, 20.0, 0), size=128)
+    reference = prepare(picture, framing="keep")
+    crop = torch.tensor([reference.crop_parameters()])
+    camera = PhotoCamera.from_parameters(torch.cat([torch.tensor([[0.349]]), crop], 1))
+    found = photo_in_view(reference, camera, Cameras.orbit([0.0], 20.0, size=128))
+    expected = torch.tensor(list(picture.getchannel("A").getdata())).reshape(128, 128) / 255
+    assert float((found[0, 3] - expected).abs().mean()) < 0.01
+    assert float(found[0, 3].sum()) > 500
+
+
+def test_novelty_is_the_same_every_time_and_kept_with_the_calibration(calibrated: Path) -> None:
+    from mvdiff.evaluation.non_objects import non_object
+    from mvdiff.novelty import novelty_scores
+
+    model = ImageTo3D.from_pretrained(calibrated, "cpu")
+    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", matting=False)
+    reference = model.prepare(non_object(1, 64)[1], settings)
+    views, cameras = model.sample(reference, settings)
+    scores = novelty_scores(model.pipeline, reference, views, cameras)
+    assert novelty_scores(model.pipeline, reference, views, cameras) == scores
+    assert all(math.isfinite(value) for value in scores.values())
+    known = read_calibrations(calibrated / FILE)[0]["keep"].scores
+    assert known.keys() == scores.keys()
+    assert all(len(values) == 3 for values in known.values())

@@ -16,7 +16,7 @@ from mvdiff.evaluation.config import EvaluationConfig
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Frame
-from mvdiff.evaluation.summary import KEYS, summarise, table
+from mvdiff.evaluation.summary import _AVERAGED, KEYS, summarise, table
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.rig import RigConfig
@@ -199,17 +199,16 @@ def test_summary_has_all_agreed_keys_and_pools_calibration():
         "brier": 0.1,
         "nll": 0.3,
     }
-    judged = one | {"distribution": dict.fromkeys(("undecided", "overall"), bins) | dict.fromkeys(_SCORES, 0.5)}
+    fields = dict.fromkeys(("undecided", "overall", "raw_undecided", "raw_overall"), bins)
+    judged = one | {"distribution": fields | dict.fromkeys(_AVERAGED, 0.5), "baselines": {"one_step": 0.1}}
     pooled = summarise([judged, judged])
     # |2/10 - 0| and |24/30 - 27/30|, weighted 10 : 30.
     assert pooled["ece"] == pytest.approx(0.2 * 0.25 + 0.1 * 0.75)
     assert pooled["brier"] == pytest.approx(0.1)
-
-
-_SCORES = (
-    *("diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
-    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman"),
-)
+    assert pooled["brier_reduction"] == pytest.approx(1 - 0.1 / 0.5)
+    assert pooled["coverage_90_std"] == 0
+    assert pooled["cd_one_step"] == pytest.approx(0.1)
+    assert pooled["cd_mean_of_views"] is None
 
 
 @pytest.fixture(scope="module")

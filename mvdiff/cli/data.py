@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.progress import progress_bars
+from mvdiff.data.import_config import ImportPhotos
 from mvdiff.data.render_config import RenderDataset
 from recon.errors import InputError
 
@@ -67,7 +68,8 @@ class Check:
         sheet_path, _ = write_check(folder, figures, sheet)
         print(f"{figures.objects} objects in {figures.shards['count']} shards, {len(figures.skipped)} skipped")
         print(f"covering {figures.coverage['mean']:.0%} of the pictures on average")
-        for title, counts in (("licence", figures.licences), ("group", figures.groups)):
+        tables = {"licence": figures.licences, "group": figures.groups, "without": figures.missing_channels}
+        for title, counts in tables.items():
             for name, count in counts.items():
                 print(f"{title:<8} {count:>7}  {name}")
         for name, reason in figures.suspicious.items():
@@ -76,11 +78,39 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Import:
+    """Turn posed photos of objects into tar shards that training reads; no mesh is needed.
+
+    What photos do not show (normals, depth) is left out of the loss.
+    """
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TRANSFORMS_JSON… OUT")]
+    """For each object a transforms.json, its folder or a saved ViewSet; last the folder of the data set."""
+    config: Annotated[ImportPhotos, tyro.conf.OmitArgPrefixes] = field(default_factory=ImportPhotos)
+
+    def run(self) -> None:
+        if not self.paths:
+            raise InputError("Name the transforms.json of each object and, last, the folder of the data set.")
+        config = replace(self.config, photos=self.paths[:-1], output=self.paths[-1])
+        config.check()
+        from mvdiff.data.posed_photos import import_photos
+
+        with progress_bars(str(config.output)) as report:
+            for done, total, shard in import_photos(config):  # noqa: B007
+                report("objects", done, total)
+        for name, reason in shard.skipped.items():
+            print(f"skipped {name}: {reason}")
+        print(f"{config.output}: {len(shard.origins)} objects, {len(shard.skipped)} skipped")
+
+
+@dataclass(frozen=True)
 class Command:
     """Data sets for training and fine-tuning."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Render, tyro.conf.subcommand("render")] | Annotated[Check, tyro.conf.subcommand("check")]
+        Annotated[Render, tyro.conf.subcommand("render")]
+        | Annotated[Check, tyro.conf.subcommand("check")]
+        | Annotated[Import, tyro.conf.subcommand("import")]
     ]
 
     def run(self) -> None:

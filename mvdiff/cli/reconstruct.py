@@ -45,6 +45,7 @@ class Command:
         from recon.bounding import BoundingSphere
         from recon.io.bundle import OutputFolder
         from recon.io.mesh_files import save_mesh
+        from recon.io.views_files import load_views
 
         device = pick_device(self.device)
         config = ReconstructionConfig.preset(self.preset)
@@ -74,19 +75,6 @@ class Command:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
         else:
             print(", ".join(str(folder.path / name) for name in names))
-
-
-def load_views(path: Path) -> "ViewSet":
-    """A saved ViewSet or a transforms.json, whichever ``path`` is or holds."""
-    from recon import ViewSet
-    from recon.io import transforms_json
-
-    if path.suffix == ".safetensors" or (path / "views.safetensors").is_file():
-        try:
-            return ViewSet.load(path)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"'{path}' is not a readable ViewSet ({error}): save it again.") from error
-    return transforms_json.load(path)
 
 
 def _digest(views: "ViewSet") -> str:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mvdiff.data.augment import AugmentConfig, augment_references
-from mvdiff.data.record import reference_cameras
+from mvdiff.data.record import reference_cameras, target_cameras
 from mvdiff.data.store import ViewStore
 from recon.cameras import Cameras
 
@@ -33,6 +33,8 @@ class TrainingBatch:
     targets: Float[Tensor, "b v 8 h w"]
     """Encoded as ``mvdiff.models.encoding`` says; the first view looks from the first reference's direction."""
     target_cameras: Cameras
+    known: Bool[Tensor, "b 8"]
+    """Channels of the targets that count; the others are 0."""
     references: Float[Tensor, "b m 4 h w"]
     """Straight alpha in [0, 1]."""
     reference_cameras: Cameras
@@ -82,13 +84,17 @@ def sample_batch(
     size = store.config.size
 
     # Mirrored while still 8 bits a number: a quarter of the memory traffic.
-    targets = _decode(_flip(store.targets[index[:, None], views], mirror))
+    known = store.known[index]
+    targets = _decode(_flip(store.targets[index[:, None], views], mirror), known)
     _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
     references = _flip(store.references[index[:, None], photos], mirror).float() / 255
     references = augment_references(references.flatten(0, 1), generator, config.augment).unflatten(0, photos.shape)
     return TrainingBatch(
         targets=targets,
-        target_cameras=Cameras.orbit(azimuth, elevation, size=size),
+        target_cameras=target_cameras(
+            torch.stack([azimuth, elevation], -1), store.target_distances[index[:, None], views], size
+        ),
+        known=known,
         references=references[:, :shown],
         reference_cameras=reference_cameras(parameters[:, :shown]).cameras(size),
         camera_photos=references[:, : config.camera_photos],
@@ -102,12 +108,12 @@ def _host_twin(generator: torch.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(generator.initial_seed())
 
 
-def _decode(pictures: Tensor) -> Float[Tensor, "b v 8 h w"]:
-    """8-bit records to [-1, 1]; all but alpha is 0 where the object is not."""
+def _decode(pictures: Tensor, known: Bool[Tensor, "b 8"]) -> Float[Tensor, "b v 8 h w"]:
+    """8-bit records to [-1, 1]; all but alpha is 0 where the object is not, and what is not known everywhere."""
     values = pictures.float().div_(127.5).sub_(1)
     inside = pictures[:, :, 3:4] > 0
     values[:, :, :3] *= inside
-    values[:, :, 4:] *= inside
+    values[:, :, 4:] *= inside & known[:, None, 4:, None, None]
     return values
 
 

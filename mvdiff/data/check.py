@@ -20,6 +20,7 @@ SHEET, FIGURES = "contact_sheet.png", "statistics.json"
 #: An object that covers less of its pictures than this is probably lost in the distance, or a sheet seen edge-on.
 _LITTLE = 0.02
 _UNKNOWN = "unknown"
+_CHANNELS = {"colour": 0, "alpha": 3, "normal": 4, "depth": 7}
 
 
 @dataclass
@@ -55,11 +56,13 @@ def check_dataset(
     seen: dict[bytes, str] = {}
     licences: Counter[str] = Counter()
     groups: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
     for item in (item for number in range(len(reader.shards)) for item in reader.read(number)):
         if figures.objects in shown:
             rows.append(_row(item.record))
         figures.objects += 1
         licences[_licence(item.origin)] += 1
+        missing.update(name for name, at in _CHANNELS.items() if not item.record.known[at])
         groups[item.name.split("/")[0] if "/" in item.name else "(no group)"] += 1
         coverages.append(float((item.record.targets[:, 3] > 127).float().mean()))
         suspicion = item.origin.get("note") or _suspicion(item.record, coverages[-1])
@@ -69,6 +72,7 @@ def check_dataset(
         seen.setdefault(digest, item.name)
         if suspicion:
             figures.suspicious[item.name] = suspicion
+        figures.missing_channels = dict(missing)
         figures.licences, figures.groups = dict(licences.most_common()), dict(groups.most_common())
         figures.coverage = {
             "mean": round(float(np.mean(coverages)), 4),

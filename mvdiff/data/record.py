@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mvdiff.data.lighting import light
 from mvdiff.data.warp import Dice, overlay_pattern
 from mvdiff.photo_camera import RADIUS, PhotoCamera
 from mvdiff.reference import MARGIN
-from recon.cameras import Cameras
+from recon.cameras import DEFAULT_DISTANCE, Cameras
 from recon.mesh import TexturedMesh
 from recon.rendering.mesh_renderer import average
 from recon.rendering.shade import surface
@@ -49,13 +49,27 @@ class ObjectRecord:
     """``t`` delit targets (the ring, then one for each reference) and ``r`` references."""
 
     targets: UInt8[Tensor, "t 8 h w"]
-    """Albedo, alpha, normal / 2 + 0.5 (world axes), z-depth - 1."""
+    """Albedo, alpha, normal / 2 + 0.5 (world axes), z-depth - distance + 0.5."""
     target_angles: Float[Tensor, "t 2"]
-    """Azimuth and elevation in degrees; default lens and distance."""
+    """Azimuth and elevation in degrees."""
+    target_distances: Float[Tensor, "t"]
+    """From the origin: the default, or where a photo was really taken; see :func:`target_cameras`."""
     references: UInt8[Tensor, "r 4 h w"]
     """Straight alpha."""
     reference_parameters: Float[Tensor, "r 6"]
     """Azimuth (degrees), then photo_camera.PARAMETERS, then distance."""
+    known: Bool[Tensor, "8"]
+    """Which channels of the targets are known; photos have neither normals nor depth."""
+
+
+def target_cameras(angles: Float[Tensor, "*t 2"], distances: Float[Tensor, "*t"], size: int) -> Cameras:
+    """Aimed at the origin, with a lens that holds the bounding sphere as the default lens does from its distance."""
+    cameras = Cameras.orbit(angles[..., 0], angles[..., 1], distances, size=size)
+    tangent = (distances.square() - RADIUS**2).sqrt() / math.sqrt(DEFAULT_DISTANCE**2 - RADIUS**2)
+    intrinsics = cameras.intrinsics.clone()
+    intrinsics[..., 0, 0] *= tangent
+    intrinsics[..., 1, 1] *= tangent
+    return replace(cameras, intrinsics=intrinsics)
 
 
 def reference_cameras(parameters: Float[Tensor, "*r 6"]) -> PhotoCamera:
@@ -82,10 +96,13 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     of_photos = replace(samples, **{name: value[t:] for name, value in vars(samples).items()})
     lit = torch.cat([light(of_photos, fine[t:], dice), of_photos.alpha], -1)
     parameters = torch.cat([photos.azimuth[:, None], photos.parameters, photos.distance[:, None]], -1)
-    return ObjectRecord(_to_bytes(pictures), angles, _to_bytes(average(lit, config.supersample)), parameters)
+    references = to_bytes(average(lit, config.supersample))
+    known = torch.ones(8, dtype=torch.bool)
+    distances = torch.full((t,), DEFAULT_DISTANCE)
+    return ObjectRecord(to_bytes(pictures), angles, distances, references, parameters, known)
 
 
-def _to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     return (values.clamp(0, 1) * 255).round().to(torch.uint8)
 
 

@@ -19,7 +19,7 @@ from mvdiff.data.record import ObjectRecord, RecordConfig
 from recon.errors import InputError
 from recon.io.bundle import atomic_write, write_json
 
-FORMAT = "mvdiff-shards/1"
+FORMAT = "mvdiff-shards/2"
 MANIFEST = "manifest.json"
 #: Objects a shard: some hundred megabytes at 128 pixels.
 SHARD_OBJECTS = 64
@@ -177,8 +177,10 @@ def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
     shapes = {
         "targets": (t, 8, size, size),
         "target_angles": (t, 2),
+        "target_distances": (t,),
         "references": (r, 4, size, size),
         "reference_parameters": (r, 6),
+        "known": (8,),
     }
     return {field.name: shapes[field.name] for field in fields(ObjectRecord)}
 

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mvdiff.data.record import ObjectRecord, RecordConfig
 from mvdiff.data.shards import SHARD_OBJECTS, ShardObject, ShardReader, ShardWriter
+from recon.cameras import DEFAULT_DISTANCE
 from recon.errors import InputError
 
 _ARRAYS = tuple(field.name for field in fields(ObjectRecord))
@@ -24,8 +25,10 @@ class ViewStore:
 
     targets: UInt8[Tensor, "o t 8 h w"]
     target_angles: Float[Tensor, "o t 2"]
+    target_distances: Float[Tensor, "o t"]
     references: UInt8[Tensor, "o r 4 h w"]
     reference_parameters: Float[Tensor, "o r 6"]
+    known: Bool[Tensor, "o 8"]
     names: list[str]
     config: RecordConfig
 
@@ -35,8 +38,10 @@ class ViewStore:
         return ViewStore(
             torch.zeros(count, t, 8, size, size, dtype=torch.uint8, device=device),
             torch.zeros(count, t, 2, device=device),
+            torch.full((count, t), DEFAULT_DISTANCE, device=device),
             torch.zeros(count, r, 4, size, size, dtype=torch.uint8, device=device),
             torch.zeros(count, r, 6, device=device),
+            torch.ones(count, 8, dtype=torch.bool, device=device),
             [""] * count,
             config,
         )

@@ -1,13 +1,15 @@
 """The objective: flow matching on x-predictions with a noise level per view, and the photo camera's likelihood."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import encode_reference
+from mvdiff.training import consistency
 
 #: The v-loss divides by the noise level; below this it would only amplify rounding (JiT, section 4).
 MIN_SIGMA = 0.05
@@ -29,6 +31,12 @@ class LossConfig:
     geometry_weight: float = 1.0
     camera_weight: float = 0.1
     """Of the photo camera's negative log-likelihood."""
+    depth_normal_weight: float = 0.0
+    """Of the disagreement between predicted normals and those of the predicted depth."""
+    reprojection_weight: float = 0.0
+    """Of the disagreement between the predicted depths of neighbouring views."""
+    perceptual_weight: float = 0.0
+    """Of LPIPS between predicted and true colours; needs the extra lpips and its weights."""
 
 
 def training_loss(
@@ -51,11 +59,32 @@ def training_loss(
     prediction = transformer(
         noisy, sigma * 1000, reference, target_c2w, target_lens, reference_c2w, reference_lens, drop, return_dict=False
     )[0]
-    flow = flow_loss(prediction.float(), clean, sigma, config)
+    flow = flow_loss(prediction.float(), clean, sigma, config, batch.known)
     photos = encode_reference(batch.camera_photos).flatten(0, 1)
     camera = -camera_estimator(photos).log_prob(batch.photo_camera.flatten(0, 1)).clamp_min(-30).mean()
+    parts = {"flow": flow, "camera_nll": camera}
     loss = flow + config.camera_weight * camera
-    return loss, {"loss": loss.detach(), "flow": flow.detach(), "camera_nll": camera.detach()}
+    for name, weight, value in _optional(prediction.float(), batch, sigma, config):
+        parts[name] = value
+        loss = loss + weight * value
+    return loss, {name: value.detach() for name, value in ({"loss": loss} | parts).items()}
+
+
+def _optional(
+    prediction: Float[Tensor, "b v 8 h w"], batch, sigma: Float[Tensor, "b v"], config: LossConfig
+) -> Iterator[tuple[str, float, Float[Tensor, ""]]]:
+    """Name, weight and value of the losses that are on."""
+    geometry = consistency.certainty(sigma, batch.known[:, 4:].all(1))
+    views = (prediction, batch.targets)
+    if config.depth_normal_weight:
+        value = consistency.depth_normal_loss(*views, batch.target_cameras, geometry)
+        yield "depth_normal", config.depth_normal_weight, value
+    if config.reprojection_weight:
+        value = consistency.reprojection_loss(*views, batch.target_cameras, geometry)
+        yield "reprojection", config.reprojection_weight, value
+    if config.perceptual_weight:
+        value = consistency.perceptual_loss(*views, consistency.certainty(sigma, batch.known[:, :4].all(1)))
+        yield "perceptual", config.perceptual_weight, value
 
 
 def noise_levels(
@@ -78,9 +107,15 @@ def flow_loss(
     clean: Float[Tensor, "b v 8 h w"],
     sigma: Float[Tensor, "b v"],
     config: LossConfig,
+    known: Bool[Tensor, "b 8"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Squared error of the velocity (noise - x): that of x over sigma squared, over the noisy views only."""
+    """Squared error of the velocity (noise - x): that of x over sigma squared, over the noisy views only.
+
+    Channels that are not ``known`` count nothing, and no other channel more for it.
+    """
     error = (prediction - clean).square().mean((-1, -2))  # [b v c]
+    if known is not None:
+        error = error * known[:, None]
     color, alpha, geometry = (part.sum(-1) for part in error.split([3, 1, 4], -1))
     error = (color + config.alpha_weight * alpha + config.geometry_weight * geometry) / error.shape[-1]
     noisy = (sigma > 0).float()

@@ -12,7 +12,7 @@ from torch import Tensor
 from mvdiff.data.augment import AugmentConfig
 from mvdiff.data.batch import BatchConfig, TrainingBatch, sample_batch
 from mvdiff.data.procedural import make
-from mvdiff.data.record import ObjectRecord, RecordConfig, reference_cameras, render_record
+from mvdiff.data.record import RecordConfig, reference_cameras, render_record
 from mvdiff.data.store import ViewStore
 from mvdiff.data.warp import Dice, warp_mesh
 from recon.cameras import Cameras
@@ -114,7 +114,8 @@ def test_a_record_is_a_function_of_its_seed():
     one, again, other = (render_record(OBJECTS[0], seed, RECORD) for seed in (3, 3, 4))
     for name in vars(one):
         assert torch.equal(getattr(one, name), getattr(again, name))
-        assert not torch.equal(getattr(one, name), getattr(other, name))
+        if name not in ("target_distances", "known"):  # the same for all rendered objects
+            assert not torch.equal(getattr(one, name), getattr(other, name))
 
 
 def test_patterns_paint_the_same_place_in_every_view():
@@ -179,7 +180,8 @@ def test_turning_the_object_changes_nothing_in_the_photos_frame(store: ViewStore
         targets[:, 4], targets[:, 6] = z, 255 - x
         angles[:, 0] += 90
         parameters[:, 0] += 90
-        turned_store.put(index, ObjectRecord(targets, angles, store.references[index], parameters))
+        turned = replace(store.record(index), targets=targets, target_angles=angles, reference_parameters=parameters)
+        turned_store.put(index, turned)
     for seed in range(4):
         one, other = batch_of(store, seed), batch_of(turned_store, seed)
         torch.testing.assert_close(one.targets, other.targets, atol=1e-4, rtol=0)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from mvdiff.cli.progress import progress_bars
-from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon import ViewSet
@@ -18,16 +17,24 @@ if TYPE_CHECKING:
 class Command:
     """From posed views of one object: a textured mesh in the world of their cameras.
 
-    The views are a ViewSet that this program saved, or a transforms.json in the convention of nerfstudio and Blender
-    with RGBA pictures.
+    The views are a ViewSet that this program saved, a transforms.json in the convention of nerfstudio and Blender, a
+    text model of COLMAP, or pictures from a turntable. Pictures with transparency are used as they are.
     """
 
     views: Annotated[Path, tyro.conf.Positional]
-    """A views.safetensors, a transforms.json, or a folder that holds one."""
+    """A views.safetensors, a transforms.json, COLMAP's cameras.txt, a folder that holds one, or turntable pictures."""
     output_dir: Path = Path("out")
     """Where mesh.glb goes."""
     format: Literal["glb", "ply", "obj"] = "glb"
     """Of the mesh."""
+    azimuths: tuple[float, ...] = ()
+    """Of turntable pictures in the order of their names, in degrees; without them names like az030_el20.png tell."""
+    elevation: float = 0.0
+    """Of turntable pictures, in degrees above the horizon."""
+    fov: float = 40.0
+    """Of turntable pictures: vertical field of view in degrees."""
+    distance: float = 1.5
+    """Of turntable pictures: camera to axis, in the units that the mesh shall have."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     preset: str = "default"
@@ -38,18 +45,17 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        if not self.views.exists():
-            raise InputError(f"There are no views at '{self.views}': check the path.")
         from mvdiff.pipelines.image_to_3d import pick_device
         from recon import ReconstructionConfig, ViewSet, reconstruct
         from recon.bounding import BoundingSphere
         from recon.io.bundle import OutputFolder
         from recon.io.mesh_files import save_mesh
-        from recon.io.views_files import load_views
+        from recon.io.turntable import Turntable
+        from recon.io.view_files import load_views
 
         device = pick_device(self.device)
         config = ReconstructionConfig.preset(self.preset)
-        views = load_views(self.views)
+        views = load_views(self.views, Turntable(self.azimuths, self.elevation, self.fov, self.distance))
         spheres = [BoundingSphere.of_views(views[k]) for k in range(len(views))]
         inputs = {
             "verb": "reconstruct",

@@ -24,7 +24,7 @@ from recon.cameras import Cameras
 from recon.conventions import world_rotation
 from recon.errors import InputError
 from recon.io.bundle import write_bytes
-from recon.io.views_files import load_views
+from recon.io.view_files import load_views
 from recon.views import ViewSet
 
 _LEAST_VIEWS = 6

@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -21,8 +20,7 @@ from recon.cameras import Cameras
 from recon.conventions import camera_to_opencv
 from recon.errors import InputError
 from recon.io.bundle import atomic_write, write_json
-from recon.io.images import load_image
-from recon.io.matting import cut_out
+from recon.io.posed import MAX_SIDE, PosedPicture, load_posed
 from recon.views import ViewSet
 
 FILE = "transforms.json"
@@ -34,7 +32,7 @@ _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _ROTATION_TOLERANCE = 1e-2
 
 
-def load(path: str | os.PathLike, *, max_side: int = 1024) -> ViewSet:
+def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
     """The views of a ``transforms.json`` (or a folder with one) as a ViewSet of one hypothesis.
 
     Pictures carry transparency (or a ``mask_path`` each); opaque ones are cut out as photos are, with a warning.
@@ -42,35 +40,8 @@ def load(path: str | os.PathLike, *, max_side: int = 1024) -> ViewSet:
     """
     path = _find(Path(path))
     document = _read(path)
-    cameras, pictures, opaque = [], [], []
-    for index, frame in enumerate(document["frames"]):
-        where = f"'{path}', frame {index}"
-        if not isinstance(frame, dict):
-            raise InputError(f"{where} is not an object with file_path and transform_matrix.")
-        values = {**document, **frame}
-        image = load_image(_picture(path, frame, where), max_side=1 << 20)
-        intrinsics = _intrinsics(values, image.size, where)
-        image = _masked(image, path, frame, where)
-        if np.asarray(image)[..., 3].min() > 250:
-            opaque.append(index)
-            rgba, _ = cut_out(image)
-            image = Image.fromarray(np.rint(rgba * 255).astype(np.uint8))
-        camera = Cameras(_matrix(frame.get("transform_matrix"), where), intrinsics, *image.size)
-        if max(image.size) > max_side:
-            scale = max_side / max(image.size)
-            size = tuple(max(1, round(side * scale)) for side in image.size)
-            image, camera = image.resize(size, Image.Resampling.LANCZOS), camera.resized(*size)
-        cameras.append(camera)
-        pictures.append(torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255)
-    _same_size(pictures, path)
-    if opaque:
-        warnings.warn(
-            f"{len(opaque)} of {len(pictures)} pictures of '{path}' have no transparency; "
-            "the object was cut out of them automatically: check the result.",
-            stacklevel=2,
-        )
-    rgba = torch.stack(pictures)[None]
-    return ViewSet(rgba[:, :, :3], rgba[:, :, 3:], Cameras.stack(cameras).reshape(1, len(cameras)))
+    frames = [_frame(path, document, index, frame) for index, frame in enumerate(document["frames"])]
+    return load_posed(frames, str(path), max_side)
 
 
 def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path:
@@ -99,9 +70,14 @@ def _lens(intrinsics: Float[Tensor, "3 3"]) -> dict[str, float]:
     return {"fl_x": k[0][0], "fl_y": k[1][1], "cx": k[0][2], "cy": k[1][2]}
 
 
+def find(folder: Path) -> Path | None:
+    """The file with the cameras in a folder."""
+    return next((folder / name for name in (FILE, *_OTHER_NAMES) if (folder / name).is_file()), None)
+
+
 def _find(path: Path) -> Path:
     if path.is_dir():
-        found = next((path / name for name in (FILE, *_OTHER_NAMES) if (path / name).is_file()), None)
+        found = find(path)
         if found is None:
             raise InputError(f"The folder '{path}' holds no {FILE}: name the file with the cameras.")
         return found
@@ -123,6 +99,19 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
+def _frame(path: Path, document: dict[str, Any], index: int, frame: Any) -> PosedPicture:
+    where = f"'{path}', frame {index}"
+    if not isinstance(frame, dict):
+        raise InputError(f"{where} is not an object with file_path and transform_matrix.")
+    values, matrix = {**document, **frame}, _matrix(frame.get("transform_matrix"), where)
+    return PosedPicture(
+        where,
+        _picture(path, frame, where),
+        lambda size: Cameras(matrix, _intrinsics(values, size, where), *size),
+        _picture(path, frame, where, "mask_path") if "mask_path" in frame else None,
+    )
+
+
 def _picture(path: Path, frame: dict[str, Any], where: str, key: str = "file_path") -> Path:
     name = frame.get(key)
     if not isinstance(name, str) or not name:
@@ -132,18 +121,6 @@ def _picture(path: Path, frame: dict[str, Any], where: str, key: str = "file_pat
         if candidate.is_file():
             return candidate
     raise InputError(f"{where} names the picture '{name}', which is not there (looked in '{path.parent}').")
-
-
-def _masked(image: Image.Image, path: Path, frame: dict[str, Any], where: str) -> Image.Image:
-    """The picture with the grey values of its ``mask_path``, if it has one, as alpha."""
-    if "mask_path" not in frame:
-        return image
-    mask = load_image(_picture(path, frame, where, "mask_path"), max_side=1 << 20).convert("L")
-    if mask.size != image.size:
-        raise InputError(f"{where} has a mask of {mask.size} pixels for a picture of {image.size}: make them equal.")
-    image = image.copy()
-    image.putalpha(mask)
-    return image
 
 
 def _number(values: dict[str, Any], key: str, where: str) -> float | None:
@@ -208,15 +185,3 @@ def _matrix(rows: Any, where: str) -> Float[Tensor, "4 4"]:
     u, _, vh = torch.linalg.svd(rotation)
     matrix[:3, :3] = u @ vh  # rounded numbers made exactly orthonormal
     return camera_to_opencv(matrix, "opengl").float()
-
-
-def _same_size(pictures: list[Tensor], path: Path) -> None:
-    sizes = [(p.shape[2], p.shape[1]) for p in pictures]
-    usual = max(set(sizes), key=sizes.count)
-    odd = [f"{i} ({w} x {h})" for i, (w, h) in enumerate(sizes) if (w, h) != usual]
-    if odd:
-        listed = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
-        raise InputError(
-            f"The pictures of '{path}' differ in size: most are {usual[0]} x {usual[1]}, "
-            f"but not frames {listed}; resize or leave them out."
-        )

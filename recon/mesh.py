@@ -104,7 +104,7 @@ class TexturedMesh:
     @staticmethod
     def from_arrays(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None = None) -> "TexturedMesh":
         return TexturedMesh(
-            torch.as_tensor(np.ascontiguousarray(vertices, dtype=np.float32)),
-            torch.as_tensor(np.ascontiguousarray(faces, dtype=np.int64)),
-            None if colors is None else torch.as_tensor(np.ascontiguousarray(colors, dtype=np.float32)),
+            torch.from_numpy(np.array(vertices, np.float32, order="C")),
+            torch.from_numpy(np.array(faces, np.int64, order="C")),
+            None if colors is None else torch.from_numpy(np.array(colors, np.float32, order="C")),
         )

@@ -4,10 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from recon.decimate import simplified
 from recon.mesh import TexturedMesh
+
+#: Of a triangle, as a share of the mesh's size: lower ones have no direction to speak of in single precision.
+_LEAST_HEIGHT = 1e-5
+_RELAXATIONS = 30
+#: Cells along each side where a surface has to be made anew.
+_REMESH = 128
 
 
 def significant_parts(mesh: TexturedMesh, share: float) -> TexturedMesh:
@@ -54,45 +61,95 @@ def is_watertight(mesh: TexturedMesh) -> bool:
 
 
 def decimated(mesh: TexturedMesh, faces: int) -> TexturedMesh:
-    """About ``faces`` triangles (Garland and Heckbert 1997), still watertight where ``mesh`` is."""
-    import fast_simplification
+    """At most ``faces`` triangles, none degenerate; still watertight where ``mesh`` is."""
+    return without_slivers(mesh if len(mesh) <= faces else _fewer(mesh, faces))
 
-    if len(mesh) <= faces:
-        return mesh
-    source = mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy().astype(np.int32)
+
+def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
+    source = mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy()
     # Lossless collapses may fold a thin part onto itself; a gentler run is tried before the exact but slower library.
     for aggressiveness in (7.0, 3.0):
-        vertices, triangles = fast_simplification.simplify(*source, target_count=faces, agg=aggressiveness)
-        small = compacted(TexturedMesh.from_arrays(vertices, triangles))
-        if is_watertight(small):
+        small = compacted(TexturedMesh.from_arrays(*simplified(*source, faces, aggressiveness)))
+        if len(small) <= faces and is_watertight(small):
             return small.to(mesh.device)
-    return _manifold_decimated(mesh, faces)
-
-
-def _manifold_decimated(mesh: TexturedMesh, faces: int) -> TexturedMesh:
-    """By manifold3d, which never leaves the set of manifolds; the tolerance is doubled until it is coarse enough."""
-    solid, tolerance = _solid(mesh), float((mesh.bounds[1] - mesh.bounds[0]).max()) * 1e-4
-    for _ in range(8):
-        if solid.num_tri() <= faces:
-            break
-        solid = solid.simplify(tolerance)
-        tolerance *= 2
+    # manifold3d never leaves the set of manifolds; its tolerance grows until it is coarse enough.
+    solid, tolerance = _solid(mesh), _size(mesh) * 1e-4
+    while solid.num_tri() > faces and tolerance < _size(mesh):
+        solid, tolerance = solid.simplify(tolerance), tolerance * 1.5
     return _from_solid(solid).to(mesh.device)
 
 
+def without_slivers(mesh: TexturedMesh) -> TexturedMesh:
+    """No triangle lower than :data:`_LEAST_HEIGHT`: corners of those that are move towards their neighbours' mean.
+
+    Only places change: what is watertight stays so.
+    """
+    if len(mesh) == 0:
+        return mesh
+    least = _LEAST_HEIGHT * _size(mesh)
+    for _ in range(_RELAXATIONS):
+        low = heights(mesh) < least
+        if not bool(low.any()):
+            break
+        corner = mesh.faces[low].flatten().unique()
+        edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+        total = torch.zeros_like(mesh.vertices).index_add_(0, edges[:, 0], mesh.vertices[edges[:, 1]])
+        count = torch.bincount(edges[:, 0], minlength=len(mesh.vertices)).clamp_min(1)[:, None]
+        vertices = mesh.vertices.clone()
+        vertices[corner] = 0.5 * (vertices[corner] + (total / count)[corner])
+        mesh = replace(mesh, vertices=vertices)
+    return mesh
+
+
+def heights(mesh: TexturedMesh) -> Float[Tensor, "f"]:
+    """Smallest height of each triangle; 0 where it is degenerate."""
+    a, b, c = mesh.triangles.double().unbind(1)
+    longest = torch.stack([(b - a).norm(dim=-1), (c - b).norm(dim=-1), (a - c).norm(dim=-1)]).amax(0)
+    return torch.linalg.cross(b - a, c - a).norm(dim=-1) / longest.clamp_min(1e-300)
+
+
+def _size(mesh: TexturedMesh) -> float:
+    low, high = mesh.bounds
+    return float((high - low).max())
+
+
 def closed(mesh: TexturedMesh) -> TexturedMesh:
-    """A watertight mesh as it is; else vertices that several sheets share are split by manifold3d's merging."""
+    """A watertight mesh as it is. Else sheets that share vertices are parted by manifold3d; where that is not enough
+    (holes, open sheets), the surface is made anew around what its winding number calls inside."""
     if len(mesh) == 0 or is_watertight(mesh):
         return mesh
-    return _from_solid(_solid(mesh)).to(mesh.device)
+    solid = _solid(mesh)
+    if not is_solid(solid):
+        return _remeshed(mesh)
+    return _from_solid(solid).to(mesh.device)
 
 
-def _solid(mesh: TexturedMesh):
+def is_manifold(mesh: TexturedMesh) -> bool:
+    """Whether manifold3d takes the mesh as the boundary of a solid: an independent word on :func:`is_watertight`."""
+    return len(mesh) > 0 and is_solid(_solid(mesh, merge=False))
+
+
+def is_solid(solid) -> bool:
+    import manifold3d
+
+    return solid.status() == manifold3d.Error.NoError and solid.num_tri() > 0
+
+
+def _remeshed(mesh: TexturedMesh) -> TexturedMesh:
+    from recon.grid import VoxelGrid
+    from recon.posterior.voxelize import mesh_distance
+
+    grid = VoxelGrid.around([mesh.to("cpu")], _REMESH)
+    return grid.surface(mesh_distance(mesh.to("cpu"), grid).float()).to(mesh.device)
+
+
+def _solid(mesh: TexturedMesh, merge: bool = True):
     import manifold3d
 
     vertices = mesh.vertices.detach().cpu().numpy().astype(np.float32)
     raw = manifold3d.Mesh(vertices, mesh.faces.cpu().numpy().astype(np.uint32))
-    raw.merge()
+    if merge:
+        raw.merge()
     return manifold3d.Manifold(raw)
 
 

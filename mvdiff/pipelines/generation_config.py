@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from recon.errors import InputError
 
 Framing = Literal["recentre", "keep"]
+Weighting = Literal["uniform", "photo"]
 FileFormat = Literal["glb", "ply", "obj"]
 
 
@@ -28,6 +29,8 @@ class GenerationConfig:
     """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
     coverage: float = 0.9
     """Share of the true surface that the stated intervals and shells are to hold."""
+    weighting: Weighting = "uniform"
+    """uniform: the samples as they are. photo: by how well each hypothesis shows what the photo shows."""
     format: FileFormat = "glb"
     """Of the hypotheses' files."""
 
@@ -45,6 +48,10 @@ class GenerationConfig:
             raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
         if not 0 < self.coverage < 1:
             raise InputError(f"The coverage lies between 0 and 1, not {self.coverage}.")
-        for name, value, known in (("format", self.format, FileFormat), ("framing", self.framing, Framing)):
+        for name, value, known in (
+            ("format", self.format, FileFormat),
+            ("framing", self.framing, Framing),
+            ("weighting", self.weighting, Weighting),
+        ):
             if value not in get_args(known):
                 raise InputError(f"The {name} is one of {', '.join(get_args(known))}, not '{value}'.")

@@ -162,7 +162,7 @@ class GenerationFolder:
         posterior.save(self.path)
         middle = posterior.median if len(posterior.median) else posterior.representative
         self._write_mesh(middle, "posterior", "glb", {"coverage": posterior.coverage})
-        summary = posterior.summary() | {"photo": inputs["photo"], "weights": inputs["weights"]}
+        summary = posterior.summary() | {"photo": inputs["photo"], "model": inputs["weights"]}
         summary["out_of_distribution"] = None if result.novelty is None else result.novelty.record()
         summary["matte"] = result.reference.matte.to_dict()
         self._note("summary.json", REPORT)

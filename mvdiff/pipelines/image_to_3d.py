@@ -30,6 +30,7 @@ from recon.errors import InputError
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.novelty import novelty_p_value
+from recon.posterior.weighting import weigh_by_photo
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
 #: Called with a stage's name and its finished and total steps.
@@ -181,14 +182,19 @@ class ImageTo3D:
         if hypotheses is None:
             progress("reconstruct", 0, 1)
             hypotheses = self.reconstruct(views, photo_cameras, config, reference)
+            if config.weighting == "photo":
+                cameras = photo_cameras.cameras(reference.rgba.shape[-1])
+                hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
             hypotheses = reweight(hypotheses)
             clock.stop("reconstruct")
             if folder:
                 folder.save_stage(hypotheses)
         progress("posterior", 0, 1)
         posterior = self.infer(hypotheses, config)
-        novelty = self.novelty(reference, views, photo_cameras, config)
-        posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
+        # Views that are known beyond the photo come first, and are no sample of the photo's own.
+        novelty = None if conditions else self.novelty(reference, views, photo_cameras, config)
+        if novelty:
+            posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
         clock.stop("posterior")
         result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior, novelty)
         if folder:
@@ -322,7 +328,11 @@ class ImageTo3D:
             "guidance_scale": config.guidance_scale,
             "reconstruction": json.loads(json.dumps(asdict(self.reconstruction))),
         }
-        return self.calibrations.choose(config.framing, settings)
+        calibration, notes = self.calibrations.choose(config.framing, settings)
+        if calibration is not None:  # what cannot be promised is refused before anything is sampled
+            for margin in (calibration.at(config.num_hypotheses)[1].shells, calibration.at(1)[1].shells):
+                margin.factor(config.coverage)
+        return calibration, notes
 
     def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict:
         """All that the results depend on, for the manifest."""

@@ -7,13 +7,16 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.grid import VoxelGrid, inside_volume
 from recon.mesh import TexturedMesh
 from recon.posterior.calibration import Calibration, Correction
+from recon.posterior.checks import warnings_of
+from recon.posterior.convergence import Convergence, convergence
+from recon.posterior.decomposition import Decomposition, by_side, decompose, seen_by_photo
 from recon.posterior.distances import chamfer_matrix, iou_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.intervals import (
@@ -105,7 +108,7 @@ class Posterior:
             elevations=_numbers([h.elevation for h in hypotheses]),
             residuals=_numbers([h.residual for h in hypotheses]),
             views=ViewStatistics.from_views(views, weights) if len(views) == len(hypotheses) else None,
-            warnings=_warnings(hypotheses, weights, distances, fields),
+            warnings=warnings_of(hypotheses, weights, fields < 0),
             calibration=calibration,
         )
 
@@ -267,6 +270,24 @@ class Posterior:
         """Kish's effective number of hypotheses, 1 / sum of squared weights."""
         return float(1 / (self.weights**2).sum())
 
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """Where the spread at the representative comes from."""
+        own = self.fields[self.representative_index]
+        outwards = outward_offsets(self.representative, own, self.fields, self.grid)
+        return decompose(outwards, self.weights, self.elevations, self.residuals, self.representative)
+
+    @cached_property
+    def convergence(self) -> tuple[Convergence, ...]:
+        """What was known after two, three, ... hypotheses; empty for one."""
+        return convergence(self.fields < 0)
+
+    @cached_property
+    def seen(self) -> Bool[Tensor, "k"] | None:
+        """Which of the representative's vertices the photo shows; None where its camera is unknown."""
+        elevation = float(self.elevations[self.representative_index])
+        return None if math.isnan(elevation) else seen_by_photo(self.representative, elevation)
+
     def ambiguous_volume(self, low: float = 0.05, high: float = 0.95) -> float:
         """Cubic world units whose probability is neither near 0 nor near 1."""
         undecided = (self.probability > low) & (self.probability < high)
@@ -290,6 +311,7 @@ class Posterior:
             "entropy": {
                 "bits_per_voxel": float(self.entropy[union].mean()) if bool(union.any()) else 0.0,
                 "bit_volume": float(self.entropy.sum()) * self.grid.cell_volume,
+                "bits": float(self.entropy.sum()),
                 "voxels_per_side": self.grid.resolution,
             },
             "volume": {
@@ -304,6 +326,9 @@ class Posterior:
                 "max_uncertainty": float(spread.max()),
                 "interval_coverage": self.coverage,
             },
+            "sides": None if self.seen is None else by_side(spread, self.seen),
+            "decomposition": self.decomposition.to_dict(),
+            "convergence": [each.to_dict() for each in self.convergence],
             "within": {"residual": _mean(self.residuals)},
             "elevation": {
                 "mean": _mean(self.elevations),
@@ -376,23 +401,3 @@ def _numbers(values: Sequence[float | None]) -> Float[Tensor, "n"]:
 def _mean(values: Float[Tensor, "n"]) -> float | None:
     mean = float(values.nanmean())
     return None if math.isnan(mean) else mean
-
-
-def _warnings(
-    hypotheses: Sequence[Hypothesis],
-    weights: Float[Tensor, "n"],
-    distances: Float[Tensor, "n n"],
-    fields: Float[Tensor, "n g g g"],
-) -> tuple[str, ...]:
-    found = []
-    if len(hypotheses) == 1:
-        found.append("One hypothesis says nothing about uncertainty: sample at least four.")
-    elif float(1 / (weights**2).sum()) < 2:
-        found.append("Nearly all weight lies on one hypothesis: the spread is understated.")
-    empty = [index for index in range(len(fields)) if not bool((fields[index] < 0).any())]
-    if empty:
-        found.append(f"Hypotheses {empty} enclose no volume on the grid: open or very thin surfaces.")
-    radii = torch.stack([(h.mesh.bounds[1] - h.mesh.bounds[0]).norm() for h in hypotheses])
-    if float(radii.max()) > 4 * float(radii.min()):
-        found.append("Hypotheses differ more than fourfold in size: are they in one frame and unit?")
-    return tuple(found)

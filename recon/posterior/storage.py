@@ -31,7 +31,7 @@ _HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
 _TRUNCATION = SPREAD_LIMIT
 _NUMBERS = ("extent", "seed", "weight", "elevation", "residual")
 _MESHES = ("representative", "median")
-_VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std")
+_VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std", "normal_mean", "normal_spread")
 
 
 def save_posterior(posterior: Posterior, folder: Path) -> Path:

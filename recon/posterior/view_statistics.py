@@ -26,6 +26,10 @@ class ViewStatistics:
     depth_mean: Float[Tensor, "v 1 h w"] | None
     depth_std: Float[Tensor, "v 1 h w"] | None
     cameras: Cameras
+    normal_mean: Float[Tensor, "v 3 h w"] | None = None
+    """Unit normals in world axes, zero where no hypothesis has a surface."""
+    normal_spread: Float[Tensor, "v 1 h w"] | None = None
+    """Circular standard deviation in degrees (Mardia & Jupp 2000, 0 where they agree)."""
 
     def to(self, device: torch.device | str) -> "ViewStatistics":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -50,7 +54,32 @@ class ViewStatistics:
         if all(v.depth is not None for v in views):
             depth = torch.cat([v.depth for v in views])
             depth_mean, depth_std = _moments(depth, weights[:, None, None, None, None] * (alpha > 0.5))
-        return ViewStatistics(alpha_mean, alpha_std, rgb_mean, rgb_std, depth_mean, depth_std, views[0].cameras[0])
+        normal_mean = normal_spread = None
+        if all(v.normal is not None for v in views):
+            normal_mean, normal_spread = _directions(
+                torch.cat([v.normal for v in views]), weights[:, None, None, None, None] * (alpha > 0.5)
+            )
+        return ViewStatistics(
+            alpha_mean,
+            alpha_std,
+            rgb_mean,
+            rgb_std,
+            depth_mean,
+            depth_std,
+            views[0].cameras[0],
+            normal_mean,
+            normal_spread,
+        )
+
+
+def _directions(
+    normals: Float[Tensor, "n v 3 h w"], weights: Float[Tensor, "n v 1 h w"]
+) -> tuple[Float[Tensor, "v 3 h w"], Float[Tensor, "v 1 h w"]]:
+    total = weights.sum(0)
+    mean = (weights * normals).sum(0) / total.clamp_min(1e-12)
+    length = mean.norm(dim=1, keepdim=True)
+    spread = torch.rad2deg((-2 * length.clamp(1e-6, 1).log()).sqrt())
+    return torch.nn.functional.normalize(mean, dim=1), torch.where(total > 0, spread, 0.0)
 
 
 def _moments(

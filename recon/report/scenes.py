@@ -29,7 +29,8 @@ def scene(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, A
     ]
     if len(posterior.median):
         labelled.append(("Median shape", _colour_trace(posterior.median)))
-    for level in (0.1, 0.9):
+    tail = (1 - posterior.coverage) / 2
+    for level in (tail, 1 - tail):  # between them lies the stated share of the surface
         shell = posterior.shell(level)
         if len(shell):
             labelled.append((f"{level:.0%} shell", _colour_trace(shell)))

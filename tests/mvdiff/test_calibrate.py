@@ -83,7 +83,7 @@ def test_more_objects_go_on_from_those_that_are_done(calibrated: Path, tmp_path:
 
 def test_generation_uses_it_and_says_so(calibrated: Path) -> None:
     model = ImageTo3D.from_pretrained(calibrated, "cpu")
-    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep")
+    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", coverage=0.5)
     calibration, notes = model._calibration(settings)
     assert calibration is not None
     assert any("reconstruction" in note for note in notes)  # another preset than the calibration's
@@ -158,7 +158,7 @@ def test_novelty_is_the_same_every_time_and_kept_with_the_calibration(calibrated
     from mvdiff.novelty import novelty_scores
 
     model = ImageTo3D.from_pretrained(calibrated, "cpu")
-    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", matting=False)
+    settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", matting=False, coverage=0.5)
     reference = model.prepare(non_object(1, 64)[1], settings)
     views, cameras = model.sample(reference, settings)
     scores = novelty_scores(model.pipeline, reference, views, cameras)
@@ -167,3 +167,31 @@ def test_novelty_is_the_same_every_time_and_kept_with_the_calibration(calibrated
     known = read_calibrations(calibrated / FILE)[0]["keep"].scores
     assert known.keys() == scores.keys()
     assert all(len(values) == 3 for values in known.values())
+
+
+def test_generate_states_its_calibration_weights_and_novelty(calibrated: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = Image.new("RGBA", (64, 64))
+    picture.paste((200, 80, 30, 255), (16, 12, 48, 56))
+    picture.save(tmp_path / "photo.png")
+    arguments = ("--weights", calibrated, "--framing", "keep", "--num-hypotheses", 2, *STEPS)
+    code, text, error = run(
+        "generate", tmp_path / "photo.png", "--output-dir", tmp_path / "out", *arguments, "--weighting", "photo",
+        "--coverage", 0.6,
+    )  # fmt: skip
+    assert code == 0, error
+    assert "Calibrated" in text
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["calibration"]["coverage"] == 0.6
+    assert summary["calibration"]["name"] in text
+    assert summary["out_of_distribution"]["p_value"] is None  # three objects are too few to compare with
+    assert summary["out_of_distribution"]["scores"]
+    assert sum(summary["weights"]) == pytest.approx(1, abs=1e-5)
+    assert 1 <= summary["effective_size"] <= 2
+    code, _, error = run(
+        "generate", tmp_path / "photo.png", "--output-dir", tmp_path / "more", *arguments, "--coverage", 0.9
+    )
+    assert code == 2  # three objects cannot promise 90 %
+    assert "calibrate on more objects" in error
+    assert not (tmp_path / "more").exists()

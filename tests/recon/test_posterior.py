@@ -412,4 +412,4 @@ def test_summary_is_json_with_its_meanings() -> None:
 
 def test_frames_far_apart_in_size_are_warned_about() -> None:
     posterior = Posterior.from_hypotheses([ball(0.05), ball(0.4)], SMALL)
-    assert any("one frame" in warning for warning in posterior.warnings)
+    assert any("in one unit" in warning for warning in posterior.warnings)

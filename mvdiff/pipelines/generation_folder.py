@@ -185,6 +185,9 @@ class GenerationFolder:
                 **{f"weights {key}": value for key, value in inputs["weights"].items()},
                 "photo sha256": inputs["photo"]["sha256"],
                 "cut out by": f"{result.reference.matte.method}, confidence {result.reference.matte.confidence:.2f}",
+                "hypotheses' seeds": ", ".join(map(str, posterior.seeds)),
+                **{f"{verb} of": parent["folder"] for verb, parent in _ancestry(inputs)},
+                "torch": torch.__version__,
             },
         )
 
@@ -245,6 +248,11 @@ class GenerationFolder:
 def _sample_files(index: int) -> tuple[str, str, str]:
     folder = f"views/{index:03d}"
     return f"{folder}/photo_camera.json", f"{folder}/views.safetensors", f"{folder}/sheet.png"
+
+
+def _ancestry(inputs: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a run was made from, where it was not a photo alone."""
+    return [(inputs["verb"], parent) for parent in inputs.get("parents", [])]
 
 
 def _with_views(hypothesis: Hypothesis, views: ViewSet) -> Hypothesis:

@@ -10,7 +10,7 @@ from recon.mesh import TexturedMesh
 from recon.posterior.next_view import NextView
 from recon.report.pictures import render_lit
 
-#: Sequential, light to dark: expected bits from none to the most that any direction offers.
+#: Sequential, light to dark: expected bits from the least to the most that any direction offers.
 INFORMATION_RAMP = ((246, 245, 240), (168, 205, 214), (58, 132, 166), (24, 62, 104))
 _INK, _SOFT, _MARK = (28, 29, 32), (99, 102, 109), (168, 18, 33)
 _WIDTH, _LEFT, _ROW, _TILE = 960, 70, 44, 150
@@ -58,7 +58,6 @@ def centred_order(view: NextView) -> list[int]:
 def _draw_map(draw: ImageDraw.ImageDraw, view: NextView, top: int, text, small) -> None:
     order = centred_order(view)
     cell = (_WIDTH - _LEFT - 20) / len(order)
-    most = max(float(view.information.max()), 1e-6)
     ranks = {index: rank for rank, index in enumerate(view.chosen, 1)}
     rows = sorted(range(len(view.elevations)), key=lambda row: -float(view.elevations[row]))
     for line, row in enumerate(rows):
@@ -67,7 +66,7 @@ def _draw_map(draw: ImageDraw.ImageDraw, view: NextView, top: int, text, small) 
         for place, column in enumerate(order):
             bits = float(view.information[row, column])
             box = (_LEFT + place * cell, y, _LEFT + (place + 1) * cell - 2, y + _ROW - 2)
-            colour = information_color(bits / most)
+            colour = information_color(share_of_range(view, bits))
             draw.rectangle(box, colour)
             ink = _INK if sum(colour) > 380 else (255, 255, 255)
             draw.text((box[0] + 5, y + 25), f"{bits:.2f}", ink, small)
@@ -83,8 +82,14 @@ def _draw_map(draw: ImageDraw.ImageDraw, view: NextView, top: int, text, small) 
     draw.text((_LEFT, y + 18), "azimuth from the photo (positive: walk to the right around it)", _SOFT, small)
 
 
+def share_of_range(view: NextView, bits: float) -> float:
+    """0 for the least informative direction, 1 for the most; directions that are nearly alike look alike."""
+    low, high = float(view.information.min()), float(view.information.max())
+    return 1 - (high - bits) / max(high - low, 0.05 * high, 1e-6)
+
+
 def information_color(share: float) -> tuple[int, int, int]:
-    """Of a share in [0, 1] of the most informative direction."""
+    """Of a share in [0, 1], see :func:`share_of_range`."""
     position = min(max(share, 0.0), 1.0) * (len(INFORMATION_RAMP) - 1)
     low = min(int(position), len(INFORMATION_RAMP) - 2)
     mixed = [a + (b - a) * (position - low) for a, b in zip(*INFORMATION_RAMP[low : low + 2], strict=True)]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,6 +86,20 @@ def sections(posterior: Posterior) -> list[tuple[str, str, str]]:
         ]
         found.append((name, *(data_uri(_enlarged(_ink(values))) for values in slices)))
     return found
+
+
+def atlas(field: torch.Tensor) -> str:
+    """A volume [x y z] of values in [0, 1] as one grey picture: tiles of constant z in row order, x right, y down."""
+    values = (field.clamp(0, 1) * 255).round().byte().numpy()
+    size = len(values)
+    across = math.ceil(math.sqrt(size))
+    sheet = np.zeros((-(-size // across) * size, across * size), np.uint8)
+    for z in range(size):
+        row, column = divmod(z, across)
+        sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = values[:, :, z].T
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "WEBP", lossless=True)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _upright(values: Float[np.ndarray, "a b"], axis: int) -> Float[np.ndarray, "h w"]:

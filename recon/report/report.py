@@ -10,28 +10,23 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from recon.io.bundle import write_bytes
 from recon.posterior import Hypothesis, Posterior
+from recon.posterior.next_view import NextView, NextViewConfig, next_view
 from recon.report import pictures
-from recon.report.scenes import MAX_HYPOTHESES, scene
+from recon.report.next_view_map import centred_order, information_color, predicted, share_of_range
+from recon.report.scenes import linked, scene
+
+#: Coarser than the map of `mvdiff next-view`: every report computes it.
+_CANDIDATES = NextViewConfig(azimuths=12, elevations=(0.0, 25.0, 50.0), draws=32)
 
 
-def write_report(
-    path: str | os.PathLike,
-    posterior: Posterior,
-    hypotheses: Sequence[Hypothesis],
-    photos: Mapping[str, Image.Image] | None = None,
-    title: str = "Hypotheses",
-    settings: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write the report of ``hypotheses`` (in the posterior's order) atomically.
-
-    ``photos``: caption to picture; ``settings`` and ``provenance`` (weights, hash, version) are shown as they are.
-    """
-    return write_bytes(path, render_report(posterior, hypotheses, photos, title, settings, provenance).encode())
+def write_report(path: str | os.PathLike, posterior: Posterior, hypotheses: Sequence[Hypothesis], **contents) -> Path:
+    """Write :func:`render_report`'s page atomically."""
+    return write_bytes(path, render_report(posterior, hypotheses, **contents).encode())
 
 
 def render_report(
@@ -41,8 +36,13 @@ def render_report(
     title: str = "Hypotheses",
     settings: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    view: NextView | None = None,
 ) -> str:
-    """The page that :func:`write_report` writes."""
+    """The page about ``hypotheses`` (in the posterior's order).
+
+    ``photos``: caption to picture; ``settings`` and ``provenance`` (weights, hash, version) are shown as they are;
+    ``view``: the best next photo, computed here unless it is given.
+    """
     from plotly.offline import get_plotlyjs
 
     if len(hypotheses) != len(posterior):
@@ -67,15 +67,94 @@ def render_report(
         modes="".join(_mode(number, mode, rendered) for number, mode in enumerate(summary["modes"], 1)),
         modes_note=_modes_note(summary),
         gallery="".join(_card(k, posterior, summary, rendered[k]) for k in range(len(hypotheses))),
-        in_scene=min(len(hypotheses), MAX_HYPOTHESES),
+        next_view=_next_view(posterior, hypotheses, view),
         sections="".join(_section(*each) for each in pictures.sections(posterior)),
         views=_views(posterior),
+        calibration=_calibration(summary["calibration"]),
+        sources=_sources(posterior, summary),
         table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
         settings=_definitions(settings or {}),
         provenance=_definitions(provenance or {}),
-        scene=_script_json(scene(posterior, hypotheses)),
+        scene=_script_json(scene(posterior)),
+        linked=_script_json(linked(posterior, hypotheses)),
+        volume=_script_json(_volume(posterior)),
         plotly=get_plotlyjs(),
     )
+
+
+def _next_view(posterior: Posterior, hypotheses: Sequence[Hypothesis], view: NextView | None) -> str:
+    """The map as a table, and what each hypothesis predicts from the best direction."""
+    if len(hypotheses) < 2:
+        return ""
+    meshes = [hypothesis.mesh for hypothesis in hypotheses]
+    view = view or next_view(meshes, posterior.weights, config=_CANDIDATES)
+    azimuth, elevation = view.best
+    order = centred_order(view)
+    ranks = {place: rank for rank, place in enumerate(view.chosen, 1)}
+    angles = [(float(view.azimuths[column]) + 180) % 360 - 180 for column in order]
+    head = "".join(f"<th scope='col'>{'photo' if angle == 0 else f'{angle:+.0f}°'}</th>" for angle in angles)
+    rows = []
+    for row in sorted(range(len(view.elevations)), key=lambda each: -float(view.elevations[each])):
+        cells = []
+        for column in order:
+            bits = float(view.information[row, column])
+            color = information_color(share_of_range(view, bits))
+            ink = "#1c1d20" if sum(color) > 380 else "#fff"
+            rank = ranks.get((row, column))
+            mark = f"<sup>{rank}</sup>" if rank else ""
+            style = f"background:rgb{color};color:{ink}".replace(" ", "")
+            cells.append(f"<td style='{style}'{' class=chosen' if rank else ''}>{bits:.2f}{mark}</td>")
+        rows.append(f"<tr><th scope='row'>{float(view.elevations[row]):.0f}°</th>{''.join(cells)}</tr>")
+    tiles = "".join(_figure(pictures.data_uri(tile), f"#{k}", "tile") for k, tile in enumerate(predicted(view, meshes)))
+    return (
+        "<section><h2>The best next photo</h2>"
+        f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to tell "
+        f"{view.cumulative[0]:.2f} of the {view.entropy:.2f} bits that are open about which hypothesis is nearest to "
+        f"the truth; from a random direction {float(view.information.mean()):.2f}. Azimuths count from the photo, "
+        "positive when you walk to the right around the object. The plan's further photos are numbered.</p>"
+        f"<div class='scroll'><table class='map'><caption>Expected bits by elevation and azimuth</caption>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<h3>What each hypothesis predicts there</h3><div class='tiles'>{tiles}</div></section>"
+    )
+
+
+def _calibration(record: dict[str, Any]) -> str:
+    """What a stated coverage is worth."""
+    parts = [f"<p>{html.escape(record['statement'])}</p>"]
+    shells = (record.get("held_out") or {}).get("shells", [])
+    if shells:
+        rows = "".join(
+            f"<tr><td>{row['level']:.0%}</td><td>{row['coverage']:.1%}</td><td>{row['coverage_std']:.1%}</td></tr>"
+            for row in shells
+        )
+        parts.append(
+            "<div class='scroll'><table><thead><tr><th>stated</th><th>held, mean over objects</th>"
+            f"<th>standard deviation</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+    return "".join(parts)
+
+
+def _sources(posterior: Posterior, summary: dict[str, Any]) -> str:
+    """Where the uncertainty comes from, as far as it is known."""
+    within, elevation = summary["within"]["residual"], summary["elevation"]["std"]
+    between = f"{posterior.diversity:.4f} mean surface distance of two of them: what the photo leaves open"
+    known = {
+        "Between hypotheses": between if len(posterior) > 1 else None,
+        "Within a hypothesis": None
+        if within is None
+        else f"{within:.4f} mean error of its own sampled views against its mesh: how much they contradict each other",
+        "Photo's elevation": None if elevation is None else f"± {elevation:.1f}° over the hypotheses",
+    }
+    return _definitions({name: text for name, text in known.items() if text is not None})
+
+
+def _volume(posterior: Posterior) -> dict[str, Any]:
+    """What the sections' slider draws from."""
+    return {
+        "size": posterior.grid.resolution,
+        "probability": pictures.atlas(posterior.probability),
+        "ramp": pictures.ramp(np.linspace(0, 1, 65)).tolist(),
+    }
 
 
 def _photo(caption: str, picture: Image.Image) -> str:

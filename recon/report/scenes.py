@@ -1,4 +1,4 @@
-"""The interactive 3D figure: light meshes for plotly."""
+"""The interactive 3D figures: light meshes for plotly."""
 
 import base64
 from collections.abc import Sequence
@@ -12,21 +12,19 @@ from recon.io.atlas import vertex_colors
 from recon.io.glb import uncertainty_colors
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior
-from recon.report.pictures import scale_of
+from recon.report.pictures import ramp, scale_of
 
 FACES = 4000
-#: Hypotheses beyond this many are in the gallery only: the page stays light.
-MAX_HYPOTHESES = 12
+#: Shared by all hypotheses of the linked figure: many hypotheses are each shown more coarsely.
+ALL_FACES = 32_000
+_LEAST_FACES = 800
 _GREY = (0.72, 0.72, 0.72)
 
 
-def scene(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-    """Traces with their labels, all but the first hidden."""
+def scene(posterior: Posterior) -> dict[str, Any]:
+    """What the hypotheses say together: traces with their labels, all but the first hidden."""
     representative = posterior.representative
-    labelled = [
-        ("Uncertainty", _spread_trace(representative)),
-        ("Representative", _colour_trace(representative)),
-    ]
+    labelled = [("Uncertainty", _spread_trace(representative)), ("Representative", _colour_trace(representative))]
     if len(posterior.median):
         labelled.append(("Median shape", _colour_trace(posterior.median)))
     tail = (1 - posterior.coverage) / 2
@@ -34,22 +32,39 @@ def scene(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, A
         shell = posterior.shell(level)
         if len(shell):
             labelled.append((f"{level:.0%} shell", _colour_trace(shell)))
-    labelled += [(f"#{k}", _colour_trace(h.mesh)) for k, h in enumerate(hypotheses[:MAX_HYPOTHESES])]
     for index, (_, trace) in enumerate(labelled):
         trace["visible"] = index == 0
     return {"labels": [label for label, _ in labelled], "traces": [trace for _, trace in labelled]}
 
 
+def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+    """All hypotheses to be turned together: traces with the colours of the mesh and, beside them, of its spread."""
+    faces = max(min(ALL_FACES // len(hypotheses), FACES), _LEAST_FACES)
+    most = scale_of(posterior.representative.attributes["uncertainty"])
+    traces, spreads = [], []
+    for index, hypothesis in enumerate(hypotheses):
+        light, source = decimated(hypothesis.mesh, faces)
+        share = posterior.with_spread(hypothesis.mesh, index).attributes["uncertainty"][source] / most
+        traces.append(_geometry(light) | {"vertexcolor": _hexed(_colors(hypothesis.mesh)[source.numpy()])})
+        spreads.append(_hexed(ramp(share.clamp(0, 1).numpy())))
+    labels = [f"#{k} · {float(weight):.0%}" for k, weight in enumerate(posterior.weights)]
+    return {"labels": labels, "traces": traces, "spreads": spreads}
+
+
+def colorscale() -> list[list[float | str]]:
+    """The ramp of spreads, as plotly takes it."""
+    ramp = uncertainty_colors()
+    return [[float(stop), "rgb({},{},{})".format(*ramp[round(stop * 255)])] for stop in np.linspace(0, 1, 17)]
+
+
 def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
     light, source = decimated(mesh, FACES)
     values = mesh.attributes["uncertainty"]
-    ramp = uncertainty_colors()
-    stops = np.linspace(0, 1, 17)
-    return _trace(light) | {
+    return _geometry(light) | {
         "intensity": _packed(values[source].numpy()),
         "cmin": 0,
         "cmax": scale_of(values),
-        "colorscale": [[float(s), "rgb({},{},{})".format(*ramp[round(s * 255)])] for s in stops],
+        "colorscale": colorscale(),
         "colorbar": {
             "title": {"text": "spread"},
             "orientation": "h",
@@ -63,16 +78,12 @@ def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
 
 def _colour_trace(mesh: TexturedMesh) -> dict[str, Any]:
     light, source = decimated(mesh, FACES)
-    colors = vertex_colors(mesh)
-    colors = torch.tensor(_GREY).expand(len(mesh.vertices), 3) if colors is None else colors
-    values = (colors[source].clamp(0, 1) * 255).round().byte().numpy()
-    return _trace(light) | {"vertexcolor": ["#{:02x}{:02x}{:02x}".format(*color) for color in values]}
+    return _geometry(light) | {"vertexcolor": _hexed(_colors(mesh)[source.numpy()])}
 
 
-def _trace(mesh: TexturedMesh) -> dict[str, Any]:
-    x, y, z = (_packed(axis) for axis in mesh.vertices.numpy().T)
-    i, j, k = (_packed(axis) for axis in mesh.faces.numpy().T)
-    light = {"ambient": 0.55, "diffuse": 0.6, "specular": 0.05, "roughness": 0.9}
+def _geometry(light: TexturedMesh) -> dict[str, Any]:
+    x, y, z = (_packed(axis) for axis in light.vertices.numpy().T)
+    i, j, k = (_packed(axis) for axis in light.faces.numpy().T)
     return {
         "type": "mesh3d",
         "x": x,
@@ -82,13 +93,26 @@ def _trace(mesh: TexturedMesh) -> dict[str, Any]:
         "j": j,
         "k": k,
         "hoverinfo": "skip",
-        "lighting": light,
+        "lighting": {"ambient": 0.55, "diffuse": 0.6, "specular": 0.05, "roughness": 0.9},
         "lightposition": {"x": 2e3, "y": 4e3, "z": 4e3},
     }
 
 
+def _colors(mesh: TexturedMesh) -> np.ndarray:
+    colors = vertex_colors(mesh)
+    colors = torch.tensor(_GREY).expand(len(mesh.vertices), 3) if colors is None else colors
+    return (colors.clamp(0, 1) * 255).round().byte().numpy()
+
+
+def _hexed(colors: np.ndarray) -> list[str]:
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in colors]
+
+
 def _packed(values: np.ndarray) -> dict[str, str]:
     """plotly.js's base64 form of a typed array."""
-    floating = np.issubdtype(values.dtype, np.floating)
-    typed = np.ascontiguousarray(values, dtype="<f4" if floating else "<i4")
-    return {"dtype": "f4" if floating else "i4", "bdata": base64.b64encode(typed.tobytes()).decode()}
+    if np.issubdtype(values.dtype, np.floating):
+        kind = "f4"
+    else:
+        kind = "u2" if len(values) == 0 or values.max() < 1 << 16 else "i4"
+    typed = np.ascontiguousarray(values, dtype=f"<{kind}")
+    return {"dtype": kind, "bdata": base64.b64encode(typed.tobytes()).decode()}

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,14 +17,14 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from recon.cameras import Cameras
+from recon.decimate import decimated
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
 from recon.report import render_report, write_report
 from recon.report.pictures import SIDES, painted, render_sides, scale_of, sections
-from recon.report.scenes import decimated
 from recon.views import ViewSet
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 
 
 def hypothesis(offset: float, seed: int) -> Hypothesis:
@@ -111,27 +113,73 @@ def test_pictures_decode(page: str, hypotheses: list[Hypothesis]) -> None:
 
 def test_it_says_what_the_posterior_says(page: str, posterior: Posterior) -> None:
     assert f"{posterior.ambiguity:.0%}" in page
-    assert "not calibrated" in page
+    assert "Not calibrated" in page
     assert all(f"<td>{seed}</td>" in page for seed in posterior.seeds)
     assert "ab" * 32 in page
     assert "prefers-color-scheme: dark" in page
 
 
-def test_the_scene_is_plotly_s(page: str, hypotheses: list[Hypothesis]) -> None:
+def data_of(page: str, name: str) -> dict:
+    pattern = f'<script id="{name}" type="application/json">(.*?)</script>'
+    return json.loads(re.search(pattern, page, re.DOTALL).group(1))
+
+
+def test_the_scenes_are_plotly_s(page: str, hypotheses: list[Hypothesis]) -> None:
     import plotly.graph_objects as go
 
-    text = re.search(r'<script id="scene-data" type="application/json">(.*?)</script>', page, re.DOTALL).group(1)
-    scene = json.loads(text)
+    scene = data_of(page, "scene-data")
     assert len(scene["labels"]) == len(scene["traces"])
-    assert scene["labels"][-len(hypotheses) :] == ["#0", "#1", "#2"]
     figure = go.Figure(scene["traces"])  # validates every property
     assert [trace.visible for trace in figure.data] == [True] + [False] * (len(scene["traces"]) - 1)
-    trace = scene["traces"][-1]
+    linked = data_of(page, "linked-data")
+    assert linked["labels"] == ["#0 · 33%", "#1 · 33%", "#2 · 33%"]
+    assert len(go.Figure(linked["traces"]).data) == len(hypotheses)
+    trace, spread = linked["traces"][-1], linked["spreads"][-1]
     x = np.frombuffer(base64.b64decode(trace["x"]["bdata"]), "<f4")
-    i = np.frombuffer(base64.b64decode(trace["i"]["bdata"]), "<i4")
+    i = np.frombuffer(base64.b64decode(trace["i"]["bdata"]), "<u2")
     assert x.max() == pytest.approx(0.36, abs=0.01)
-    assert i.max() < len(x) == len(trace["vertexcolor"])
+    assert i.max() < len(x) == len(trace["vertexcolor"]) == len(spread)
     assert trace["vertexcolor"][0] == "#3380cc"
+    assert len(set(spread)) > 3
+
+
+def test_the_slider_s_volume_is_the_probability(page: str, posterior: Posterior) -> None:
+    volume = data_of(page, "volume-data")
+    size = volume["size"]
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(volume["probability"].partition(",")[2]))).convert("L"))
+    across = sheet.shape[1] // size
+    x, y, z = 13, 17, 20
+    row, column = divmod(z, across)
+    for cell in ((x, y, z), (size // 2, size // 2, z)):
+        value = sheet[row * size + cell[1], column * size + cell[0]] / 255
+        assert value == pytest.approx(float(posterior.probability[cell]), abs=1 / 254)
+    assert np.abs(sheet.astype(float).sum() / 255 - float(posterior.probability.sum())) < 20
+
+
+def test_the_next_photo_is_on_the_page(page: str, hypotheses: list[Hypothesis]) -> None:
+    assert "The best next photo" in page
+    assert page.count("class=chosen") == 3
+    assert "Where the uncertainty comes from" in page
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+@pytest.mark.timeout(300)
+def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
+    """The page forbids all requests by its policy, and a browser logs what it forbids: no line, no request."""
+    path = tmp_path / "report.html"
+    path.write_text(page, "utf-8")
+    flags = (
+        "--headless --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader --disable-background-networking"
+    )
+    logging = f"--enable-logging=stderr --user-data-dir={tmp_path / 'profile'} --virtual-time-budget=20000 --dump-dom"
+    command = [CHROMIUM, *flags.split(), *logging.split(), path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert not [line for line in messages if "Canvas2D: Multiple readback" not in line], messages
+    assert 'data-ready="true"' in done.stdout
 
 
 def test_sides_are_seen_from_where_they_say() -> None:

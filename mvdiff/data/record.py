@@ -13,9 +13,7 @@ from mvdiff.photo_camera import RADIUS, PhotoCamera
 from mvdiff.reference import MARGIN
 from recon.cameras import DEFAULT_DISTANCE, Cameras
 from recon.mesh import TexturedMesh
-from recon.rendering.mesh_renderer import average
-from recon.rendering.shade import surface
-from recon.rendering.visibility import visibility
+from recon.rendering.shade import average, surface_points
 
 
 @dataclass
@@ -84,19 +82,20 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     targets = Cameras.orbit(angles[:, 0], angles[:, 1], size=config.size)
     cameras = Cameras.cat([targets, photos.cameras(config.size)]).to(mesh.device)
     fine = cameras.resized(config.size * config.supersample, config.size * config.supersample)
-    samples = surface(mesh, fine, visibility(mesh, fine))
+    points = surface_points(mesh, fine)
     if dice.chance(config.pattern_probability):
-        samples = replace(samples, albedo=overlay_pattern(samples.position, samples.albedo, dice) * samples.alpha)
+        points = replace(points, albedo=overlay_pattern(points.position, points.albedo, dice))
 
     t = len(targets)
-    delit = torch.cat([samples.albedo, samples.normal, samples.depth, samples.alpha], -1)[:t]
-    albedo, normal, depth, alpha = average(delit, config.supersample).split([3, 3, 1, 1], 1)
+    delit = points.pictures(slice(0, t))
+    channels = torch.cat([delit.albedo, delit.normal, delit.depth], -1)
+    albedo, normal, depth, alpha = average(channels, delit, config.supersample).split([3, 3, 1, 1], 1)
     normal = torch.nn.functional.normalize(normal, dim=1) * 0.5 + 0.5
     pictures = torch.cat([albedo, alpha, normal, depth - 1], 1) * (alpha > 0)
-    of_photos = replace(samples, **{name: value[t:] for name, value in vars(samples).items()})
-    lit = torch.cat([light(of_photos, fine[t:], dice), of_photos.alpha], -1)
+    of_photos = points.pictures(slice(t, None))
+    lit = average(light(of_photos, fine[t:], dice), of_photos, config.supersample)
     parameters = torch.cat([photos.azimuth[:, None], photos.parameters, photos.distance[:, None]], -1)
-    references = to_bytes(average(lit, config.supersample))
+    references = to_bytes(lit)
     known = torch.ones(8, dtype=torch.bool)
     distances = torch.full((t,), DEFAULT_DISTANCE)
     return ObjectRecord(to_bytes(pictures), angles, distances, references, parameters, known)

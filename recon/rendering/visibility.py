@@ -42,7 +42,7 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
     view = pixel // (h * w)
     a, b, c = (mesh.vertices[corner] for corner in mesh.faces[face.flatten()[pixel]].unbind(-1))
     edge1, edge2, from_a = b - a, c - a, cameras.position[view] - a
-    directions = cameras.rays()[1].reshape(-1, 3)[pixel]
+    directions = _directions(cameras, pixel)
     normal = torch.linalg.cross(directions, edge2)
     determinant = (edge1 * normal).sum(-1)
     scale = torch.where(determinant.abs() < 1e-20, 0.0, 1 / determinant)
@@ -56,6 +56,14 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
     found[pixel] = torch.stack([1 - s - t, s, t, depth], -1)
     found = found.reshape(v, h, w, 4)
     return Visibility(face, found[..., :3], found[..., 3])
+
+
+def _directions(cameras: Cameras, pixel: Int[Tensor, "p"]) -> Float[Tensor, "p 3"]:
+    """Of the rays through the centres of ``pixel``, counted through all pictures."""
+    if len(cameras) > 1:
+        return cameras.rays()[1].reshape(-1, 3)[pixel]
+    centres = torch.stack([pixel % cameras.width, pixel // cameras.width], -1).to(cameras.c2w.dtype) + 0.5
+    return cameras.rays(centres[None])[1][0]
 
 
 def sees(

@@ -1,5 +1,7 @@
 """Meshes from and to files: GLB, glTF, OBJ, PLY, STL and OFF in; GLB, PLY and OBJ out."""
 
+import contextlib
+import io
 import json
 import os
 import struct
@@ -13,7 +15,7 @@ import torch
 from recon.conventions import linear_to_srgb, srgb_to_linear
 from recon.errors import InputError
 from recon.io.atlas import Part, join, vertex_colors
-from recon.io.bundle import atomic_write, write_bytes
+from recon.io.bundle import atomic_write
 from recon.io.glb import save_glb
 from recon.io.ply import write_ply
 from recon.io.seams import CREASE_ANGLE, crease_normals
@@ -185,13 +187,20 @@ def _save_obj(mesh: TexturedMesh, path: Path) -> Path:
         lines += [f"vt {u:.7g} {1 - v:.7g}" for u, v in uv.tolist()]  # OBJ counts v from the lower edge
         corners = zip(vertex.tolist(), (coordinate.reshape(-1) + 1).tolist(), normal.tolist(), strict=True)
         texts = [f"{v}/{t}/{n}" for v, t, n in corners]
-        material, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
-        with atomic_write(picture) as temporary:
-            texture = mesh.texture.detach().cpu().float().clamp(0, 1).permute(1, 2, 0)
-            Image.fromarray((texture * 255).round().byte().numpy()).save(temporary)
-        write_bytes(material, f"newmtl object\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nmap_Kd {picture.name}\n".encode())
-        lines = [f"mtllib {material.name}", "usemtl object", *lines]
+        lines = [f"mtllib {path.with_suffix('.mtl').name}", "usemtl object", *lines]
     else:
         texts = [f"{v}//{n}" for v, n in zip(vertex.tolist(), normal.tolist(), strict=True)]
     lines += ["f " + " ".join(texts[i : i + 3]) for i in range(0, len(texts), 3)]
-    return write_bytes(path, ("\n".join(lines) + "\n").encode())
+    files = {path: ("\n".join(lines) + "\n").encode()}
+    if textured:
+        texture = (mesh.texture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        stream = io.BytesIO()
+        Image.fromarray(texture).save(stream, "PNG")
+        material, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
+        files[material] = f"newmtl object\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nmap_Kd {picture.name}\n".encode()
+        files[picture] = stream.getvalue()
+    # All are written before the first one takes its place: a full disk leaves what was there.
+    with contextlib.ExitStack() as stack:
+        for place, data in files.items():
+            stack.enter_context(atomic_write(place)).write_bytes(data)
+    return path

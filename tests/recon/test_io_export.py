@@ -1,5 +1,6 @@
 """What other programs get: the same surface, colours and numbers in each format."""
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -160,3 +161,21 @@ def test_formats_are_found_by_name_or_suffix_and_others_are_refused(block, tmp_p
         with pytest.raises(InputError):
             export(empty, tmp_path / f"empty{FORMATS[name][0]}", name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["glb", "obj", "ply", "splats", "grid"])
+def test_a_full_disk_leaves_what_was_there(block, tmp_path, monkeypatch, name):
+    path = tmp_path / f"block{FORMATS[name][0]}"
+    for each in files_of(block, path, name):
+        each.write_bytes(b"before")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(tmp_path.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(InputError, match="no space left"):
+            export(block, path, name, points=100, resolution=16)
+    assert sorted(tmp_path.iterdir()) == before
+    assert all(each.read_bytes() == b"before" for each in before)

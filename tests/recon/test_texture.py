@@ -171,3 +171,12 @@ def test_the_photos_detail_is_kept_and_its_light_is_not(ball):
 def test_a_photo_that_says_nothing_about_the_light_is_left_as_it_is(ball):
     photo = lit_photo(ball, 64)
     assert delit(replace(photo, alpha=torch.zeros_like(photo.alpha)), ball).rgb.equal(photo.rgb)
+
+
+@pytest.mark.cuda
+def test_the_gpu_paints_what_the_processor_paints(ball):
+    views, photo = render_mesh(ball, Cameras.orbit(*RIG, size=64)), lit_photo(ball, 128)
+    bare, config = replace(ball, colors=None), TextureConfig(size=256)
+    here, there = textured(bare, views, config, photo), textured(bare.to("cuda"), views.to("cuda"), config, photo)
+    assert torch.allclose(here.uv, there.uv.cpu(), atol=1e-5)
+    assert (here.texture - there.texture.cpu()).abs().mean() < 0.01

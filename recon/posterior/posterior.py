@@ -89,7 +89,8 @@ class Posterior:
         hypotheses = [h.to("cpu") for h in hypotheses]
         meshes = [h.mesh for h in hypotheses]
         grid = VoxelGrid.around(meshes, config.grid)
-        fields = torch.stack([_field(h, grid) for h in hypotheses])
+        # In the precision of the file, so that a loaded posterior says what a fresh one says.
+        fields = torch.stack([_field(h, grid) for h in hypotheses]).half().float()
         distances = chamfer_matrix(meshes, fields, grid, config.samples)
         index = medoid(distances, weights)
         middle = weighted_quantile(fields, weights, 0.5)
@@ -212,9 +213,13 @@ class Posterior:
     def offsets(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
         """Median and standard deviation of where the hypotheses' surfaces lie from the vertices of ``mesh``, which is
         the zero level of ``own``; outwards positive."""
-        limit = SPREAD_LIMIT * self.grid.spacing
-        outwards = outward_offsets(mesh, own, self.fields, self.grid).clamp(-limit, limit)
+        outwards = self._offsets(mesh, own)
         return weighted_median(outwards, self.weights), deviation(outwards, self.weights)
+
+    def _offsets(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> Float[Tensor, "n k"]:
+        limit = SPREAD_LIMIT * self.grid.spacing
+        fields, own = (values.clamp(-limit, limit) for values in (self.fields, own))
+        return outward_offsets(mesh, own, fields, self.grid)
 
     @cached_property
     def mean_spread(self) -> float:
@@ -273,8 +278,7 @@ class Posterior:
     @cached_property
     def decomposition(self) -> Decomposition:
         """Where the spread at the representative comes from."""
-        own = self.fields[self.representative_index]
-        outwards = outward_offsets(self.representative, own, self.fields, self.grid)
+        outwards = self._offsets(self.representative, self.fields[self.representative_index])
         return decompose(outwards, self.weights, self.elevations, self.residuals, self.representative)
 
     @cached_property

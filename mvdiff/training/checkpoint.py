@@ -173,4 +173,5 @@ def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, flat
         # Step counters stay where the optimiser keeps them: on the device only when fused.
         fused = any(group.get("fused") for group in owner[tensor].param_groups)
         device = tensor.device if value.ndim or fused else torch.device("cpu")
-        owner[tensor].state[tensor][key] = value.to(device)
+        # Whole numbers were no tensors before (bitsandbytes counts its steps so).
+        owner[tensor].state[tensor][key] = value.to(device) if value.ndim or value.is_floating_point() else int(value)

@@ -59,6 +59,7 @@ class Trainer:
             log_with=config.logging.trackers or None,
             project_dir=str(self.folder),
         )
+        check_distribution(self.accelerator.distributed_type.value)
         checkpoint = self._claim_folder()
         set_seed(config.seed)
         if self.device.type == "cuda":
@@ -300,6 +301,14 @@ class Trainer:
             "validation": self.last_validation,
             "config": asdict(config),
         }
+
+
+def check_distribution(kind: str) -> None:
+    """Raise :class:`InputError` for what would split the weights themselves among the processes."""
+    if kind not in ("NO", "MULTI_GPU", "MULTI_CPU"):
+        raise InputError(
+            f"Training on {kind} is not supported, and not needed for networks of this size: launch with --multi_gpu."
+        )
 
 
 def _clear_nonfinite(module: nn.Module) -> None:

@@ -25,10 +25,10 @@ from mvdiff.training.checkpoint import list_checkpoints, recover, save_checkpoin
 from mvdiff.training.config import TrainConfig, apply_overrides
 from mvdiff.training.data import held_out, load_data
 from mvdiff.training.lora import LoraConfig
-from mvdiff.training.optimization import learning_rate_factor
+from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.patience import Patience
 from mvdiff.training.tracking import read_metrics
-from mvdiff.training.trainer import Trainer
+from mvdiff.training.trainer import Trainer, check_distribution
 from recon.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -208,7 +208,7 @@ def test_killed_again_and_again_it_ends_where_an_unbroken_run_does(config, tmp_p
     command = [sys.executable, "tools/train.py", "--config", str(settings)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run, folder = None, tmp_path / "killed"
-    for kill, delay in enumerate((0.05, 0.17, 0.31)):
+    for kill, delay in enumerate((0.05, 0.25)):
         known = len(read_metrics(folder / "metrics.jsonl"))
         steps = {path.name for path in folder.glob("checkpoint-*")}
         resume = ["--resume_from_checkpoint", "latest"] if kill else []
@@ -367,6 +367,20 @@ def test_one_process_in_the_place_of_several_is_told(tmp_path, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(InputError, match="ACCELERATE_USE_CPU=true"):
         runpy.run_path(str(ROOT / "tools/train.py"))["main"](["--output-dir", str(tmp_path / "run")])
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_split_weights_are_refused(kind):
+    with pytest.raises(InputError, match="--multi_gpu"):
+        check_distribution(kind)
+    check_distribution("MULTI_GPU")
+
+
+def test_the_8_bit_optimiser_asks_for_its_package(config, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config.optimizer.name = "adamw8bit"
+    with pytest.raises(InputError, match="bitsandbytes"):
+        build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
 
 
 def test_lora_settings_reach_the_objective(config):

@@ -1,10 +1,14 @@
 """Score the hypotheses that the main job makes of pictures of known objects.
 
 ``python tools/evaluate.py --meshes DIR --num-hypotheses 8 --output results.json``
+
+``python tools/evaluate.py known-posterior --output known.json`` tests the sampler against a posterior that is known;
+``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` tells objects from pictures of nothing.
 """
 
 import shlex
 import sys
+from typing import Any
 
 import tyro
 
@@ -13,6 +17,30 @@ from recon.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
+    if arguments and arguments[0] in ("known-posterior", "novelty"):
+        results = special(arguments[0], arguments[1:])
+    else:
+        results = protocol(arguments)
+    for key, value in results["summary"].items():
+        if isinstance(value, int | float):
+            print(f"{key:24s} {value:.4f}" if isinstance(value, float) else f"{key:24s} {value}")
+
+
+def special(name: str, arguments: list[str]) -> dict[str, Any]:
+    from mvdiff.cli.models import load_model
+    from mvdiff.evaluation.known_posterior import KnownPosteriorConfig, known_posterior
+    from mvdiff.evaluation.novelty import NoveltyConfig, judge_novelty
+
+    command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
+    kind = KnownPosteriorConfig if name == "known-posterior" else NoveltyConfig
+    config = tyro.cli(kind, args=arguments, prog=f"evaluate.py {name}", config=(tyro.conf.FlagCreatePairsOff,))
+    config.check()
+    if name == "known-posterior":
+        return known_posterior(config, load_model(config.weights, config.device, calibration="none"), command)
+    return judge_novelty(config, load_model(config.weights, config.device, calibration=config.calibration), command)
+
+
+def protocol(arguments: list[str]) -> dict[str, Any]:
     config = tyro.cli(EvaluationConfig, args=arguments, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     config.check()
 
@@ -21,10 +49,7 @@ def main(arguments: list[str]) -> None:
 
     model = load_model(config.weights, config.device, config.preset, calibration=config.calibration)
     command = shlex.join(["python", "tools/evaluate.py", *arguments])
-    results = evaluate(config, model, command)
-    for key, value in results["summary"].items():
-        if isinstance(value, int | float):
-            print(f"{key:24s} {value:.4f}" if isinstance(value, float) else f"{key:24s} {value}")
+    return evaluate(config, model, command)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Scores of N hypotheses as a distribution, and of stated uncertainties against what turned out to be true."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,3 +173,25 @@ def auroc(positive: Float[Tensor, "p"], negative: Float[Tensor, "q"]) -> float:
     """Probability that a positive's score is above a negative's, ties counting half (area under the ROC curve)."""
     higher = (positive[:, None] > negative[None]).double() + 0.5 * (positive[:, None] == negative[None]).double()
     return float(higher.mean())
+
+
+def total_variation(counts: Mapping[Any, int], expected: Mapping[Any, float]) -> float:
+    """Half the summed difference of the outcomes' shares from their probabilities; 0 the same, 1 nothing in common."""
+    total = sum(counts.values())
+    outcomes = counts.keys() | expected.keys()
+    return 0.5 * sum(abs(counts.get(o, 0) / total - expected.get(o, 0.0)) for o in outcomes)
+
+
+def kuiper_test(uniforms: Sequence[float]) -> tuple[float, float]:
+    """Statistic and p-value of "these lie evenly in [0, 1]", as sensitive at the ends as in the middle.
+
+    Kuiper 1960, with the asymptotic p-value of Stephens 1970; fit for angles.
+    """
+    u = np.sort(np.asarray(uniforms, float))
+    n = len(u)
+    statistic = float((np.arange(1, n + 1) / n - u).max() + (u - np.arange(n) / n).max())
+    scaled = statistic * (math.sqrt(n) + 0.155 + 0.24 / math.sqrt(n))
+    if scaled < 0.4:  # the series does not converge, and the value is 1 to seven digits
+        return statistic, 1.0
+    square = (np.arange(1, 101) * scaled) ** 2
+    return statistic, float(np.clip(2 * ((4 * square - 1) * np.exp(-2 * square)).sum(), 0, 1))

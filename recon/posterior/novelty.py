@@ -21,14 +21,25 @@ def novelty_p_value(scores: Mapping[str, float], known: Mapping[str, Sequence[fl
     names = sorted(known)
     if not names or min(len(known[name]) for name in names) < _FEWEST:
         return None
-    missing = [name for name in names if name not in scores]
-    if missing:
-        raise InputError(f"The calibration knows scores that were not made ({', '.join(missing)}): calibrate again.")
-    rows = np.stack([np.asarray(known[name], float) for name in names], 1)
-    everything = np.concatenate([rows, [[scores[name] for name in names]]])
+    rows, own = _rows(scores, known)
+    everything = np.concatenate([rows, [own]])
     # Each one against all others, the new one among them: they are exchangeable when it is one of them.
     distances = [_distance(row, np.delete(everything, k, 0)) for k, row in enumerate(everything)]
     return float(np.mean(np.asarray(distances) >= distances[-1] - 1e-12))
+
+
+def novelty_distance(scores: Mapping[str, float], known: Mapping[str, Sequence[float]]) -> float:
+    """Squared Mahalanobis distance from the calibration set; it orders what p-values tie."""
+    rows, own = _rows(scores, known)
+    return _distance(own, rows)
+
+
+def _rows(scores: Mapping[str, float], known: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    names = sorted(known)
+    missing = [name for name in names if name not in scores]
+    if missing:
+        raise InputError(f"The calibration knows scores that were not made ({', '.join(missing)}): calibrate again.")
+    return np.stack([np.asarray(known[name], float) for name in names], 1), np.array([scores[name] for name in names])
 
 
 def _distance(row: np.ndarray, others: np.ndarray) -> float:

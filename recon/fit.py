@@ -1,13 +1,17 @@
-"""Gradient refinement of all hypotheses' signed-distance grids at once, by volume rendering against their views."""
+"""Gradient refinement of all hypotheses' fields at once, by volume rendering against their views."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from recon.fields import Field, FieldConfig, make_field
+from recon.fields.color import ColorGrid
 from recon.grid import VoxelGrid
-from recon.rendering.volume import neus_weights, trilinear
+from recon.ragged import marked
+from recon.rays import RayBatch, RayPool, first_crossings
+from recon.rendering.volume import Backend, render_rays
 from recon.views import ViewSet
 
 
@@ -17,136 +21,143 @@ class FitConfig:
     """0 keeps the closed form."""
     rays: int = 1536
     """For each hypothesis and step."""
-    samples: int = 40
-    """Along each ray, within ``band`` of the closed form's surface."""
-    band: float = 0.08
+    samples: int = 20
+    """Along each ray, within ``band`` of the surface that its view or the field shows."""
+    band: float = 0.06
     learning_rate: float = 1.5e-3
-    sharpness: tuple[float, float] = (150.0, 400.0)
+    sharpness: tuple[float, float] = (100.0, 300.0)
     """Of the NeuS logistic, at the first and at the last step."""
+    alpha_weight: float = 1.0
     depth_weight: float = 4.0
     normal_weight: float = 0.02
+    color_weight: tuple[float, float] = (0.0, 1.0)
+    """With depth, which says more, and without."""
     eikonal_weight: float = 0.02
     stay_weight: float = 50.0
     """Pull towards the closed form: what no view corrects stays as it was."""
     robust: float = 0.03
     """Depth errors beyond this are a view that disagrees, and pull no more."""
+    points: int = 2048
+    """Near the surface, for the terms that need no view, for each hypothesis and step."""
+    field: FieldConfig = field(default_factory=FieldConfig)
+    backend: Backend = "torch"
+    """nerfacc: its kernels weigh the samples; on CUDA only those near the surface."""
 
 
 def fit(
     views: ViewSet, grid: VoxelGrid, initial: Float[Tensor, "n g g g"], config: FitConfig, seed: int = 0
 ) -> Float[Tensor, "n g g g"]:
-    """Fields that render closer to the views than ``initial`` does."""
-    device = views.device
-    sdf = initial.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([sdf], lr=config.learning_rate, betas=(0.9, 0.99))
+    """Signed distances that render closer to the views than ``initial`` does.
+
+    Every hypothesis is drawn the same random numbers and has its own loss, so that it does not depend on the others.
+    """
+    if config.steps == 0:
+        return initial
+    device, truncation = views.device, float(initial.abs().amax())
     generator = torch.Generator(device).manual_seed(seed)
-    pixels = _Pixels.of(views)
+    shape = make_field(config.field, initial, grid, seed)
+    parameters = [{"params": list(shape.parameters()), "lr": config.learning_rate}]
+    pool = RayPool(views, 1.5 * truncation)
+    with torch.no_grad():
+        crossing = first_crossings(initial, grid, pool.all.origin, pool.all.direction)
+    middle = torch.where(pool.all.distance > 0, pool.all.distance, crossing)
+    color = None
+    if config.color_weight[views.depth is None] > 0:
+        color = _colors(pool, middle, grid)
+        parameters.append({"params": list(color.parameters()), "lr": 0.02})
+    near = _Near(initial, truncation)
+    optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))
+    rates = [group["lr"] for group in optimizer.param_groups]
     for step in range(config.steps):
         progress = step / max(1, config.steps - 1)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - 0.9 * progress)
-        index = torch.randint(pixels.count, (len(views), config.rays), generator=generator, device=device)
-        loss = _rendering_loss(sdf, pixels, index, grid, config, progress, generator)
-        near = (initial.abs() < 0.9 * initial.abs().amax()).float()
-        loss = loss + config.stay_weight * ((sdf - initial) ** 2 * near).sum() / near.sum().clamp_min(1)
-        loss = loss + config.eikonal_weight * _eikonal(sdf, grid.spacing, near)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * (1 - 0.9 * progress)
+        index = pool.drawn(torch.rand(config.rays, generator=generator, device=device))
+        steps = torch.rand(config.rays, config.samples, generator=generator, device=device)
+        steps = (torch.arange(config.samples, device=device) + steps) / config.samples * 2 - 1
+        t = middle.gather(1, index)[..., None] + config.band * steps
+        loss = _rendering_loss(shape, color, pool.take(index), t, config, progress)
+        uniform, jitter = (torch.rand(config.points, k, generator=generator, device=device) for k in (1, 3))
+        loss = loss + _shape_loss(shape, near.drawn(grid, uniform[:, 0], jitter), config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    return sdf.detach()
+    return shape.distances(grid)
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """All pixels in and around the silhouettes, each hypothesis the same number (drawn with repetition)."""
+class _Near:
+    """Cells near the closed form's surface."""
 
-    origin: Float[Tensor, "n q 3"]
-    direction: Float[Tensor, "n q 3"]
-    alpha: Float[Tensor, "n q"]
-    distance: Float[Tensor, "n q"]
-    """Along the ray to the surface that the view shows; 0 where it shows none."""
-    normal: Float[Tensor, "n q 3"] | None
+    def __init__(self, initial: Float[Tensor, "n g g g"], truncation: float) -> None:
+        self.initial = initial
+        self.cells, used = marked(initial.flatten(1).abs() < 0.9 * truncation)
+        self.count = used.sum(1)
 
-    @property
-    def count(self) -> int:
-        return self.alpha.shape[1]
-
-    @staticmethod
-    def of(views: ViewSet) -> "_Pixels":
-        n = len(views)
-        origin, direction = (value.flatten(1, 2) for value in views.cameras.rays())
-        alpha = views.alpha.flatten(1)
-        near = torch.nn.functional.max_pool2d(views.alpha.flatten(0, 1), 7, 1, 3).reshape(n, -1) > 0.3
-        count = int(near.sum(1).amax().clamp_min(1))
-        # Repeats of a shorter list keep every pixel as likely as the others.
-        chosen = torch.stack([_cycled(row.nonzero()[:, 0], count) for row in near])
-        forward = views.cameras.c2w[..., None, :3, 2].expand(*views.cameras.shape, alpha.shape[1] // views.num_views, 3)
-        cosine = (direction * forward.flatten(1, 2)).sum(-1)
-        depth = torch.zeros_like(alpha) if views.depth is None else views.depth.flatten(1)
-        normal = None if views.normal is None else views.normal.movedim(2, -1).flatten(1, 3)
-
-        def take(value: Tensor) -> Tensor:
-            return value.gather(1, chosen[..., None].expand(-1, -1, value.shape[-1]) if value.ndim == 3 else chosen)
-
-        return _Pixels(
-            take(origin), take(direction), take(alpha), take(depth / cosine), None if normal is None else take(normal)
-        )
-
-
-def _cycled(index: Int[Tensor, "p"], count: int) -> Int[Tensor, "{count}"]:
-    if len(index) == 0:
-        return torch.zeros(count, dtype=torch.long, device=index.device)
-    return index.repeat(-(-count // len(index)))[:count]
+    def drawn(
+        self, grid: VoxelGrid, uniform: Float[Tensor, "p"], jitter: Float[Tensor, "p 3"]
+    ) -> tuple[Float[Tensor, "n p 3"], Float[Tensor, "n p"]]:
+        """Cell centres moved by up to half a cell; and the closed form at the centres themselves."""
+        cell = self.cells.gather(1, (uniform * self.count[:, None]).long().clamp_max(self.cells.shape[1] - 1))
+        g = grid.resolution
+        place = torch.stack([cell // g**2, cell // g % g, cell % g], -1) + 0.5
+        return place * grid.spacing - grid.extent + grid.centre, self.initial.flatten(1).gather(1, cell)
 
 
 def _rendering_loss(
-    sdf: Float[Tensor, "n g g g"],
-    pixels: _Pixels,
-    index: Int[Tensor, "n r"],
-    grid: VoxelGrid,
+    shape: Field,
+    color: ColorGrid | None,
+    rays: RayBatch,
+    t: Float[Tensor, "n r s"],
     config: FitConfig,
     progress: float,
-    generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    def take(value: Tensor) -> Tensor:
-        return value.gather(1, index[..., None].expand(-1, -1, value.shape[-1]) if value.ndim == 3 else index)
-
-    origin, direction, alpha = take(pixels.origin), take(pixels.direction), take(pixels.alpha)
-    distance = take(pixels.distance)
-    n, r = index.shape
-    shown = distance > 0
-    # Around the surface that the view shows; through the whole sphere where it shows none.
-    middle = torch.where(shown, distance, -(origin * direction).sum(-1))
-    half = torch.where(shown, config.band, grid.extent)
-    jitter = torch.rand(n, r, config.samples, generator=generator, device=sdf.device)
-    steps = (torch.arange(config.samples, device=sdf.device) + jitter) / config.samples * 2 - 1
-    t = middle[..., None] + half[..., None] * steps
-    points = origin[:, :, None] + direction[:, :, None] * t[..., None]
-    values = trilinear(sdf, points.flatten(1, 2), grid.extent).unflatten(1, (r, config.samples))
+    """Means over each hypothesis' rays, summed over hypotheses."""
     low, high = config.sharpness
-    weights = neus_weights(values, low + (high - low) * progress)
-    opacity = weights.sum(-1)
-    loss = torch.nn.functional.binary_cross_entropy(opacity.clamp(1e-3, 1 - 1e-3), alpha.clamp(0, 1))
-    hit = shown & (alpha > 0.5)
-    if bool(hit.any()):
-        rendered = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1) / opacity.clamp_min(1e-3)
-        error = (rendered - distance).abs().clamp_max(config.robust) * opacity.detach()
-        loss = loss + config.depth_weight * (error * hit).sum() / hit.sum()
-        if pixels.normal is not None:
-            surface = (origin + direction * rendered.detach()[..., None])[:, :, None]
-            offsets = torch.eye(3, device=sdf.device) * grid.spacing
-            around = torch.cat([surface + offsets, surface - offsets], 2).flatten(1, 2)
-            ahead, back = trilinear(sdf, around, grid.extent).unflatten(1, (r, 6)).split(3, -1)
-            normal = torch.nn.functional.normalize(ahead - back, dim=-1)
-            disagreement = (1 - (normal * take(pixels.normal)).sum(-1)).clamp_max(0.8)
-            loss = loss + config.normal_weight * (disagreement * hit).sum() / hit.sum()
-    return loss
+    made = render_rays(shape, rays.origin, rays.direction, t, low + (high - low) * progress, config.backend)
+    entropy = torch.nn.functional.binary_cross_entropy(made.opacity.clamp(1e-3, 1 - 1e-3), rays.alpha, reduction="none")
+    loss = config.alpha_weight * (entropy * rays.trust).mean(1)
+    hit = ((rays.distance > 0) & (rays.alpha > 0.5)) * rays.trust
+    share = hit.sum(1).clamp_min(1e-3)
+    error = (made.distance - rays.distance).abs().clamp_max(config.robust) * made.opacity.detach()
+    loss = loss + config.depth_weight * (error * hit).sum(1) / share
+    if rays.normal is not None:
+        surface = rays.origin + rays.direction * made.distance.detach()[..., None]
+        normal = torch.nn.functional.normalize(shape.gradient(surface), dim=-1)
+        disagreement = (1 - (normal * rays.normal).sum(-1)).clamp_max(0.8)
+        loss = loss + config.normal_weight * (disagreement * hit).sum(1) / share
+    if color is not None:
+        middles = (t[..., 1:] + t[..., :-1]) / 2
+        points = rays.origin[:, :, None] + rays.direction[:, :, None] * middles[..., None]
+        seen = color.evaluate(points.flatten(1, 2)).unflatten(1, middles.shape[1:])
+        shown = (made.weights[..., None] * seen).sum(2) / made.opacity.clamp_min(1e-2)[..., None]
+        solid = (rays.alpha > 0.9) * rays.trust
+        difference = (shown - rays.rgb).abs().mean(-1).clamp_max(0.3)
+        loss = loss + config.color_weight[1] * (difference * solid).sum(1) / solid.sum(1).clamp_min(1e-3)
+    return loss.sum()
 
 
-def _eikonal(sdf: Float[Tensor, "n g g g"], spacing: float, near: Float[Tensor, "n g g g"]) -> Float[Tensor, ""]:
-    """A distance grows by one per unit of length (Gropp et al. 2020)."""
-    inner = sdf[:, :-1, :-1, :-1]
-    slopes = [sdf[:, 1:, :-1, :-1], sdf[:, :-1, 1:, :-1], sdf[:, :-1, :-1, 1:]]
-    norm = sum(((s - inner) / spacing) ** 2 for s in slopes).clamp_min(1e-8).sqrt()
-    mask = near[:, :-1, :-1, :-1]
-    return ((norm - 1) ** 2 * mask).sum() / mask.sum().clamp_min(1)
+def _shape_loss(
+    shape: Field, near: tuple[Float[Tensor, "n p 3"], Float[Tensor, "n p"]], config: FitConfig
+) -> Float[Tensor, ""]:
+    """A distance grows by one per unit of length (Gropp et al. 2020), and stays where nothing moves it."""
+    points, initial = near
+    stay = ((shape.evaluate(points) - initial) ** 2).mean(1)
+    slope = shape.gradient(points).norm(dim=-1)
+    return (config.stay_weight * stay + config.eikonal_weight * ((slope - 1) ** 2).mean(1)).sum()
+
+
+def _colors(pool: RayPool, middle: Float[Tensor, "n r"], grid: VoxelGrid) -> ColorGrid:
+    """The mean colour of the pixels whose rays meet the first surface in a cell; grey where none does."""
+    n, g = len(middle), grid.resolution
+    surface = pool.all.origin + pool.all.direction * middle[..., None]
+    place = grid.indices(surface).round().long().clamp(0, g - 1)
+    cell = (place[..., 0] * g + place[..., 1]) * g + place[..., 2]
+    weight = (pool.all.alpha > 0.9).float()[..., None]
+    values = torch.cat([pool.all.rgb * weight, weight], -1)
+    total = values.new_zeros(n, g**3, 4).scatter_add(1, cell[..., None].expand(-1, -1, 4), values)
+    total = total.reshape(n, g, g, g, 4).movedim(-1, 1)
+    # Spread to the neighbours, so that the colour is known on both sides of the surface.
+    for _ in range(3):
+        total = total + 0.5 * torch.nn.functional.avg_pool3d(total, 3, 1, 1)
+    color = (total[:, :3] + 0.5e-6) / (total[:, 3:] + 1e-6)
+    return ColorGrid(color.movedim(1, -1), grid)

@@ -1,30 +1,98 @@
-"""Volume rendering of signed-distance fields in pure torch (NeuS, Wang et al. 2021)."""
+"""Volume rendering of fields along rays: one function, in pure torch or by nerfacc."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from recon.ragged import marked
 
-def neus_weights(sdf: Float[Tensor, "*r s"], sharpness: float) -> Float[Tensor, "*r t"]:
-    """Weight of each interval between neighbouring samples of a ray; they sum to the ray's opacity."""
+if TYPE_CHECKING:
+    from recon.fields.field import Field
+
+Backend = Literal["torch", "nerfacc"]
+#: Distance of samples that are skipped as empty.
+_EMPTY = 1.0
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Of ``r`` rays for each of ``n`` hypotheses."""
+
+    weights: Float[Tensor, "n r t"]
+    """Of the intervals between neighbouring samples."""
+    opacity: Float[Tensor, "n r"]
+    distance: Float[Tensor, "n r"]
+    """Mean along the ray over what it meets."""
+
+
+def render_rays(
+    field: "Field",
+    origin: Float[Tensor, "n r 3"],
+    direction: Float[Tensor, "n r 3"],
+    t: Float[Tensor, "n r s"],
+    sharpness: float,
+    backend: Backend = "torch",
+    occupied: Bool[Tensor, "n r s"] | None = None,
+) -> Rendered:
+    """``field`` along rays, at rising distances ``t``.
+
+    Samples that are not ``occupied`` count as empty and are not evaluated. The back ends give the same numbers;
+    nerfacc's kernels work on the occupied intervals alone where there is CUDA.
+    """
+    points = origin[:, :, None] + direction[:, :, None] * t[..., None]
+    if occupied is None:
+        distance = field.evaluate(points.flatten(1, 2)).reshape(t.shape)
+    else:
+        distance = _evaluated_where(field, points, occupied)
+    alpha = field.opacity(distance, t, sharpness)
+    met = None
+    if occupied is not None:
+        met = occupied[..., :-1] & occupied[..., 1:]
+        alpha = alpha * met
+    weights = ray_weights(alpha, backend, met)
+    opacity = weights.sum(-1)
+    mean = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1) / opacity.clamp_min(1e-3)
+    return Rendered(weights, opacity, mean)
+
+
+def _evaluated_where(
+    field: "Field", points: Float[Tensor, "n r s 3"], occupied: Bool[Tensor, "n r s"]
+) -> Float[Tensor, "n r s"]:
+    """``field`` at the occupied points, each hypothesis padded to the longest list."""
+    flat, wanted = points.flatten(1, 2), occupied.flatten(1)
+    chosen, used = marked(wanted)
+    values = field.evaluate(flat.gather(1, chosen[..., None].expand(-1, -1, 3)))
+    # Fillers add nothing to the first place.
+    added = torch.where(used, values - _EMPTY, 0.0)
+    return values.new_full(wanted.shape, _EMPTY).scatter_add(1, chosen, added).reshape(occupied.shape)
+
+
+def ray_weights(
+    alpha: Float[Tensor, "*r t"], backend: Backend = "torch", met: Bool[Tensor, "*r t"] | None = None
+) -> Float[Tensor, "*r t"]:
+    """What each interval contributes to its ray: its opacity times what is let through before it."""
+    if backend == "torch":
+        through = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha[..., :-1]], -1), -1)
+        return alpha * through
+    import nerfacc
+
+    rays = alpha.reshape(-1, alpha.shape[-1])
+    if not alpha.is_cuda or met is None:  # nerfacc's packed kernels need CUDA
+        return nerfacc.render_weight_from_alpha(rays)[0].reshape(alpha.shape)
+    ray, interval = met.reshape(rays.shape).nonzero(as_tuple=True)
+    packed, _ = nerfacc.render_weight_from_alpha(rays[ray, interval], ray_indices=ray, n_rays=len(rays))
+    return torch.zeros_like(rays).index_put((ray, interval), packed).reshape(alpha.shape)
+
+
+def neus_alpha(sdf: Float[Tensor, "*r s"], sharpness: float) -> Float[Tensor, "*r t"]:
+    """Opacity of the intervals between neighbouring samples of a signed distance (NeuS, Wang et al. 2021, eq. 13)."""
     outside = torch.sigmoid(sdf * sharpness)
-    alpha = ((outside[..., :-1] - outside[..., 1:]) / (outside[..., :-1] + 1e-5)).clamp(0, 1)
-    through = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha + 1e-7], -1), -1)
-    return alpha * through[..., :-1]
+    return ((outside[..., :-1] - outside[..., 1:]) / (outside[..., :-1] + 1e-5)).clamp(0, 1)
 
 
-def trilinear(field: Float[Tensor, "n g g g"], points: Float[Tensor, "n p 3"], extent: float) -> Float[Tensor, "n p"]:
-    """Values of each field at its own points; cell centres as in :class:`recon.grid.VoxelGrid`."""
-    g = field.shape[-1]
-    index = ((points / extent + 1) * (g / 2) - 0.5).clamp(0, g - 1 - 1e-4)
-    low = index.floor()
-    fraction = index - low
-    x, y, z = low.long().unbind(-1)
-    base = (x * g + y) * g + z
-    flat = field.flatten(1)
-    fx, fy, fz = fraction.unbind(-1)
-    # Written as gathers: grid_sample's backward pass in 3D is several times slower on a CPU.
-    corner = [flat.gather(1, base + (i * g + j) * g + k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
-    along_z = [torch.lerp(corner[i], corner[i + 1], fz) for i in (0, 2, 4, 6)]
-    along_y = [torch.lerp(along_z[i], along_z[i + 1], fy) for i in (0, 2)]
-    return torch.lerp(along_y[0], along_y[1], fx)
+def density_alpha(density: Float[Tensor, "*r s"], t: Float[Tensor, "*r s"]) -> Float[Tensor, "*r t"]:
+    """Opacity of the intervals, their density the mean of both ends (NeRF, Mildenhall et al. 2020, eq. 3)."""
+    return -torch.expm1(-(density[..., 1:] + density[..., :-1]) / 2 * (t[..., 1:] - t[..., :-1]))

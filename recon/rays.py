@@ -45,7 +45,7 @@ class RayPool:
         forward = views.cameras.c2w[..., None, :3, 2].expand(n, v, near.shape[1] // v, 3).flatten(1, 2)
         depth = torch.zeros_like(near, dtype=origin.dtype) if views.depth is None else views.depth.flatten(1)
         solid = (views.alpha.flatten(1) > 0.5) & (depth > 0)
-        trust = torch.stack([Agreement.of(VoteMaps.of(views[k], jump)).trust for k in range(n)])
+        trust = torch.stack([_trust(views[k], jump) for k in range(n)])
         self.all = RayBatch(
             origin=take(origin),
             direction=take(direction),
@@ -67,6 +67,15 @@ class RayPool:
             return value.gather(1, index[..., None].expand(-1, -1, value.shape[-1]) if value.ndim == 3 else index)
 
         return RayBatch(**{name: gathered(value) for name, value in vars(self.all).items()})
+
+
+def _trust(views: ViewSet, jump: float) -> Float[Tensor, "v"]:
+    """In each view; none in views that show nothing."""
+    shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+    trust = shown.float()
+    if bool(shown.any()):
+        trust[shown] = Agreement.of(VoteMaps.of(views, jump)).trust
+    return trust
 
 
 def first_crossings(

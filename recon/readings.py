@@ -42,7 +42,13 @@ class VoteMaps:
 
     @staticmethod
     def of(views: ViewSet, jump: float) -> "VoteMaps":
-        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``jump`` counts little."""
+        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``jump`` counts little.
+
+        Views that show nothing are left out where others show something.
+        """
+        shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+        if bool(shown.any()) and not bool(shown.all()):
+            views = views.select_views(shown.nonzero()[:, 0].tolist())
         cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
         if views.depth is None:
             return VoteMaps(cameras, edge, None)

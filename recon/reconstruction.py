@@ -1,9 +1,8 @@
 """Views of N hypotheses in, N textured watertight meshes out."""
 
 import logging
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,17 +14,16 @@ from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
-from recon.rendering.visibility import visibility
+from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
 from recon.surface.isosurface import Isosurface, isosurface
+from recon.surface.smoothing import smoothed_surface
 from recon.surface.texture import TextureConfig, textured
+from recon.validation import checked
 from recon.views import ViewSet
 
 logger = logging.getLogger(__name__)
-
-#: What a pixel of a contradicting silhouette counts in the residual, in world units.
-_MISMATCH = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class ReconstructionConfig:
     """Cells along each side of the grid."""
     extent: float = 0.55
     """Half side of the grid's cube around the origin, in world units."""
-    smoothing: float = 1.0
-    """Width of the Gaussian that takes the voting's roughness off the finished field, in cells; 0 is none."""
+    smoothing: int = 8
+    """Rounds of the filter that takes the cells' and the votes' roughness off the surface without shrinking it."""
     isosurface: Isosurface = "marching_cubes"
     """Or flexicubes, which needs kaolin and keeps edges sharper."""
     max_faces: int = 20_000
@@ -69,7 +67,8 @@ class Reconstruction:
     """One hypothesis as geometry."""
 
     mesh: TexturedMesh
-    """Watertight, UV-textured; without faces where the views show no object."""
+    """Watertight, UV-textured; without faces where the views show no object. Its attribute ``inconsistency`` says how
+    far the views that see a vertex are from it, in world units."""
     sdf: Float[Tensor, "g g g"]
     """Signed distance, negative inside, at the cell centres of the cube [-extent, extent]^3."""
     extent: float
@@ -90,29 +89,32 @@ def reconstruct(
 ) -> list[Reconstruction]:
     """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one.
 
+    Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.validation`).
     ``photo`` [n 1] is a picture with its light (and each hypothesis' idea of its camera); it adds its pixels to the
     texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
+    views = checked(views, config.extent)
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
     with watch.stage("fuse"):
         fields = fuse(views, grid, config.fuse)
     with watch.stage("fit"):
         if config.fit.steps:
             fields = fit(views, grid, fields, config.fit)
-        fields = smoothed(fields, config.smoothing)
 
     def finish(k: int) -> Reconstruction:
         with watch.stage("surface"):
             field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
             mesh = isosurface(field, grid, config.isosurface)
-            mesh = decimated(closed(significant_parts(mesh, config.min_part)), config.max_faces)
-            residuals = residuals_of(mesh, views[k])
+            mesh = smoothed_surface(closed(significant_parts(mesh, config.min_part)), config.smoothing)
+            mesh = decimated(mesh, config.max_faces)
+            residuals = Residuals.of(mesh, views[k])
+            mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
             field = redistanced(field, grid.spacing)
         with watch.stage("texture"):
             if len(mesh):
                 mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
-        return Reconstruction(mesh, field, config.extent, residuals)
+        return Reconstruction(mesh, field, config.extent, residuals.views)
 
     # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.
     made = []
@@ -131,32 +133,6 @@ def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tens
         return field
     logger.warning("The views of hypothesis %d contradict each other everywhere; its shape means little.", index)
     return field - level
-
-
-def smoothed(fields: Float[Tensor, "n g g g"], sigma: float) -> Float[Tensor, "n g g g"]:
-    """Each field convolved with a Gaussian of ``sigma`` cells, its border continued outwards."""
-    if sigma <= 0:
-        return fields
-    radius = math.ceil(3 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=fields.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(fields)
-    for axis in (1, 2, 3):
-        rows = fields.movedim(axis, -1)
-        flat = torch.nn.functional.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
-        fields = torch.nn.functional.conv1d(flat, kernel[None, None]).reshape(rows.shape).movedim(-1, axis)
-    return fields
-
-
-def residuals_of(mesh: TexturedMesh, views: ViewSet) -> Float[Tensor, "v"]:
-    """How much each view of ``views`` [1 v] contradicts ``mesh``."""
-    own = visibility(mesh, views.cameras[0]).depth
-    there, here = own > 0, views.alpha[0, :, 0] > 0.5
-    error = torch.where(there == here, 0.0, _MISMATCH)
-    if views.depth is not None:
-        both = there & here
-        error = torch.where(both, (own - views.depth[0, :, 0]).abs().clamp_max(_MISMATCH), error)
-    union = (there | here).float().sum((-1, -2)).clamp_min(1)
-    return error.sum((-1, -2)) / union
 
 
 def redistanced(sdf: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, "g g g"]:

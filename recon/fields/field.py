@@ -1,7 +1,7 @@
 """What all fields can do."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 from recon.grid import VoxelGrid
 
 
+@runtime_checkable
 class Field(Protocol):
     """One scalar field for each of ``n`` hypotheses; any ``torch.nn.Module`` with these methods will do."""
 

@@ -1,16 +1,14 @@
 """Volume rendering of fields along rays: one function, in pure torch or by nerfacc."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from recon.fields.field import Field
 from recon.ragged import marked
-
-if TYPE_CHECKING:
-    from recon.fields.field import Field
 
 Backend = Literal["torch", "nerfacc"]
 #: Distance of samples that are skipped as empty.
@@ -29,7 +27,7 @@ class Rendered:
 
 
 def render_rays(
-    field: "Field",
+    field: Field,
     origin: Float[Tensor, "n r 3"],
     direction: Float[Tensor, "n r 3"],
     t: Float[Tensor, "n r s"],
@@ -59,7 +57,7 @@ def render_rays(
 
 
 def _evaluated_where(
-    field: "Field", points: Float[Tensor, "n r s 3"], occupied: Bool[Tensor, "n r s"]
+    field: Field, points: Float[Tensor, "n r s 3"], occupied: Bool[Tensor, "n r s"]
 ) -> Float[Tensor, "n r s"]:
     """``field`` at the occupied points, each hypothesis padded to the longest list."""
     flat, wanted = points.flatten(1, 2), occupied.flatten(1)

@@ -1,0 +1,60 @@
+"""How far the views of a hypothesis are from its finished mesh: the uncertainty *within* the hypothesis."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.mesh import TexturedMesh
+from recon.metrics.shape import nearest
+from recon.rendering.visibility import visibility
+from recon.views import ViewSet
+
+#: What a pixel of a contradicting silhouette counts, in world units; depth errors count up to this.
+_MISMATCH = 0.1
+
+
+@dataclass(frozen=True)
+class Residuals:
+    views: Float[Tensor, "v"]
+    """Of each view: mean over its silhouette and the mesh's, in world units."""
+    vertices: Float[Tensor, "k"]
+    """At each vertex: mean over the views that see it, in world units; the nearest seen vertex' where none does."""
+
+    @staticmethod
+    def of(mesh: TexturedMesh, views: ViewSet) -> "Residuals":
+        """Of one hypothesis' ``views`` [1 v]."""
+        cameras = views.cameras[0]
+        own = visibility(mesh, cameras).depth
+        there, here = own > 0, views.alpha[0, :, 0] > 0.5
+        error = torch.where(there == here, 0.0, _MISMATCH)
+        if views.depth is not None:
+            both = there & here & (views.depth[0, :, 0] > 0)
+            error = torch.where(both, (own - views.depth[0, :, 0]).abs().clamp_max(_MISMATCH), error)
+        union = (there | here).float().sum((-1, -2)).clamp_min(1)
+        return Residuals(error.sum((-1, -2)) / union, _at_vertices(mesh, views, own, error))
+
+
+def _at_vertices(
+    mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"], error: Float[Tensor, "v h w"]
+) -> Float[Tensor, "k"]:
+    cameras = views.cameras[0]
+    if len(mesh) == 0:
+        return error.new_zeros(len(mesh.vertices))
+    pixels, depth = cameras.project(mesh.vertices[None])
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height) & (depth > 0)
+    cell = row.clamp(0, cameras.height - 1) * cameras.width + column.clamp(0, cameras.width - 1)
+    # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
+    first = torch.nn.functional.max_pool2d(own[:, None], 3, 1, 1).flatten(1).gather(1, cell)
+    sees = (inside & (depth <= first + 1.5 * depth / cameras.intrinsics[:, 1, 1, None])).float()
+    # The mean about the pixel over what either shows: at the rim the background agrees with everybody.
+    shown = torch.maximum((own > 0).float(), (views.alpha[0, :, 0] > 0.5).float())
+    total, count = (torch.nn.functional.avg_pool2d(x[:, None], 3, 1, 1).flatten(1) for x in (error, shown))
+    around = (total / count.clamp_min(1e-6)).gather(1, cell)
+    value = (around * sees).sum(0) / sees.sum(0).clamp_min(1)
+    seen = sees.sum(0) > 0
+    if bool(seen.any()) and not bool(seen.all()):
+        value[~seen] = value[seen][nearest(mesh.vertices[~seen], mesh.vertices[seen])[1]]
+    return value

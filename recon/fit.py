@@ -17,19 +17,19 @@ from recon.views import ViewSet
 
 @dataclass(frozen=True)
 class FitConfig:
-    steps: int = 40
+    steps: int = 30
     """0 keeps the closed form."""
-    rays: int = 1536
+    rays: int = 4096
     """For each hypothesis and step."""
-    samples: int = 20
+    samples: int = 16
     """Along each ray, within ``band`` of the surface that its view or the field shows."""
     band: float = 0.06
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1.25e-3
     sharpness: tuple[float, float] = (100.0, 300.0)
     """Of the NeuS logistic, at the first and at the last step."""
-    alpha_weight: float = 2.0
+    alpha_weight: float = 1.0
     depth_weight: float = 4.0
-    normal_weight: float = 0.02
+    normal_weight: float = 0.05
     color_weight: tuple[float, float] = (0.0, 1.0)
     """With depth, which says more, and without."""
     eikonal_weight: float = 0.02
@@ -114,9 +114,8 @@ def _rendering_loss(
     """Means over each hypothesis' rays, summed over hypotheses."""
     low, high = config.sharpness
     made = render_rays(shape, rays.origin, rays.direction, t, low + (high - low) * progress, config.backend)
-    # Not cross-entropy, whose pull has no limit: a wrong silhouette would tear holes.
-    mismatch = (made.opacity - rays.alpha).abs()
-    loss = config.alpha_weight * (mismatch * rays.trust).mean(1)
+    entropy = torch.nn.functional.binary_cross_entropy(made.opacity.clamp(1e-3, 1 - 1e-3), rays.alpha, reduction="none")
+    loss = config.alpha_weight * (entropy * rays.trust).mean(1)
     hit = ((rays.distance > 0) & (rays.alpha > 0.5)) * rays.trust
     share = hit.sum(1).clamp_min(1e-3)
     error = (made.distance - rays.distance).abs().clamp_max(config.robust) * made.opacity.detach()

@@ -163,7 +163,8 @@ class GenerationFolder:
         middle = posterior.median if len(posterior.median) else posterior.representative
         self._write_mesh(middle, "posterior", "glb", {"coverage": posterior.coverage})
         summary = posterior.summary() | {"photo": inputs["photo"], "model": inputs["weights"]}
-        summary["out_of_distribution"] = None if result.novelty is None else result.novelty.record()
+        novelty = None if result.novelty is None else result.novelty.record()
+        summary["out_of_distribution"] = novelty
         summary["matte"] = result.reference.matte.to_dict()
         self._note("summary.json", REPORT)
         write_json(self.path / "summary.json", summary)
@@ -189,6 +190,8 @@ class GenerationFolder:
                 **{f"{verb} of": parent["folder"] for verb, parent in _ancestry(inputs)},
                 "torch": torch.__version__,
             },
+            novelty=novelty,
+            change=self.output.manifest.get("change"),
         )
 
     def write_next_view(self, view: NextView, meshes: Sequence[TexturedMesh]) -> None:

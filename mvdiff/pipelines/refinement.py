@@ -22,7 +22,7 @@ from mvdiff.weights.calibrations import Calibrations
 from recon.errors import InputError
 from recon.io.bundle import MANIFEST
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.conditioning import condition, entropy_bits
+from recon.posterior.conditioning import condition, stated
 from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
 from recon.views import ViewSet
 
@@ -222,18 +222,6 @@ def _uncalibrated(model: ImageTo3D) -> ImageTo3D:
     own = copy.copy(model)
     own.calibrations = Calibrations(note=_UNMEASURED)
     return own
-
-
-def stated(posterior: Posterior) -> dict[str, float]:
-    """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
-    posterior = replace(posterior, calibration=None)
-    return {
-        "num_hypotheses": len(posterior),
-        "effective_size": posterior.effective_size,
-        "index_entropy_bits": entropy_bits(posterior.weights),
-        "occupancy_entropy": float(posterior.entropy.sum()) * posterior.grid.cell_volume,
-        "ambiguity": posterior.ambiguity,
-    }
 
 
 def _reweighted(posterior: Posterior, weights: Float[Tensor, "n"]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.mesh import TexturedMesh
+from recon.posterior.posterior import Posterior
 from recon.rendering import render_mesh
 from recon.views import ViewSet
 
@@ -156,6 +157,18 @@ def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
     """Of one distribution over hypotheses."""
     w = weights.double()
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
+
+
+def stated(posterior: Posterior) -> dict[str, float]:
+    """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
+    posterior = replace(posterior, calibration=None)
+    return {
+        "num_hypotheses": len(posterior),
+        "effective_size": posterior.effective_size,
+        "index_entropy_bits": entropy_bits(posterior.weights),
+        "occupancy_entropy": float(posterior.entropy.sum()) * posterior.grid.cell_volume,
+        "ambiguity": posterior.ambiguity,
+    }
 
 
 def _misfit(mesh: TexturedMesh, evidence: Evidence, noise: NoiseModel) -> Float[Tensor, "c"]:

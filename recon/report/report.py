@@ -15,8 +15,9 @@ from PIL import Image
 
 from recon.io.bundle import write_bytes
 from recon.posterior import Hypothesis, Posterior
+from recon.posterior.conditioning import stated
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
-from recon.report import pictures
+from recon.report import pictures, statements
 from recon.report.next_view_map import centred_order, information_color, predicted, share_of_range
 from recon.report.scenes import linked, scene
 
@@ -37,11 +38,14 @@ def render_report(
     settings: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     view: NextView | None = None,
+    novelty: Mapping[str, Any] | None = None,
+    change: Mapping[str, Any] | None = None,
 ) -> str:
     """The page about ``hypotheses`` (in the posterior's order).
 
     ``photos``: caption to picture; ``settings`` and ``provenance`` (weights, hash, version) are shown as they are;
-    ``view``: the best next photo, computed here unless it is given.
+    ``view``: the best next photo, computed here unless it is given. ``novelty``: ``p_value`` of the photo.
+    ``change``: of a refined run, what :func:`stated` says ``before`` it and of its parent ``reweighted``.
     """
     from plotly.offline import get_plotlyjs
 
@@ -70,11 +74,12 @@ def render_report(
         next_view=_next_view(posterior, hypotheses, view),
         sections="".join(_section(*each) for each in pictures.sections(posterior)),
         views=_views(posterior),
-        calibration=_calibration(summary["calibration"]),
-        sources=_sources(posterior, summary),
+        calibration=statements.calibration(summary["calibration"]),
+        sources=statements.sources(posterior, summary, novelty),
+        change=statements.changed(change, stated(posterior)),
         table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
-        settings=_definitions(settings or {}),
-        provenance=_definitions(provenance or {}),
+        settings=statements.definitions(settings or {}),
+        provenance=statements.definitions(provenance or {}),
         scene=_script_json(scene(posterior)),
         linked=_script_json(linked(posterior, hypotheses)),
         volume=_script_json(_volume(posterior)),
@@ -116,36 +121,6 @@ def _next_view(posterior: Posterior, hypotheses: Sequence[Hypothesis], view: Nex
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<h3>What each hypothesis predicts there</h3><div class='tiles'>{tiles}</div></section>"
     )
-
-
-def _calibration(record: dict[str, Any]) -> str:
-    """What a stated coverage is worth."""
-    parts = [f"<p>{html.escape(record['statement'])}</p>"]
-    shells = (record.get("held_out") or {}).get("shells", [])
-    if shells:
-        rows = "".join(
-            f"<tr><td>{row['level']:.0%}</td><td>{row['coverage']:.1%}</td><td>{row['coverage_std']:.1%}</td></tr>"
-            for row in shells
-        )
-        parts.append(
-            "<div class='scroll'><table><thead><tr><th>stated</th><th>held, mean over objects</th>"
-            f"<th>standard deviation</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        )
-    return "".join(parts)
-
-
-def _sources(posterior: Posterior, summary: dict[str, Any]) -> str:
-    """Where the uncertainty comes from, as far as it is known."""
-    within, elevation = summary["within"]["residual"], summary["elevation"]["std"]
-    between = f"{posterior.diversity:.4f} mean surface distance of two of them: what the photo leaves open"
-    known = {
-        "Between hypotheses": between if len(posterior) > 1 else None,
-        "Within a hypothesis": None
-        if within is None
-        else f"{within:.4f} mean error of its own sampled views against its mesh: how much they contradict each other",
-        "Photo's elevation": None if elevation is None else f"± {elevation:.1f}° over the hypotheses",
-    }
-    return _definitions({name: text for name, text in known.items() if text is not None})
 
 
 def _volume(posterior: Posterior) -> dict[str, Any]:
@@ -262,14 +237,6 @@ def _row(k: int, posterior: Posterior, summary: dict[str, Any]) -> str:
 
 def _number(value: float, pattern: str) -> str:
     return "–" if math.isnan(value) else pattern.format(value)
-
-
-def _definitions(values: Mapping[str, Any]) -> str:
-    rows = []
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        rows.append(f"<dt>{html.escape(str(name))}</dt><dd>{html.escape(text)}</dd>")
-    return "".join(rows)
 
 
 def _script_json(value: Any) -> str:

@@ -20,6 +20,7 @@ from recon.cameras import Cameras
 from recon.decimate import decimated
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
+from recon.posterior.conditioning import stated
 from recon.report import render_report, write_report
 from recon.report.pictures import SIDES, painted, render_sides, scale_of, sections
 from recon.views import ViewSet
@@ -160,6 +161,21 @@ def test_the_next_photo_is_on_the_page(page: str, hypotheses: list[Hypothesis]) 
     assert "The best next photo" in page
     assert page.count("class=chosen") == 3
     assert "Where the uncertainty comes from" in page
+
+
+def test_a_refined_run_says_what_changed(posterior: Posterior, hypotheses: list[Hypothesis], page: str) -> None:
+    before = stated(posterior) | {"ambiguity": 0.875}
+    refined = render_report(
+        posterior,
+        hypotheses,
+        novelty={"p_value": 0.013},
+        change={"before": before, "reweighted": stated(replace(posterior, weights=torch.tensor([0.98, 0.01, 0.01])))},
+    )
+    assert "What the further evidence changed" in refined
+    assert "<td>Before</td><td>3.0</td><td>1.58</td><td>88%</td>" in refined
+    assert "<td>1.0</td>" in refined
+    assert "p = 0.013" in refined
+    assert "What the further evidence changed" not in page
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

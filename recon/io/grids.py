@@ -8,7 +8,7 @@ import torch
 
 from recon.grid import VoxelGrid
 from recon.io.bundle import atomic_write
-from recon.io.points import SurfacePoints
+from recon.io.points import PointSamples
 from recon.mesh import TexturedMesh
 from recon.posterior.voxelize import mesh_distance
 
@@ -33,7 +33,7 @@ def save_grid(mesh: TexturedMesh, path: str | os.PathLike, resolution: int = 128
     beta = 0.5 * grid.spacing
     tail = 0.5 * torch.exp(-sdf.abs() / beta)
     density = torch.where(sdf > 0, tail, 1 - tail) / beta
-    points = SurfacePoints.of(mesh, _POINTS)
+    points = PointSamples.of(mesh, _POINTS)
     near = sdf.abs() < _COLORED * grid.spacing
     _, index = cKDTree(points.position.numpy()).query(grid.points()[near].numpy(), workers=-1)
     rgb = torch.full((*sdf.shape, 3), _GREY)

@@ -26,7 +26,7 @@ _THIN = 0.05
 
 
 @dataclass(frozen=True)
-class SurfacePoints:
+class PointSamples:
     """Points spread evenly by area, with what the surface is there."""
 
     position: Float[Tensor, "p 3"]
@@ -37,7 +37,7 @@ class SurfacePoints:
     """Root of the area for each point."""
 
     @staticmethod
-    def of(mesh: TexturedMesh, count: int, seed: int = 0) -> "SurfacePoints":
+    def of(mesh: TexturedMesh, count: int, seed: int = 0) -> "PointSamples":
         if not len(mesh):
             raise InputError("A mesh without faces has no points on it.")
         mesh = mesh.to("cpu")
@@ -61,12 +61,12 @@ class SurfacePoints:
         else:
             color = torch.full((count, 3), _GREY)
         normal = torch.nn.functional.normalize(at(mesh.vertex_normals()[mesh.faces[face]]), dim=-1)
-        return SurfacePoints(at(mesh.triangles[face]), normal, color, math.sqrt(float(area.sum()) / count))
+        return PointSamples(at(mesh.triangles[face]), normal, color, math.sqrt(float(area.sum()) / count))
 
 
 def save_points(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
     """A PLY of ``count`` points with normals and sRGB colours."""
-    points = SurfacePoints.of(mesh, count)
+    points = PointSamples.of(mesh, count)
     color = (points.color.clamp(0, 1) * 255).round().byte().numpy()
     columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
     return write_ply(path, columns | {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))})
@@ -79,7 +79,7 @@ def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_00
     before the sigmoid, the logarithm of the scales, and the rotation as a quaternion w, x, y, z. The world is the
     mesh's own, +Y up.
     """
-    points = SurfacePoints.of(mesh, count)
+    points = PointSamples.of(mesh, count)
     p = len(points.position)
     scale = math.log(_SPREAD * points.spacing) + torch.tensor([0.0, 0.0, math.log(_THIN)]).expand(p, 3)
     columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)

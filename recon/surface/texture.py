@@ -9,7 +9,7 @@ from torch import Tensor
 from recon.mesh import TexturedMesh
 from recon.surface.baking import Witness, blended
 from recon.surface.delight import delit
-from recon.surface.filling import carried_on
+from recon.surface.filling import carried_on, faded
 from recon.surface.unwrap import texels, unwrapped
 from recon.views import ViewSet
 
@@ -28,6 +28,8 @@ class TextureConfig:
 _BELIEVED = 0.05
 #: The photo's weights between which it takes over from the views.
 _PHOTO_FROM, _PHOTO_TO = 0.15, 0.45
+#: How far the photo's tone reaches beyond what it shows, as a share of the object's size.
+_TONE_REACH = 0.4
 
 
 def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: ViewSet | None = None) -> TexturedMesh:
@@ -46,15 +48,24 @@ def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: V
     photo = photo.to(mesh.device)
     edge = config.edge_pixels * photo.cameras.height / views.cameras.height
     witness = Witness.of(mesh, delit(photo, painted), edge)
-    for points, normals, colors, weight in (
-        (mesh.vertices, mesh.vertex_normals(), vertex_colors, vertex_weight),
-        (sites.points, sites.normals, texel_colors, texel_weight),
-    ):
-        own, seen = blended(witness, points, normals, config.sharpness)
-        share = ((seen - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
-        colors.lerp_(own, (share * share * (3 - 2 * share))[:, None])
-        torch.maximum(weight, share, out=weight)
-    return sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, texel_weight)
+    own, share = _of_photo(witness, mesh.vertices, mesh.vertex_normals(), config)
+    # Beside the photo the views follow its tone, or its border would show.
+    tone = faded(mesh, own - vertex_colors, share > 0.99, _TONE_REACH * float((mesh.bounds[1] - mesh.bounds[0]).max()))
+    vertex_colors = torch.lerp((vertex_colors + tone).clamp(0, 1), own, share[:, None])
+    vertex_weight = torch.maximum(vertex_weight, share)
+    own, share = _of_photo(witness, sites.points, sites.normals, config)
+    tone = _interpolated(tone, sites.corners, sites.weights)
+    texel_colors = torch.lerp((texel_colors + tone).clamp(0, 1), own, share[:, None])
+    return sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, torch.maximum(texel_weight, share))
+
+
+def _of_photo(
+    witness: Witness, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], config: TextureConfig
+) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
+    """The photo's colour and how far it is believed, in 0…1."""
+    own, weight = blended(witness, points, normals, config.sharpness)
+    share = ((weight - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
+    return own, share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True)

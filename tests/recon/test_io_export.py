@@ -12,7 +12,7 @@ from recon.conventions import linear_to_srgb
 from recon.errors import InputError
 from recon.io.export import FORMATS, export, files_of, format_of
 from recon.io.mesh_files import load_mesh
-from recon.io.points import SurfacePoints
+from recon.io.points import PointSamples
 from recon.metrics.shape import nearest
 
 
@@ -59,7 +59,7 @@ def test_meshes_come_back_with_their_texture(block, tmp_path, name):
     assert sorted(tmp_path.iterdir()) == sorted(files_of(block, path, name))
     back = load_mesh(path)
     assert torch.allclose(torch.stack(back.bounds), torch.stack(block.bounds), atol=1e-5)
-    points = SurfacePoints.of(back, 500)
+    points = PointSamples.of(back, 500)
     assert (points.color - expected_color(points.position)).abs().max() < 0.03
 
 

@@ -180,3 +180,24 @@ def test_the_gpu_paints_what_the_processor_paints(ball):
     here, there = textured(bare, views, config, photo), textured(bare.to("cuda"), views.to("cuda"), config, photo)
     assert torch.allclose(here.uv, there.uv.cpu(), atol=1e-5)
     assert (here.texture - there.texture.cpu()).abs().mean() < 0.01
+
+
+def test_the_photos_tone_fades_out_beyond_it(ball):
+    """Views that are too blue everywhere: beside the photo they follow it, behind the object they stay as they are."""
+    views, photo = (
+        render_mesh(ball, Cameras.orbit(*RIG, size=64)),
+        render_mesh(ball, Cameras.orbit([0.0], 0.0, size=96)),
+    )
+    wrong = replace(views, rgb=(views.rgb + torch.tensor([-0.1, 0.0, 0.1])[:, None, None]).clamp(0, 1))
+    made = textured(replace(ball, colors=None), wrong, TextureConfig(size=256), photo)
+    face, bary = texels(made, 256)
+    points = (made.triangles[face.clamp_min(0)] * bary[..., None]).sum(2)
+    error = (made.texture.movedim(0, -1) - pattern(points))[..., 2] - (made.texture.movedim(0, -1) - pattern(points))[
+        ..., 0
+    ]
+    level = points[..., 1].abs() < 0.25
+    rings = [(0.3, 0.41), (0.0, 0.1), (-0.2, -0.1), (-0.41, -0.3)]
+    step = [float(error[(face >= 0) & level & (points[..., 2] > a) & (points[..., 2] < b)].mean()) for a, b in rings]
+    assert abs(step[0]) < 0.04
+    assert step[0] < step[1] < step[2] < step[3]
+    assert 0.08 < step[3] < 0.2

@@ -1,7 +1,8 @@
-"""Seconds and peak memory of the main job (or only its sampling); quality and cost of reconstruction by itself.
+"""Seconds and peak memory of the main job (or only its sampling), of reconstruction by itself, of a training step.
 
 ``python tools/benchmark.py [job | sample] [--num-hypotheses 1 8] [--device cpu] [--output benchmark.json]``
 ``python tools/benchmark.py recon [--meshes DIR] [--source true | inconsistent | sampled] [--views 16 --size 256] ...``
+``python tools/benchmark.py train [--config configs/train/embedded.yaml] [--batch-size 192] [--kernels 20]``
 """
 
 import shlex
@@ -14,7 +15,7 @@ from recon.errors import InputError
 
 def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "tools/benchmark.py", *arguments])
-    part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon") else "job"
+    part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon", "train") else "job"
     if part == "recon":
         from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
 
@@ -22,6 +23,12 @@ def main(arguments: list[str]) -> None:
         from mvdiff.evaluation.reconstruction import benchmark_reconstruction, reconstruction_table
 
         print(reconstruction_table(benchmark_reconstruction(config, command)), end="")
+        return
+    if part == "train":
+        from mvdiff.evaluation.training import TrainingBenchmarkConfig, benchmark_training, training_table
+
+        config = tyro.cli(TrainingBenchmarkConfig, args=arguments, description=__doc__)
+        print(training_table(benchmark_training(config, command)), end="")
         return
     from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark, table
 

@@ -95,16 +95,11 @@ def reconstruct(
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     views = checked(views, config.extent)
-    grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
-    with watch.stage("fuse"):
-        fields = fuse(views, grid, config.fuse)
-    with watch.stage("fit"):
-        if config.fit.steps:
-            fields = fit(views, grid, fields, config.fit)
+    fields, grid = fitted_fields(views, config, watch)
 
     def finish(k: int) -> Reconstruction:
         with watch.stage("surface"):
-            field = fields[k] if bool((fields[k] < 0).any()) else _least_contradicted(fields[k], k)
+            field = fields[k]
             mesh = isosurface(field, grid, config.isosurface)
             mesh = smoothed_surface(closed(significant_parts(mesh, config.min_part)), config.smoothing)
             mesh = decimated(mesh, config.max_faces)
@@ -123,6 +118,31 @@ def reconstruct(
         if progress:
             progress(k + 1, len(views))
     return made
+
+
+def fitted_fields(
+    views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None
+) -> tuple[Float[Tensor, "n g g g"], VoxelGrid]:
+    """Fields that are negative inside and true near their zero level, before anything is meshed; and their grid."""
+    watch = watch or Stopwatch()
+    grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
+    with watch.stage("fuse"):
+        fields = fuse(views, grid, config.fuse)
+    with watch.stage("fit"):
+        if config.fit.steps:
+            fields = fit(views, grid, fields, config.fit)
+    solid = [f if bool((f < 0).any()) else _least_contradicted(f, k) for k, f in enumerate(fields)]
+    return torch.stack(solid), grid
+
+
+def untextured(
+    field: Float[Tensor, "g g g"], grid: VoxelGrid, views: ViewSet, config: ReconstructionConfig
+) -> Reconstruction:
+    """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, safe in threads."""
+    mesh = significant_parts(isosurface(field, grid, config.isosurface), config.min_part)
+    mesh = smoothed_surface(closed(mesh), config.smoothing)
+    residuals = Residuals.of(mesh, views)
+    return Reconstruction(mesh, redistanced(field, grid.spacing), config.extent, residuals.views)
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:

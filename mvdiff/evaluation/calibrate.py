@@ -48,7 +48,7 @@ def calibrate(
         done = len(objects) - len(pending)
 
         def finish(case: Case, framing: str = framing) -> dict[str, Any]:
-            return observed(case, model.posterior) | {"name": _key(framing, case.name)}
+            return observed(case.meshed(model.reconstruction), model.posterior) | {"name": _key(framing, case.name)}
 
         for entry in finished(settings, model, objects, pending, finish):
             records.add(entry)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from mvdiff.evaluation.distribution_scores import distribution_scores
 from mvdiff.evaluation.objects import View
@@ -14,9 +16,10 @@ from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_
 from recon.mesh import TexturedMesh
 from recon.metrics.image import mask_iou, psnr
 from recon.metrics.shape import SurfaceComparison
-from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
 from recon.posterior.calibration import Calibration
 from recon.posterior.novelty import novelty_p_value
+from recon.reconstruction import ReconstructionConfig, untextured
 from recon.rendering import render_mesh
 from recon.views import ViewSet
 
@@ -35,8 +38,19 @@ class Case:
     seconds: dict[str, float]
     novelty: Mapping[str, float] = field(default_factory=dict)
     """The model's errors on the picture, see :mod:`mvdiff.novelty`."""
+    fields: Float[Tensor, "n g g g"] | None = None
+    """Fitted but not yet meshed, where the hypotheses are still to be made, see :meth:`meshed`."""
+    sampled_views: ViewSet | None = None
+    """Those of ``fields``, [n v]."""
     baselines: Mapping[str, TexturedMesh] = field(default_factory=dict)
     """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.baselines`."""
+
+    def meshed(self, config: ReconstructionConfig) -> "Case":
+        """With hypotheses of geometry only, made from ``fields``."""
+        grid = VoxelGrid(torch.zeros(3), config.extent, config.resolution)
+        made = [untextured(f, grid, self.sampled_views[k], config) for k, f in enumerate(self.fields)]
+        hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
+        return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)
 
     @property
     def frame(self) -> Frame:

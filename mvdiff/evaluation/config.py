@@ -52,6 +52,11 @@ class JobConfig:
         return False
 
     @property
+    def geometry_only(self) -> bool:
+        """Whether fitted fields suffice, to be meshed where they are looked at."""
+        return False
+
+    @property
     def makes_baselines(self) -> bool:
         """Whether objects without a posterior are wanted beside the hypotheses."""
         return False
@@ -122,6 +127,10 @@ class CalibrationConfig(JobConfig):
 
     @property
     def judges_novelty(self) -> bool:
+        return True
+
+    @property
+    def geometry_only(self) -> bool:
         return True
 
     def check(self) -> None:

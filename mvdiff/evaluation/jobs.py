@@ -17,6 +17,7 @@ from mvdiff.novelty import novelty_scores
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed
 from mvdiff.rig import DEFAULT_RIG
+from recon.reconstruction import fitted_fields
 from recon.views import ViewSet
 
 Result = TypeVar("Result")
@@ -84,6 +85,18 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
     views = ViewSet.cat([views for views, _ in sampled])
     names = vars(sampled[0][1])
     cameras = PhotoCamera(**{name: torch.cat([getattr(camera, name) for _, camera in sampled]) for name in names})
+    if config.geometry_only:
+        fields = fitted_fields(views.to(model.device), model.reconstruction)[0].cpu()
+        each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
+        return [
+            replace(
+                case,
+                fields=fields[place * n : (place + 1) * n],
+                sampled_views=views[place * n : (place + 1) * n],
+                seconds=case.seconds | {"fit": each},
+            )
+            for place, case in enumerate(cases)
+        ]
     hypotheses = model.reconstruct(views, cameras)
     each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
     return [

@@ -48,7 +48,7 @@ def observe(posterior: Posterior, truth: Float[Tensor, "g g g"], surface: Float[
     vertices = _some(len(mesh.vertices), generator)
     offset = grid.sample(truth[None], mesh.vertices[vertices])[0]
     centre, spread = posterior.offsets(mesh, posterior.fields[posterior.representative_index])
-    location, band = grid.sample(torch.stack([posterior.location, posterior.spread]), points)
+    location, band = posterior.local(points)
     return {
         "mean": posterior.mean_spread,
         "residual": posterior.mean_residual,

@@ -210,6 +210,11 @@ class Posterior:
         limit = SPREAD_LIMIT * self.grid.spacing
         return deviation(self.fields.clamp(-limit, limit), self.weights)
 
+    def local(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"]]:
+        """``location`` and ``spread`` at world points, without making the volumes."""
+        values, limit = self.grid.sample(self.fields, points), SPREAD_LIMIT * self.grid.spacing
+        return weighted_median(values, self.weights), deviation(values.clamp(-limit, limit), self.weights)
+
     def offsets(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
         """Median and standard deviation of where the hypotheses' surfaces lie from the vertices of ``mesh``, which is
         the zero level of ``own``; outwards positive."""

@@ -18,7 +18,6 @@ def test_every_part_of_a_step_is_timed(tmp_path):
     record = benchmark_training(config, "benchmark train")
     parts = record["milliseconds"]
     assert all(value > 0 for value in parts.values())
-    assert parts["of it the camera"] < parts["whole step"]
     assert record["objects_per_second"] == pytest.approx(2 / parts["whole step"] * 1e3)
     assert json.loads((tmp_path / "cost.json").read_text())["parameters"] == record["parameters"]
     assert "whole step" in training_table(record)

@@ -38,6 +38,8 @@ class Command:
     """auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
     preset: str = "default"
     """How the views are turned into meshes."""
     overwrite: bool = False
@@ -56,7 +58,7 @@ class Command:
         from mvdiff.pipelines.refinement import feedback
 
         GenerationFolder.open(self.run_dir)  # before the weights are read
-        model = load_model(self.weights, self.device, self.preset)
+        model = load_model(self.weights, self.device, self.preset, self.lora)
         output_dir = self.output_dir or self.run_dir.with_name(f"{self.run_dir.resolve().name}-feedback")
         with progress_bars(self.run_dir.name) as progress:
             change = feedback(

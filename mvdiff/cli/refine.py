@@ -47,6 +47,8 @@ class Command:
     """auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
     preset: str = "default"
     """How the views are turned into meshes."""
     overwrite: bool = False
@@ -69,7 +71,7 @@ class Command:
         folder = GenerationFolder.open(self.run_dir)
         if self.edited_view is not None:
             evidence = EditedView.load(self.edited_view, folder, folder.load().views)
-        model = load_model(self.weights, self.device, self.preset)
+        model = load_model(self.weights, self.device, self.preset, self.lora)
         if self.photo is not None:
             reference = model.prepare(self.photo, GenerationConfig(matting=self.matting, framing=self.framing))
             evidence = SecondPhoto(reference, self.azimuth, self.elevation, self.azimuth_tolerance)

@@ -1,7 +1,9 @@
 """Processes that work through a list, and say so when one of them dies."""
 
 import contextlib
+import ctypes
 import multiprocessing
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,6 +15,9 @@ import torch
 from recon.errors import InputError
 
 Item = TypeVar("Item")
+
+#: Numbers of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 class Workers:
@@ -26,7 +31,7 @@ class Workers:
         if count:
             # spawn: a forked process cannot use CUDA once its parent has.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(count, context, torch.set_num_threads, (1,))
+            self._pool = ProcessPoolExecutor(count, context, _begin)
 
     def map(
         self, function: Callable[[Item], Any], items: Iterable[Item], ahead: int = 64
@@ -63,6 +68,18 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _begin() -> None:
+    """In a new process: one thread, and freed memory stays.
+
+    Giving big blocks back to the system and having them filled with zeros again took a tenth of the rendering time.
+    """
+    torch.set_num_threads(1)
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt"):  # glibc
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_MMAP_THRESHOLD, 1 << 25)
 
 
 def _finished(pending: deque[tuple[Item, Future]]) -> tuple[Item, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from mvdiff.cli.main import main
@@ -56,6 +57,14 @@ def base(tmp_path_factory) -> Path:
         folder
     )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _precision_of_its_own():
+    """accelerate keeps the first run's precision for the whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture
@@ -138,9 +147,10 @@ def test_a_full_run_s_folder_is_weights_for_generate(config, tmp_path, capsys):
     [
         {"lora": {"rank": 2, "dropout": 0.2}},
         {"lora": {"rank": 0}, "gradient_accumulation_steps": 2, "model": {"gradient_checkpointing": True}},
-        {"data": {"capacity": 5, "refresh_per_step": 2}},
+        {"data": {"capacity": 5, "refresh_per_step": 2}, "mixed_precision": "bf16"},
+        {"mixed_precision": "fp16"},
     ],
-    ids=["lora", "full", "stream"],
+    ids=["lora", "full", "stream", "fp16"],
 )
 def test_resumed_is_unbroken_bit_for_bit(config, tmp_path, kind):
     unbroken = Trainer(changed(config, tmp_path / "a", **kind))

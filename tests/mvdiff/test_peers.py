@@ -65,7 +65,8 @@ def check(folder: Path, out: Path, parts: list[trimesh.Trimesh], *options: str, 
     made = trimesh.load(out / "mesh.glb", force="mesh")
     error = chamfer(made, truth)
     assert error < tolerance * truth.scale
-    assert made.extents == pytest.approx(truth.extents, rel=6 * tolerance)
+    # From silhouettes alone the object is larger than the original, never by this much.
+    assert made.extents == pytest.approx(truth.extents, rel=0.35)
     for axis in range(3):
         mirrored = truth.copy()
         mirrored.vertices[:, axis] = truth.bounds.sum(0)[axis] - mirrored.vertices[:, axis]
@@ -120,7 +121,7 @@ def test_text_model_of_colmap(blender, tmp_path: Path) -> None:
 def test_turntable(tmp_path: Path, monkeypatch, named: bool) -> None:
     """The camera stands still (at one height, or two in turn); the plate turns clockwise, seen from above."""
     monkeypatch.setitem(globals(), "CENTRE", (SIZE / 2, SIZE / 2))
-    angles = [0, 50, 100, 150, 205, 255, 310]
+    angles = [0, 45, 90, 135, 180, 225, 270]
     for k, angle in enumerate(angles):
         elevation = np.radians(40 if named and k % 2 else 5)
         place = 2.0 * np.array([0, np.sin(elevation), np.cos(elevation)])
@@ -132,7 +133,7 @@ def test_turntable(tmp_path: Path, monkeypatch, named: bool) -> None:
     options = ["--fov", str(fov), "--distance", "2.0"]
     options += [] if named else ["--elevation", "5", "--azimuths", *map(str, angles)]
     # From one height alone nothing says how deep the hollows are.
-    check(tmp_path / "data", tmp_path / "out", asymmetric(), *options, tolerance=0.03 if named else 0.05)
+    check(tmp_path / "data", tmp_path / "out", asymmetric(), *options, tolerance=0.035)
 
 
 def test_bad_files_leave_nothing(blender, tmp_path: Path, capsys) -> None:

@@ -10,7 +10,7 @@ from recon.fields import Field, FieldConfig, make_field
 from recon.fields.color import ColorGrid
 from recon.grid import VoxelGrid
 from recon.ragged import marked
-from recon.rays import RayBatch, RayPool, first_crossings
+from recon.rays import RayBatch, RayPool
 from recon.rendering.volume import Backend, render_rays
 from recon.views import ViewSet
 
@@ -58,9 +58,7 @@ def fit(
     shape = make_field(config.field, initial, grid, seed)
     parameters = [{"params": list(shape.parameters()), "lr": config.learning_rate}]
     pool = RayPool(views, 1.5 * truncation)
-    with torch.no_grad():
-        crossing = first_crossings(initial, grid, pool.all.origin, pool.all.direction)
-    middle = torch.where(pool.all.distance > 0, pool.all.distance, crossing)
+    middle = pool.surface_distances(initial, grid)
     color = None
     if config.color_weight[views.depth is None] > 0:
         color = _colors(pool, middle, grid)

@@ -60,6 +60,16 @@ class RayPool:
         """Numbers of the rays at ``uniform`` places of each hypothesis' own list: none depends on its neighbours."""
         return (uniform * self.count[:, None]).long().clamp_max(self.all.alpha.shape[1] - 1)
 
+    @torch.no_grad()
+    def surface_distances(self, values: Float[Tensor, "n g g g"], grid: VoxelGrid) -> Float[Tensor, "n q"]:
+        """To what each pixel shows; where it shows no depth, to the first surface of the distances ``values``."""
+        index, used = marked(self.all.distance == 0)
+        origin, direction = (
+            x.gather(1, index[..., None].expand(-1, -1, 3)) for x in (self.all.origin, self.all.direction)
+        )
+        crossing = first_crossings(values, grid, origin, direction) * used
+        return self.all.distance.scatter_add(1, index, crossing)
+
     def take(self, index: Int[Tensor, "n r"]) -> RayBatch:
         def gathered(value: Tensor | None) -> Tensor | None:
             if value is None:

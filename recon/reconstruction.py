@@ -111,7 +111,6 @@ def reconstruct(
                 mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
         return Reconstruction(mesh, field, config.extent, residuals.views)
 
-    # One after the other: fast-simplification keeps its mesh in global variables, so that threads would mix objects.
     made = []
     for k in range(len(views)):
         made.append(finish(k))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recon.mesh import TexturedMesh
 from recon.metrics.shape import nearest
+from recon.readings import VoteMaps
 from recon.rendering.visibility import visibility
 from recon.views import ViewSet
 
@@ -33,15 +34,15 @@ class Residuals:
             both = there & here & (views.depth[0, :, 0] > 0)
             error = torch.where(both, (own - views.depth[0, :, 0]).abs().clamp_max(_MISMATCH), error)
         union = (there | here).float().sum((-1, -2)).clamp_min(1)
-        return Residuals(error.sum((-1, -2)) / union, _at_vertices(mesh, views, own, error))
+        return Residuals(error.sum((-1, -2)) / union, _at_vertices(mesh, views, own))
 
 
-def _at_vertices(
-    mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"], error: Float[Tensor, "v h w"]
-) -> Float[Tensor, "k"]:
-    cameras = views.cameras[0]
-    if len(mesh) == 0:
-        return error.new_zeros(len(mesh.vertices))
+def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]) -> Float[Tensor, "k"]:
+    shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+    if len(mesh) == 0 or not bool(shown.any()):
+        return own.new_zeros(len(mesh.vertices))
+    maps, own = VoteMaps.of(views, 0.5 * _MISMATCH), own[shown]
+    cameras, said = maps.cameras, maps.read(mesh.vertices)
     pixels, depth = cameras.project(mesh.vertices[None])
     column, row = pixels.floor().long().unbind(-1)
     inside = (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height) & (depth > 0)
@@ -49,11 +50,8 @@ def _at_vertices(
     # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
     first = torch.nn.functional.max_pool2d(own[:, None], 3, 1, 1).flatten(1).gather(1, cell)
     sees = (inside & (depth <= first + 1.5 * depth / cameras.intrinsics[:, 1, 1, None])).float()
-    # The mean about the pixel over what either shows: at the rim the background agrees with everybody.
-    shown = torch.maximum((own > 0).float(), (views.alpha[0, :, 0] > 0.5).float())
-    total, count = (torch.nn.functional.avg_pool2d(x[:, None], 3, 1, 1).flatten(1) for x in (error, shown))
-    around = (total / count.clamp_min(1e-6)).gather(1, cell)
-    value = (around * sees).sum(0) / sees.sum(0).clamp_min(1)
+    error = torch.where(said.covered, said.ahead.abs(), said.outside.clamp_min(0)).clamp_max(_MISMATCH)
+    value = (error * sees).sum(0) / sees.sum(0).clamp_min(1)
     seen = sees.sum(0) > 0
     if bool(seen.any()) and not bool(seen.all()):
         value[~seen] = value[seen][nearest(mesh.vertices[~seen], mesh.vertices[seen])[1]]

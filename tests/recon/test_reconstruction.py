@@ -161,6 +161,23 @@ def test_fine_cells_are_computed_only_where_it_matters():
     assert (fuse(views, grid, FuseConfig())[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
 
 
+def test_vertices_know_how_far_the_views_are_from_them(seat, rebuilt):
+    views = views_of(seat)
+    assert rebuilt.mesh.attributes["inconsistency"].mean() < 0.01
+    # The arm of one view stands nearer to the camera than the others say.
+    depth = views.depth.clone()
+    upper = views.cameras[0].unproject(depth[0, :, 0])[..., 1] > 0
+    depth[0, 1, 0][upper[1] & (depth[0, 1, 0] > 0)] -= 0.06
+    mesh = reconstruct(replace(views, depth=depth), _CONFIG)[0].mesh
+    value = mesh.attributes["inconsistency"]
+    assert value.shape == (len(mesh.vertices),)
+    upper, before = mesh.vertices[:, 1] > 0, rebuilt.mesh
+    gain = value[upper].mean() - before.attributes["inconsistency"][before.vertices[:, 1] > 0].mean()
+    elsewhere = value[~upper].mean() - before.attributes["inconsistency"][before.vertices[:, 1] <= 0].mean()
+    assert gain > 0.003
+    assert gain > 2 * elsewhere
+
+
 def test_fit_brings_a_wrong_field_nearer():
     views, truth = views_of(sphere(0.35)), _GRID.points().norm(dim=-1) - 0.35
     start = (truth + 0.015)[None].clamp(-0.04, 0.04)

@@ -62,7 +62,7 @@ def is_watertight(mesh: TexturedMesh) -> bool:
 
 def decimated(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     """At most ``faces`` triangles, none degenerate; still watertight where ``mesh`` is."""
-    return without_slivers(mesh if len(mesh) <= faces else _fewer(mesh, faces))
+    return tidied(mesh if len(mesh) <= faces else _fewer(mesh, faces))
 
 
 def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
@@ -79,24 +79,28 @@ def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     return _from_solid(solid).to(mesh.device)
 
 
-def without_slivers(mesh: TexturedMesh) -> TexturedMesh:
-    """No triangle lower than :data:`_LEAST_HEIGHT`: corners of those that are move towards their neighbours' mean.
+def tidied(mesh: TexturedMesh) -> TexturedMesh:
+    """No triangle lower than :data:`_LEAST_HEIGHT` and no two vertices at one place: such vertices move towards their
+    neighbours' mean.
 
-    Only places change: what is watertight stays so.
+    Sheets that merely touch would grow together in files, which tell vertices by their places. Only places change:
+    what is watertight stays so.
     """
     if len(mesh) == 0:
         return mesh
     least = _LEAST_HEIGHT * _size(mesh)
     for _ in range(_RELAXATIONS):
         low = heights(mesh) < least
-        if not bool(low.any()):
+        _, place, count = torch.unique(mesh.vertices, dim=0, return_inverse=True, return_counts=True)
+        twice = (count[place] > 1).nonzero()[:, 0]
+        moves = torch.cat([mesh.faces[low].flatten(), twice]).unique()
+        if len(moves) == 0:
             break
-        corner = mesh.faces[low].flatten().unique()
         edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
         total = torch.zeros_like(mesh.vertices).index_add_(0, edges[:, 0], mesh.vertices[edges[:, 1]])
-        count = torch.bincount(edges[:, 0], minlength=len(mesh.vertices)).clamp_min(1)[:, None]
+        degree = torch.bincount(edges[:, 0], minlength=len(mesh.vertices)).clamp_min(1)[:, None]
         vertices = mesh.vertices.clone()
-        vertices[corner] = 0.5 * (vertices[corner] + (total / count)[corner])
+        vertices[moves] = 0.5 * (vertices[moves] + (total / degree)[moves])
         mesh = replace(mesh, vertices=vertices)
     return mesh
 

@@ -79,19 +79,27 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
 def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
     """Name, licence, creator and source of an object, and which of its variants this is."""
     source = shot.source
-    origin: dict[str, Any] = {"name": source.name, "warped": shot.warp}
+    origin: dict[str, Any] = {"name": source.name, "warped": shot.warp, **origin_of(source, credits)}
     if source.path is None:
-        return origin | _OWN
+        return origin
     path = Path(source.path)
-    if path.suffix.lower() == ".npz":
-        credits = credits | _pack_credits(str(path.with_suffix(".manifest.jsonl")))
-    origin |= credit_of(source.name, path, credits)
-    if path.suffix.lower() in (".glb", ".gltf") and origin["licence"] is None:
-        origin["licence"] = gltf_copyright(path)
     missing = missing_textures(path)
     if missing:
         origin["note"] = f"rendered without {', '.join(missing)}, which is not beside '{path.name}'"
     return origin | {"file": path.name}
+
+
+def origin_of(source: MeshSource, credits: dict[str, dict[str, str]]) -> dict[str, str | None]:
+    """Licence, creator and source: of ``credits``, of the manifest beside a mesh pack, or of the GLB itself."""
+    if source.path is None:
+        return dict(_OWN)
+    path = Path(source.path)
+    if path.suffix.lower() == ".npz":
+        credits = credits | _pack_credits(str(path.with_suffix(".manifest.jsonl")))
+    credit = credit_of(source.name, path, credits)
+    if path.suffix.lower() in (".glb", ".gltf") and credit["licence"] is None:
+        credit["licence"] = gltf_copyright(path)
+    return credit
 
 
 @functools.lru_cache(maxsize=64)

@@ -135,7 +135,7 @@ def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str,
 def credit_of(name: str, file: Path, credits: dict[str, dict[str, str]], *names: str) -> dict[str, str | None]:
     """Licence, creator and source of the object ``name`` (or one of ``names``) of ``file``; None where not known."""
     known = (*names, name, f"{name}{file.suffix}", file.name, file.stem)
-    return next((credits[key] for key in known if key in credits), dict.fromkeys(CREDITS))
+    return dict(next((credits[key] for key in known if key in credits), dict.fromkeys(CREDITS)))
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.data.batch import TrainingBatch, sample_batch
+from mvdiff.data.dataset import origin_of
 from mvdiff.data.meshes import MeshSource, find_meshes, is_held_out
 from mvdiff.data.photographers import (
     Photographers,
@@ -107,8 +108,7 @@ def load_data(config: DataConfig, seed: int, device: torch.device, process_index
             validation.append(fill_store(photographers, shots, home)[0])
     if not validation:
         logger.warning("Nothing is held out of so few objects: validation runs on objects that are trained on.")
-    for source in meshes:
-        licences["Apache-2.0" if source.path is None else "unknown"] += 1
+    licences.update(str(origin_of(source, {})["licence"] or "unknown") for source in meshes)
     return TrainingData(
         store,
         ViewStore.cat(validation) if validation else None,

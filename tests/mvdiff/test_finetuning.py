@@ -18,6 +18,9 @@ from safetensors.torch import load_file
 
 from mvdiff.cli.main import main
 from mvdiff.data.dataset import render_dataset
+from mvdiff.data.packing import PackMeshes, pack_meshes
+from mvdiff.data.procedural import make
+from mvdiff.data.record import RecordConfig
 from mvdiff.data.render_config import RenderDataset
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
@@ -31,6 +34,7 @@ from mvdiff.training.patience import Patience
 from mvdiff.training.tracking import read_metrics
 from mvdiff.training.trainer import Trainer, check_distribution
 from recon.errors import InputError
+from recon.io.mesh_files import save_mesh
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"size": 32, "supersample": 1, "ring_views": 6, "references": 2}
@@ -178,6 +182,21 @@ def test_held_out_objects_are_not_trained_on(config, views):
     assert (len(data.store), len(data.validation)) == (8, 4)
     assert not set(data.store.names) & set(data.validation.names)
     assert data.licences == {"Apache-2.0": 12}
+
+
+def test_licences_of_packs_and_folders_reach_the_card(tmp_path):
+    """A pack's come from the manifest beside it."""
+    for name in ("a", "b", "c"):
+        save_mesh(make(0, "bowl").mesh, tmp_path / "meshes" / f"{name}.ply")
+    (tmp_path / "credits.csv").write_text("name,licence\na,CC0-1.0\nb,CC-BY-4.0\n")
+    pack = PackMeshes((tmp_path / "meshes",), tmp_path / "pack.npz", credits=tmp_path / "credits.csv")
+    pack_meshes(pack)
+    config = TrainConfig().data
+    config.packs, config.procedural = [str(tmp_path / "pack.npz"), str(tmp_path / "meshes")], 1
+    config.record = RecordConfig(**SIZES)
+    data = load_data(config, 0, torch.device("cpu"))
+    assert data.licences == {"unknown": 4, "CC0-1.0": 1, "CC-BY-4.0": 1, "Apache-2.0": 1}
+    assert data.store.names == ["a", "b", "c", "a", "b", "c", "procedural/1000000"]
 
 
 def test_few_objects_are_held_out_of_few():

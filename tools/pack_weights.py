@@ -26,6 +26,8 @@ def main(arguments: PackWeights) -> None:
     from mvdiff.weights.packing import save_packed, weights_hash
 
     record = json.loads((arguments.run / "config.json").read_text())
+    if record.get("lora", {}).get("rank"):
+        raise InputError(f"{arguments.run} trained a LoRA: its lora.safetensors is used beside the base, with --lora.")
     if arguments.checkpoint:
         from safetensors.torch import load_file
 

@@ -58,7 +58,8 @@ def render_report(
     return page.substitute(
         title=html.escape(title),
         count=len(hypotheses),
-        subtitle=f"{len(hypotheses)} plausible object{'s' if len(hypotheses) > 1 else ''} for one photo.",
+        subtitle=f"{len(hypotheses)} plausible object{'s' if len(hypotheses) > 1 else ''} for one photo"
+        + (" and further evidence." if change else "."),
         photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
         facts=_facts(summary),
         warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),

@@ -175,10 +175,26 @@ def test_a_refined_run_says_what_changed(posterior: Posterior, hypotheses: list[
     assert "<td>Before</td><td>3.0</td><td>1.58</td><td>88%</td>" in refined
     assert "<td>1.0</td>" in refined
     assert "p = 0.013" in refined
+    assert "and further evidence." in refined
     assert "What the further evidence changed" not in page
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+#: Turns the second hypothesis once everything is drawn, and writes down from where each is then seen.
+TURNED = """<script>
+const wait = setInterval(() => {
+  if (!document.body.hasAttribute("data-ready")) return;
+  clearInterval(wait);
+  const linked = document.getElementById("linked");
+  Plotly.relayout(linked, { "scene2.camera": { eye: { x: -1.5, y: 0.25, z: -1 }, up: { x: 0, y: 1, z: 0 } } });
+  setTimeout(() => {
+    const eyes = ["scene", "scene2", "scene3"].map(name => linked._fullLayout[name].camera.eye.x);
+    document.body.setAttribute("data-eyes", eyes.join(" "));
+  }, 1500);
+}, 100);
+</script></body>"""
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
@@ -186,7 +202,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
     """The page forbids all requests by its policy, and a browser logs what it forbids: no line, no request."""
     path = tmp_path / "report.html"
-    path.write_text(page, "utf-8")
+    path.write_text(page.replace("</body>", TURNED), "utf-8")
     flags = (
         "--headless --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader --disable-background-networking"
     )
@@ -196,6 +212,7 @@ def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not [line for line in messages if "Canvas2D: Multiple readback" not in line], messages
     assert 'data-ready="true"' in done.stdout
+    assert 'data-eyes="-1.5 -1.5 -1.5"' in done.stdout  # turned together
 
 
 def test_sides_are_seen_from_where_they_say() -> None:

@@ -75,6 +75,12 @@ class GenerationFolder:
         manifest = self.output.manifest
         return bool(manifest["complete"]) and all((self.path / name).is_file() for name in manifest["files"])
 
+    @property
+    def num_hypotheses(self) -> int:
+        """As it was asked for, or found to be enough."""
+        manifest = self.output.manifest
+        return manifest.get("num_hypotheses", manifest["inputs"]["config"]["num_hypotheses"])
+
     def add_seconds(self, stage: str, seconds: float) -> None:
         timings = self.output.manifest.get("seconds", {})
         self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
@@ -136,8 +142,7 @@ class GenerationFolder:
     # Fitted hypotheses, kept until the run is complete
 
     def _stage_files(self) -> list[str]:
-        count = self.output.manifest["inputs"]["config"]["num_hypotheses"]
-        return [f"hypotheses/{index:03d}.npz" for index in range(count)]
+        return [f"hypotheses/{index:03d}.npz" for index in range(self.num_hypotheses)]
 
     def save_stage(self, hypotheses: Sequence[Hypothesis]) -> None:
         names = self._stage_files()
@@ -221,7 +226,7 @@ class GenerationFolder:
             raise InputError(f"The run in '{self.path}' is not complete: run the same command again to go on.")
         config = manifest["inputs"]["config"]
         posterior = Posterior.load(self.path)
-        samples = [self.load_sample(index) for index in range(config["num_hypotheses"])]
+        samples = [self.load_sample(index) for index in range(self.num_hypotheses)]
         views = ViewSet.cat([sample[0] for sample in samples])
         cameras = {name: torch.cat([getattr(s[1], name) for s in samples]) for name in vars(samples[0][1])}
         hypotheses = tuple(

@@ -29,13 +29,18 @@ from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.errors import InputError
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
+from recon.posterior.convergence import convergence
 from recon.posterior.novelty import novelty_p_value
 from recon.posterior.weighting import weigh_by_photo
+from recon.reconstruction import fitted_fields
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
 #: Called with a stage's name and its finished and total steps.
 Progress = Callable[[str, int, int], None]
 
+#: What "auto" tries, in turn.
+AUTO_COUNTS = (4, 8, 16, 32)
+_COARSE = 48
 STAGES = ("sample", "reconstruct", "posterior", "write")
 
 
@@ -159,7 +164,12 @@ class ImageTo3D:
             if folder.complete:
                 return folder.load()
             folder.write_reference(reference, photo)
-        return self.run(reference, config, folder, progress)
+        samples = folder or _Samples()
+        if config.num_hypotheses == "auto":
+            config = replace(config, num_hypotheses=self.enough(reference, config, samples, progress))
+            if folder:
+                folder.output.update(num_hypotheses=config.num_hypotheses)
+        return self.run(reference, config, folder, progress, samples=samples)
 
     def run(
         self,
@@ -169,14 +179,16 @@ class ImageTo3D:
         progress: Progress | None = None,
         conditions: Conditions | None = None,
         reweight: Callable[[list[Hypothesis]], list[Hypothesis]] = list,
+        samples: "_Samples | GenerationFolder | None" = None,
     ) -> GenerationResult:
         """All steps after the photo is prepared, into a folder that was created for it.
 
-        ``conditions`` is what is known beyond the photo, ``reweight`` gives the finished hypotheses their weights.
+        ``conditions`` is what is known beyond the photo, ``reweight`` gives the finished hypotheses their weights, and
+        ``samples`` holds what was sampled already, where that is not the folder.
         """
         progress = progress or (lambda stage, done, total: None)
         clock = _Clock(folder)
-        views, photo_cameras = self.sample(reference, config, folder, progress, conditions)
+        views, photo_cameras = self.sample(reference, config, folder or samples, progress, conditions)
         clock.stop("sample")
         hypotheses = folder.load_stage(views) if folder else None
         if hypotheses is None:
@@ -206,6 +218,26 @@ class ImageTo3D:
         progress("write", 1, 1)
         return result
 
+    def enough(
+        self,
+        reference: ReferenceImage,
+        config: GenerationConfig,
+        samples: "_Samples | GenerationFolder",
+        progress: Progress | None = None,
+    ) -> int:
+        """How many hypotheses bring the occupancy's standard error below ``config.tolerance``: 4, 8, 16 or 32.
+
+        Judged on coarse shapes, closed form. What was sampled stays in ``samples``: hypothesis k is the same whatever
+        their number.
+        """
+        coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
+        for count in AUTO_COUNTS:
+            views, _ = self.sample(reference, replace(config, num_hypotheses=count), samples, progress)
+            inside = fitted_fields(views.to(self.device), coarse)[0].cpu() < 0
+            if convergence(inside)[-1].occupancy_error <= config.tolerance:
+                break
+        return count
+
     def prepare(self, photo: Photo, config: GenerationConfig | None = None) -> ReferenceImage:
         config = config or GenerationConfig()
         if isinstance(photo, ReferenceImage):
@@ -217,7 +249,7 @@ class ImageTo3D:
         self,
         reference: ReferenceImage,
         config: GenerationConfig | None = None,
-        folder: GenerationFolder | None = None,
+        folder: "_Samples | GenerationFolder | None" = None,
         progress: Progress | None = None,
         conditions: Conditions | None = None,
     ) -> tuple[ViewSet, PhotoCamera]:
@@ -227,6 +259,8 @@ class ImageTo3D:
         """
         config = config or GenerationConfig()
         progress = progress or (lambda stage, done, total: None)
+        if config.num_hypotheses == "auto":
+            raise InputError("How many hypotheses are enough is known with their shapes only: give their number here.")
         total = config.num_hypotheses * config.num_inference_steps
         found: list[tuple[ViewSet, PhotoCamera]] = []
         for start in range(0, config.num_hypotheses, self.chunk_size):
@@ -330,7 +364,8 @@ class ImageTo3D:
         }
         calibration, notes = self.calibrations.choose(config.framing, settings)
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
-            for margin in (calibration.at(config.num_hypotheses)[1].shells, calibration.at(1)[1].shells):
+            most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
+            for margin in (calibration.at(most)[1].shells, calibration.at(1)[1].shells):
                 margin.factor(config.coverage)
         return calibration, notes
 
@@ -355,6 +390,19 @@ def _rounded(views: ViewSet) -> ViewSet:
     return replace(
         views, rgb=stored(views.rgb), alpha=stored(views.alpha), normal=stored(views.normal), depth=stored(views.depth)
     )
+
+
+class _Samples:
+    """Sampled hypotheses in memory, as a folder keeps them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[ViewSet, PhotoCamera]] = {}
+
+    def load_sample(self, index: int) -> tuple[ViewSet, PhotoCamera] | None:
+        return self._kept.get(index)
+
+    def save_sample(self, index: int, views: ViewSet, photo_camera: PhotoCamera) -> None:
+        self._kept[index] = (views, photo_camera)
 
 
 class _Clock:

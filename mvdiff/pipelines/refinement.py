@@ -57,7 +57,7 @@ class FinishedRun:
         """Raises :class:`InputError` where there is no complete run."""
         folder = GenerationFolder.open(path)
         config = GenerationConfig(**folder.output.manifest["inputs"]["config"])
-        return FinishedRun(folder, folder.load(), config)
+        return FinishedRun(folder, folder.load(), replace(config, num_hypotheses=folder.num_hypotheses))
 
     def next_config(self, num_hypotheses: int | None, seed: int | None) -> GenerationConfig:
         """The same settings; new hypotheses have seeds of their own."""

@@ -195,3 +195,41 @@ def test_generate_states_its_calibration_weights_and_novelty(calibrated: Path, t
     assert code == 2  # three objects cannot promise 90 %
     assert "calibrate on more objects" in error
     assert not (tmp_path / "more").exists()
+
+
+def test_auto_stops_when_the_hypotheses_agree_and_samples_each_once(calibrated: Path, monkeypatch) -> None:
+    from mvdiff.evaluation.non_objects import non_object
+    from mvdiff.pipelines import image_to_3d
+    from mvdiff.pipelines.image_to_3d import _Samples
+
+    model = ImageTo3D.from_pretrained(calibrated, "cpu")
+    monkeypatch.setattr(image_to_3d, "AUTO_COUNTS", (2, 4))
+    settings = {"num_inference_steps": 1, "framing": "keep", "matting": False, "coverage": 0.5}
+    reference = model.prepare(non_object(2, 64)[1], GenerationConfig(**settings))
+    samples = _Samples()
+    loose, tight = (GenerationConfig(num_hypotheses="auto", tolerance=t, **settings) for t in (0.99, 1e-9))
+    assert model.enough(reference, loose, samples) == 2
+    first = samples.load_sample(0)
+    assert model.enough(reference, tight, samples) == 4
+    assert samples.load_sample(0) is first
+    views, _ = model.sample(reference, GenerationConfig(num_hypotheses=4, **settings))
+    assert torch.equal(views.rgb[3], samples.load_sample(3)[0].rgb[0])
+    with pytest.raises(InputError, match="give their number"):
+        model.sample(reference, loose)
+
+
+def test_auto_leaves_a_complete_folder_that_loads(calibrated: Path, tmp_path: Path, monkeypatch) -> None:
+    from PIL import Image
+
+    from mvdiff.pipelines import image_to_3d
+
+    monkeypatch.setattr(image_to_3d, "AUTO_COUNTS", (2,))
+    picture = Image.new("RGBA", (64, 64))
+    picture.paste((200, 80, 30, 255), (16, 12, 48, 56))
+    picture.save(tmp_path / "photo.png")
+    arguments = ("--weights", calibrated, "--framing", "keep", "--coverage", 0.6, "--num-hypotheses", "auto", *STEPS)
+    for _ in range(2):  # the second time it is loaded
+        code, text, error = run("generate", tmp_path / "photo.png", "--output-dir", tmp_path / "out", *arguments)
+        assert code == 0, error
+        assert "2 hypotheses" in text
+    assert [step["count"] for step in json.loads((tmp_path / "out" / "summary.json").read_text())["convergence"]] == [2]

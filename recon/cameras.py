@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.errors import InputError
+
 #: The default lens: 40 degrees at distance 1.5 just holds the bounding sphere of radius 0.5.
 DEFAULT_FOV = 40.0
 DEFAULT_DISTANCE = 1.5
@@ -156,7 +158,7 @@ class Cameras:
     def stack(cameras: Sequence["Cameras"], dim: int = 0) -> "Cameras":
         sizes = {(c.width, c.height) for c in cameras}
         if len(sizes) != 1:
-            raise ValueError(f"Cameras of different picture sizes cannot be stacked: {sorted(sizes)}.")
+            raise InputError(f"Pictures differ in size {sorted(sizes)}: resize pictures and cameras to one.")
         return replace(
             cameras[0],
             c2w=torch.stack([c.c2w for c in cameras], dim),
@@ -167,7 +169,7 @@ class Cameras:
     def cat(cameras: Sequence["Cameras"], dim: int = 0) -> "Cameras":
         sizes = {(c.width, c.height) for c in cameras}
         if len(sizes) != 1:
-            raise ValueError(f"Cameras of different picture sizes cannot be joined: {sorted(sizes)}.")
+            raise InputError(f"Pictures differ in size {sorted(sizes)}: resize pictures and cameras to one.")
         return replace(
             cameras[0],
             c2w=torch.cat([c.c2w for c in cameras], dim),

@@ -41,7 +41,7 @@ class FitConfig:
     """Near the surface, for the terms that need no view, for each hypothesis and step."""
     field: FieldConfig = field(default_factory=FieldConfig)
     backend: Backend = "torch"
-    """nerfacc: its kernels weigh the samples; on CUDA only those near the surface."""
+    """What weighs the samples along the rays; the numbers are the same."""
 
 
 def fit(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.cameras import Cameras
+from recon.errors import InputError
 
 _FILE = "views.safetensors"
 _FORMAT = "mvdiff-views/1"
@@ -31,11 +32,10 @@ class ViewSet:
     def __post_init__(self) -> None:
         n, v, _, h, w = self.rgb.shape
         if tuple(self.cameras.shape) != (n, v):
-            raise ValueError(f"ViewSet has {n} x {v} views but cameras of batch shape {tuple(self.cameras.shape)}.")
+            raise InputError(f"{n} x {v} views need cameras [{n}, {v}], not {tuple(self.cameras.shape)}.")
         if (self.cameras.height, self.cameras.width) != (h, w):
-            raise ValueError(
-                f"ViewSet pictures are {w} x {h}, its cameras {self.cameras.width} x {self.cameras.height}."
-            )
+            cameras = f"{self.cameras.width} x {self.cameras.height}"
+            raise InputError(f"The pictures are {w} x {h}, their cameras {cameras}: bring them together by resized().")
 
     def __len__(self) -> int:
         return self.rgb.shape[0]

@@ -119,3 +119,14 @@ def test_oblong_pictures_of_long_lenses_off_centre(views):
     # The underside is seen by one camera alone.
     assert torch.allclose(mesh.bounds[1], torch.tensor([0.25, 0.15, 0.2]), atol=0.035)
     assert torch.allclose(mesh.bounds[0][[0, 2]], torch.tensor([-0.25, -0.2]), atol=0.035)
+
+
+def test_mixed_sizes_are_named_and_can_be_brought_together(views):
+    small = views.cameras.resized(16, 16)
+    with pytest.raises(InputError, match=r"differ in size \[\(16, 16\), \(32, 32\)\]"):
+        Cameras.cat([views.cameras, small], 1)
+    with pytest.raises(InputError, match="pictures are 32 x 32, their cameras 16 x 16"):
+        replace(views, cameras=small)
+    both = Cameras.cat([views.cameras, small.resized(32, 32)], 1)
+    assert both.shape == (1, 8)
+    assert torch.allclose(both.intrinsics[0, 0], both.intrinsics[0, 4])

@@ -25,7 +25,7 @@ class FitConfig:
     """Along each ray, within ``band`` of the surface that its view or the field shows."""
     band: float = 0.06
     learning_rate: float = 1.25e-3
-    sharpness: tuple[float, float] = (150.0, 600.0)
+    sharpness: tuple[float, float] = (250.0, 1000.0)
     """Of the NeuS logistic, at the first and at the last step."""
     alpha_weight: float = 1.0
     depth_weight: float = 4.0

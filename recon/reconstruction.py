@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.agreement import Agreement
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
+from recon.readings import VoteMaps
 from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
@@ -34,8 +36,9 @@ class ReconstructionConfig:
     """Cells along each side of the grid."""
     extent: float = 0.55
     """Half side of the grid's cube around the origin, in world units."""
-    smoothing: int = 8
-    """Rounds of the filter that takes the cells' and the votes' roughness off the surface without shrinking it."""
+    smoothing: tuple[int, int] = (8, 20)
+    """Rounds of the filter that takes roughness off the surface without shrinking it: for views of one object, and for
+    views that contradict each other."""
     isosurface: Isosurface = "marching_cubes"
     """Or flexicubes, which needs kaolin and keeps edges sharper."""
     max_faces: int = 20_000
@@ -101,7 +104,10 @@ def reconstruct(
         with watch.stage("surface"):
             field = fields[k]
             mesh = isosurface(field, grid, config.isosurface)
-            mesh = smoothed_surface(closed(significant_parts(mesh, config.min_part)), config.smoothing)
+            consistency = Agreement.of(VoteMaps.of(views[k], 1.5 * config.fuse.truncation)).consistency
+            low, high = config.smoothing
+            rounds = round(high + (low - high) * consistency)
+            mesh = smoothed_surface(closed(significant_parts(mesh, config.min_part)), rounds)
             mesh = decimated(mesh, config.max_faces)
             residuals = Residuals.of(mesh, views[k])
             mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})

@@ -18,7 +18,7 @@ from recon.surface.cleanup import decimated, is_watertight, significant_parts
 from recon.surface.texture import TextureConfig
 
 _CONFIG = ReconstructionConfig(
-    resolution=56, fit=FitConfig(steps=5), texture=TextureConfig(size=128), max_faces=4000, smoothing=4
+    resolution=56, fit=FitConfig(steps=5), texture=TextureConfig(size=128), max_faces=4000, smoothing=(4, 8)
 )
 _GRID = VoxelGrid(torch.zeros(3), 0.55, 56)
 

@@ -1,9 +1,11 @@
 """``mvdiff calibrate``: what stated probabilities and coverages are worth, learnt on known objects."""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -29,7 +31,8 @@ class Command:
         from mvdiff.evaluation.calibrate import calibrate, summary_lines
 
         model = load_model(self.config.weights, self.config.device, self.config.preset, calibration="none")
-        command = shlex.join(["mvdiff", *sys.argv[1:]])
+        # The file may be published: names, not the places on this machine.
+        command = shlex.join(["mvdiff", *(Path(a).name if os.sep in a else a for a in sys.argv[1:])])
         found = calibrate(self.config, model, command, lambda line: print(line, file=sys.stderr, flush=True))
         if self.json:
             record = {"output": str(self.config.output), "config": asdict(self.config), "weights": model.weights}

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from mvdiff.evaluation.objects import ObjectSet
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Subject
 from mvdiff.pipelines.image_to_3d import ImageTo3D
-from mvdiff.weights.calibrations import save_calibrations
+from mvdiff.weights.calibrations import save_calibrations, settings_of
 from recon.posterior import Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.conformal import COUNTS, fit, groups, observe
@@ -41,6 +42,8 @@ def calibrate(
         "version": mvdiff.__version__,
     }
     records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
+    # The file may be published: names, not the places on this machine.
+    weights = model.weights | {"name": Path(model.weights["name"]).name}
     start, found = time.perf_counter(), {}
     for framing in config.framings:
         settings = replace(config, framing=framing)
@@ -63,12 +66,8 @@ def calibrate(
             "framing": framing,
             "num_hypotheses": config.num_hypotheses,
             "seed": config.seed,
-            "settings": {
-                "num_inference_steps": config.num_inference_steps,
-                "guidance_scale": config.guidance_scale,
-                "reconstruction": identity["reconstruction"],
-            },
-            "weights": dict(model.weights),
+            "settings": settings_of(config.num_inference_steps, config.guidance_scale, model.reconstruction),
+            "weights": weights,
             "version": mvdiff.__version__,
             "command": command,
             "exchangeability": (
@@ -78,7 +77,7 @@ def calibrate(
         }
         scores = {name: [entry["novelty"][name] for entry in entries] for name in entries[0]["novelty"]}
         found[framing] = fit([entry["counts"] for entry in used], provenance, scores)
-    save_calibrations(config.output, found, model.weights)
+    save_calibrations(config.output, found, weights)
     return found
 
 

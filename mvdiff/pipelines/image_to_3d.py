@@ -1,7 +1,6 @@
 """The whole way: one photo to N hypotheses and their posterior."""
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG
 from mvdiff.weights import packing
-from mvdiff.weights.calibrations import Calibrations
+from mvdiff.weights.calibrations import Calibrations, settings_of
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.errors import InputError
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
@@ -357,11 +356,7 @@ class ImageTo3D:
         return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
-        settings = {
-            "num_inference_steps": config.num_inference_steps,
-            "guidance_scale": config.guidance_scale,
-            "reconstruction": json.loads(json.dumps(asdict(self.reconstruction))),
-        }
+        settings = settings_of(config.num_inference_steps, config.guidance_scale, self.reconstruction)
         calibration, notes = self.calibrations.choose(config.framing, settings)
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses

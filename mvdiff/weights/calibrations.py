@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ _FORMAT = "mvdiff-calibrations/1"
 def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:
     entries = {framing: calibration.to_dict() for framing, calibration in calibrations.items()}
     return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
+
+
+def settings_of(num_inference_steps: int, guidance_scale: float, reconstruction: Any) -> dict[str, Any]:
+    """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks."""
+    shape = json.loads(json.dumps(asdict(reconstruction)))
+    kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces")}
+    return {
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "reconstruction": kept,
+    }
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -58,7 +58,8 @@ def calibrated(weights: Path) -> Path:
 
 def test_the_file_says_where_it_comes_from(calibrated: Path) -> None:
     found, owner = read_calibrations(calibrated / FILE)
-    assert owner == ImageTo3D.from_pretrained(calibrated, "cpu").weights
+    assert owner["sha256"] == ImageTo3D.from_pretrained(calibrated, "cpu").weights["sha256"]
+    assert str(calibrated.parent) not in (calibrated / FILE).read_text()  # no places on this machine
     provenance = found["keep"].provenance
     assert sorted(provenance["objects"]) == [f"procedural/{FIRST_PROCEDURAL + k}" for k in range(3)]
     assert provenance["num_hypotheses"] == 2

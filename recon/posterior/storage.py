@@ -25,7 +25,7 @@ from recon.posterior.view_statistics import ViewStatistics
 Noun = TypeVar("Noun")
 
 FILE = "posterior.npz"
-_FORMAT = "mvdiff-posterior/1"
+_FORMAT = "mvdiff-posterior/2"
 _HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
 #: Cells: distances beyond are stored as this far, which no surface, shell or probability notices.
 _TRUNCATION = SPREAD_LIMIT
@@ -110,7 +110,7 @@ def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, 
             header = json.loads(file["header"].tobytes())
             arrays = {name: torch.as_tensor(file[name]) for name in file.files if name != "header"}
         if header["format"] != form:
-            raise InputError(f"'{path}' is of another version ({header['format']}): make it again.")
+            raise InputError(f"'{path}' {_other(header['format'], form)}")
         return assemble(header, {name: _full(value) for name, value in arrays.items()})
     except InputError:
         raise
@@ -118,6 +118,14 @@ def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, 
         raise InputError(f"'{path}' does not exist: give a saved {noun}.") from error
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"'{path}' is not a readable {noun}: make it again.") from error
+
+
+def _other(found: str, form: str) -> str:
+    """What to do about a file of format ``found`` where ``form`` is read."""
+    (kind, _, number), (own, _, current) = found.partition("/"), form.partition("/")
+    if kind == own and number.isdigit() and int(number) < int(current):
+        return "was made by an earlier version: run the same generate command again with --overwrite."
+    return f"is of another version ({found}): make it again."
 
 
 def _full(value: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Laws of the posterior on shapes whose volumes, distances and modes are known."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -378,6 +379,25 @@ def test_damaged_files_are_named(tmp_path, content: bytes) -> None:
         Posterior.load(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         Posterior.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("mvdiff-posterior/1", "earlier version: run the same generate command again with --overwrite"),
+        ("mvdiff-posterior/999", "another version"),
+    ],
+)
+def test_files_of_other_versions_say_what_to_do(tmp_path, form: str, told: str) -> None:
+    path = Posterior.from_hypotheses([ball(0.2, seed=1), ball(0.25, seed=2)], SMALL).save(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays.pop("header").tobytes())
+    assert header["format"] == "mvdiff-posterior/2"
+    header = {"format": form, "extent": header["extent"]}
+    np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    with pytest.raises(InputError, match=told):
+        Posterior.load(tmp_path)
 
 
 def test_hypotheses_are_saved_and_loaded(tmp_path) -> None:

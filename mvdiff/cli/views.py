@@ -10,6 +10,7 @@ import tyro
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.pipelines.generation_config import GenerationConfig
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Command:
 
     def run(self) -> None:
         self.config.check()
+        if self.config.num_hypotheses == "auto":
+            raise InputError(
+                "How many hypotheses are enough is known with their shapes only: give --num-hypotheses a number."
+            )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.cli.models import load_model

@@ -266,6 +266,11 @@ def test_gpus_are_refused_where_there_is_none(run, photo: Path, tmp_path: Path, 
         pick_device(name)
 
 
+def test_views_of_an_open_number_are_refused(run, photo: Path, tmp_path: Path) -> None:
+    told = refused(run, tmp_path / "out", "views", photo, "--num-hypotheses", "auto", *STEPS)
+    assert "give --num-hypotheses a number" in told
+
+
 def test_unknown_formats_are_refused(run, photo: Path, tmp_path: Path) -> None:
     code, _, error = run("generate", photo, "--output-dir", tmp_path / "out", "--format", "fbx")
     assert code == 2

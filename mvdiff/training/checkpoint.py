@@ -3,7 +3,6 @@
 Everything is safetensors or JSON: loading a checkpoint of a stranger runs no code.
 """
 
-import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,10 +15,10 @@ from torch import Tensor, nn
 
 from mvdiff.training.ema import ExponentialMovingAverage
 from recon.errors import InputError
+from recon.io.bundle import DISK_FULL
 
 _PREFIX = "checkpoint-"
 _PARTIAL, _OLD = ".partial", ".old"
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def save_checkpoint(
@@ -147,7 +146,7 @@ def _room_for(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        full = isinstance(error, SafetensorError) or error.errno in _NO_ROOM
+        full = isinstance(error, SafetensorError) or error.errno in DISK_FULL
         if not full:
             raise
         raise InputError(

@@ -15,6 +15,7 @@ from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage
 from mvdiff.training.config import ValidationConfig
 from mvdiff.training.losses import LossConfig, training_loss
+from recon.io.bundle import atomic_write
 from recon.io.matting import MatteReport
 from recon.views import ViewSet
 
@@ -64,9 +65,9 @@ def sample_validation(
         ).views
         scores.append(view_scores(sampled, truth))
         rows.append(_row(rgba, truth, sampled))
-    picture.parent.mkdir(parents=True, exist_ok=True)
     sheet = (torch.cat(rows, -2).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
-    Image.fromarray(sheet).save(picture)
+    with atomic_write(picture) as temporary:
+        Image.fromarray(sheet).save(temporary)
     return {f"validation/{name}": float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 

@@ -16,9 +16,10 @@ MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-output/1"
 _PARTIAL = ".partial-"
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Errors of a disk (or an allowance) that is full.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Errors that lie in the place that the user chose, not in the program.
-_BAD_PLACE = _DISK_FULL | {
+_BAD_PLACE = DISK_FULL | {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
     *(errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL),
 }
@@ -38,7 +39,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
             raise InputError(f"Cannot write the file '{path}': a folder of that name is in the way.")
         temporary.open("xb").close()
     try:
-        with _place_errors(path, _DISK_FULL):
+        with _place_errors(path, DISK_FULL):
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -287,6 +287,30 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stays(config, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_full_disk_between_checkpoints_is_told_too(config, tmp_path, monkeypatch):
+    """Room for the first lines of metrics.jsonl only."""
+    trainer = Trainer(changed(config, config.output_dir, checkpoint_every_steps=1, logging={"every_steps": 1}))
+    write, limits = trainer.tracker.log, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def log(step, seconds, values):
+        if step < 3:
+            return write(step, seconds, values)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (trainer.tracker.path.stat().st_size + 10, limits[1]))
+        try:
+            write(step, seconds, values)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(trainer.tracker, "log", log)
+    with pytest.raises(InputError, match=r"no room for .*metrics\.jsonl .* resume from the last checkpoint\.$"):
+        trainer.train()
+    folder = Path(config.output_dir)
+    assert [path.name for path in list_checkpoints(folder)][-1] == "checkpoint-0000002"
+    assert {line["step"] for line in read_metrics(folder / "metrics.jsonl")} == {1, 2}
+    Trainer(changed(config, config.output_dir, max_steps=3, resume="latest", logging={"every_steps": 1})).train()
+    assert {line["step"] for line in read_metrics(folder / "metrics.jsonl")} == {1, 2, 3}
+
+
 def test_resuming_with_other_settings_is_told(config, tmp_path, caplog):
     Trainer(config).train()
     again = changed(config, config.output_dir, resume="latest", max_steps=6, optimizer={"learning_rate": 0.5})

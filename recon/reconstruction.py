@@ -1,7 +1,7 @@
 """Views of N hypotheses in, N textured watertight meshes out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -88,13 +88,13 @@ def reconstruct(
     config: ReconstructionConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Stopwatch | None = None,
-    photo: ViewSet | None = None,
+    photo: Sequence[ViewSet] | None = None,
 ) -> list[Reconstruction]:
     """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one.
 
     Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.validation`).
-    ``photo`` [n 1] is a picture with its light (and each hypothesis' idea of its camera); it adds its pixels to the
-    texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
+    ``photo`` is, for each hypothesis, a picture with its light and the hypothesis' idea of its camera, [1 1]; it adds
+    its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     views = checked(views, config.extent)

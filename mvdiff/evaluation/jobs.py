@@ -64,7 +64,7 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:
     """Photograph some objects and run the main job on the pictures; all their hypotheses are fitted together."""
-    cases, sampled = [], []
+    cases, sampled, references = [], [], []
     for index in indices:
         name, truth = objects.names[index], objects.mesh(index)
         view = View.of(name, config.seed)
@@ -73,6 +73,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         generation = config.generation(view.seed)
         prepared = model.prepare(reference, generation)
         sampled.append(model.sample(prepared, generation))
+        references += [prepared] * config.num_hypotheses
         seconds = {"sample": time.perf_counter() - start}
         novelty = novelty_scores(model.pipeline, prepared, *sampled[-1]) if config.judges_novelty else {}
         rig_views = slice(int(DEFAULT_RIG.photo_view), None)
@@ -83,8 +84,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         cases.append(case)
     start = time.perf_counter()
     views = ViewSet.cat([views for views, _ in sampled])
-    names = vars(sampled[0][1])
-    cameras = PhotoCamera(**{name: torch.cat([getattr(camera, name) for _, camera in sampled]) for name in names})
+    cameras = PhotoCamera.cat([camera for _, camera in sampled])
     if config.geometry_only:
         fields = fitted_fields(views.to(model.device), model.reconstruction)[0].cpu()
         each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
@@ -97,7 +97,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
             )
             for place, case in enumerate(cases)
         ]
-    hypotheses = model.reconstruct(views, cameras)
+    hypotheses = model.reconstruct(views, cameras, reference=references)
     each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
     return [
         replace(

@@ -310,16 +310,21 @@ class ImageTo3D:
         views: ViewSet,
         photo_cameras: PhotoCamera | None = None,
         config: GenerationConfig | None = None,
-        reference: ReferenceImage | None = None,
+        reference: ReferenceImage | Sequence[ReferenceImage] | None = None,
     ) -> list[Hypothesis]:
         """One object for each hypothesis of ``views`` [n v], all fitted together.
 
-        With ``reference`` and its cameras [n] the textures show the photo's own pixels where it sees the surface.
+        With ``reference`` (one, or each hypothesis' own) and its cameras [n] the textures show the photo's own pixels
+        where it sees the surface.
         """
         seed = (config or GenerationConfig()).seed
         photo = None
         if reference is not None and photo_cameras is not None:
-            photo = reference.views(photo_cameras).to(self.device)
+            references = [reference] * len(views) if isinstance(reference, ReferenceImage) else reference
+            photo = [
+                each.views(photo_cameras[k : k + 1]).to(self.device)
+                for k, each in zip(range(len(views)), references, strict=True)
+            ]
         objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo)
         return [
             Hypothesis(

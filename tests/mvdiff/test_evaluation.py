@@ -1,6 +1,7 @@
 """The benchmark: known scores of known predictions, and the whole way on tiny networks."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Frame
 from mvdiff.evaluation.summary import _AVERAGED, KEYS, summarise, table
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.rig import RigConfig
 from recon import TexturedMesh
@@ -258,6 +260,37 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
     assert config.output.with_suffix(".png").is_file()
     with pytest.raises(InputError, match="num_inference_steps"):
         evaluate(replace(config, num_inference_steps=3), model)
+
+
+def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monkeypatch):
+    """Two objects in one batch, as the main job makes each alone; their details are of different sizes."""
+    from mvdiff.cli.models import load_model
+    from mvdiff.evaluation.jobs import make_cases
+
+    config = EvaluationConfig(meshes, tmp_path / "results.json", "p1", num_hypotheses=1)
+    model, objects = load_model(str(weights), "cpu", "fast"), ObjectSet(meshes)
+    rig = RigConfig(azimuths=(0.0, 120.0, 240.0), elevations=(20.0, 20.0, -10.0), size=48)
+
+    def true_views(prepared, generation):
+        (index,) = [k for k, name in enumerate(objects.names) if View.of(name, 0).seed == generation.seed]
+        view = View.of(objects.names[index], 0)
+        seen = objects.mesh(index).transformed(turned(-view.azimuth))
+        grey = replace(seen, colors=torch.full_like(seen.vertices, 0.5), uv=None, texture=None)
+        parameters = torch.tensor([[math.radians(view.elevation), *prepared.crop_parameters()]])
+        views = render_mesh(grey, rig.cameras(torch.tensor([view.elevation]))[0])
+        return views, PhotoCamera.from_parameters(parameters)
+
+    monkeypatch.setattr(model, "sample", true_views)
+    for case in make_cases(config, model, objects, [0, 1]):
+        generation = config.generation(case.view.seed)
+        prepared = model.prepare(case.reference, generation)
+        views, cameras = model.sample(prepared, generation)
+        (alone,) = model.reconstruct(views, cameras, generation, prepared)
+        (bare,) = model.reconstruct(views, cameras, generation)
+        made = case.hypotheses[0].mesh.texture
+        assert (made - alone.mesh.texture).abs().mean() < 1e-3
+        if case.name == "chair":  # the ball has one colour, which its light explains
+            assert (made - bare.mesh.texture).abs().mean() > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -103,12 +103,7 @@ def reconstruct(
     def finish(k: int) -> Reconstruction:
         with watch.stage("surface"):
             field = fields[k]
-            mesh = isosurface(field, grid, config.isosurface)
-            consistency = Agreement.of(VoteMaps.of(views[k], 1.5 * config.fuse.truncation)).consistency
-            low, high = config.smoothing
-            rounds = round(high + (low - high) * consistency)
-            mesh = smoothed_surface(closed(significant_parts(mesh, config.min_part)), rounds)
-            mesh = decimated(mesh, config.max_faces)
+            mesh = decimated(_closed_surface(field, grid, views[k], config), config.max_faces)
             residuals = Residuals.of(mesh, views[k])
             mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
             field = redistanced(field, grid.spacing)
@@ -143,11 +138,20 @@ def fitted_fields(
 def untextured(
     field: Float[Tensor, "g g g"], grid: VoxelGrid, views: ViewSet, config: ReconstructionConfig
 ) -> Reconstruction:
-    """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, safe in threads."""
-    mesh = significant_parts(isosurface(field, grid, config.isosurface), config.min_part)
-    mesh = smoothed_surface(closed(mesh), config.smoothing)
+    """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, which its shape needs not."""
+    mesh = _closed_surface(field, grid, views, config)
     residuals = Residuals.of(mesh, views)
     return Reconstruction(mesh, redistanced(field, grid.spacing), config.extent, residuals.views)
+
+
+def _closed_surface(
+    field: Float[Tensor, "g g g"], grid: VoxelGrid, views: ViewSet, config: ReconstructionConfig
+) -> TexturedMesh:
+    """The zero level's large parts, watertight; smoothed the longer, the more ``views`` [1 v] contradict each other."""
+    parts = significant_parts(isosurface(field, grid, config.isosurface), config.min_part)
+    consistency = Agreement.of(VoteMaps.of(views, 1.5 * config.fuse.truncation)).consistency
+    low, high = config.smoothing
+    return smoothed_surface(closed(parts), round(high + (low - high) * consistency))
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:

@@ -77,6 +77,8 @@ def render_report(
         views=_views(posterior),
         calibration=statements.calibration(summary["calibration"]),
         sources=statements.sources(posterior, summary, novelty),
+        convergence=statements.convergence(summary["convergence"]),
+        convergence_data=_script_json(statements.convergence_traces(summary["convergence"])),
         change=statements.changed(change, stated(posterior)),
         table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
         settings=statements.definitions(settings or {}),

@@ -30,6 +30,35 @@ def calibration(record: Mapping[str, Any]) -> str:
     return f"<p>{html.escape(record['statement'])}</p>{measured}"
 
 
+def convergence(steps: Sequence[Mapping[str, float]]) -> str:
+    """Whether there are enough hypotheses; empty for one, which nothing can be compared with."""
+    if not steps:
+        return ""
+    last = steps[-1]
+    return (
+        "<h3>Are these hypotheses enough?</h3>"
+        f"<p>After {last['count']} of them the probability of being inside is known to ± {last['occupancy_error']:.2f} "
+        f"(standard error, root mean square) and the ambiguity is {last['ambiguity']:.1%} ± "
+        f"{last['ambiguity_error']:.1%}. Where both curves have become flat, further hypotheses would change little "
+        "here; whether the model itself is right they cannot tell.</p>"
+        "<div class='frame'><div id='convergence' role='img' aria-label='Standard error of the probability of being "
+        "inside, and the ambiguity, by the number of hypotheses'></div></div>"
+    )
+
+
+def convergence_traces(steps: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Of plotly; the page gives them its colours."""
+    x = [step["count"] for step in steps]
+    error = [step["occupancy_error"] for step in steps]
+    ambiguity = [step["ambiguity"] for step in steps]
+    spread = {"type": "data", "array": [step["ambiguity_error"] for step in steps], "thickness": 1}
+    line = {"type": "scatter", "mode": "lines+markers", "x": x}
+    return [
+        {**line, "name": "standard error of the probability", "y": error},
+        {**line, "name": "ambiguity and its standard error", "y": ambiguity, "error_y": spread},
+    ]
+
+
 def sources(posterior: Posterior, summary: Mapping[str, Any], novelty: Mapping[str, Any] | None) -> str:
     """Where the uncertainty comes from, as far as it is known."""
     parts, sides, spread = summary["decomposition"], summary["sides"], summary["elevation"]["std"]

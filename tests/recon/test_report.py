@@ -157,6 +157,19 @@ def test_the_slider_s_volume_is_the_probability(page: str, posterior: Posterior)
     assert np.abs(sheet.astype(float).sum() / 255 - float(posterior.probability.sum())) < 20
 
 
+def test_it_says_whether_the_hypotheses_are_enough(page: str, posterior: Posterior) -> None:
+    import plotly.graph_objects as go
+
+    error, ambiguity = go.Figure(data_of(page, "convergence-data")).data  # validates every property
+    steps = posterior.convergence
+    assert list(error.x) == list(ambiguity.x) == [2, 3]
+    assert error.y == pytest.approx([step.occupancy_error for step in steps])
+    assert ambiguity.y == pytest.approx([step.ambiguity for step in steps])
+    assert ambiguity.error_y.array == pytest.approx([step.ambiguity_error for step in steps])
+    assert f"After 3 of them the probability of being inside is known to ± {steps[-1].occupancy_error:.2f} " in page
+    assert "whether the model itself is right they cannot tell" in page
+
+
 def test_the_next_photo_is_on_the_page(page: str, hypotheses: list[Hypothesis]) -> None:
     assert "The best next photo" in page
     assert page.count("class=chosen") == 3
@@ -192,6 +205,7 @@ const wait = setInterval(() => {
   setTimeout(() => {
     const eyes = ["scene", "scene2", "scene3"].map(name => linked._fullLayout[name].camera.eye.x);
     document.body.setAttribute("data-eyes", eyes.join(" "));
+    document.body.setAttribute("data-curves", document.querySelectorAll("#convergence .scatterlayer .trace").length);
   }, 1500);
 }, 100);
 </script></body>"""
@@ -213,6 +227,7 @@ def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
     assert not [line for line in messages if "Canvas2D: Multiple readback" not in line], messages
     assert 'data-ready="true"' in done.stdout
     assert 'data-eyes="-1.5 -1.5 -1.5"' in done.stdout  # turned together
+    assert 'data-curves="2"' in done.stdout
 
 
 def test_sides_are_seen_from_where_they_say() -> None:
@@ -278,6 +293,8 @@ def test_one_hypothesis_states_no_agreement(hypotheses: list[Hypothesis]) -> Non
     assert "says nothing about uncertainty" in page
     assert "<b>–</b><span>ambiguity" in page
     assert "1 plausible object for" in page
+    assert "Are these hypotheses enough" not in page
+    assert data_of(page, "convergence-data")[0]["x"] == []
 
 
 def test_it_is_written_whole(tmp_path, posterior: Posterior, hypotheses: list[Hypothesis]) -> None:

@@ -21,7 +21,7 @@ class Command:
     """A finished run, a posterior or a mesh in another format."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
-    """The folder of a finished run, a posterior.npz, or a mesh (.glb, .gltf, .obj, .ply, .stl, .off)."""
+    """The folder of a finished run, a posterior.npz, or a mesh (.glb, .gltf, .obj, .ply, .stl, .off, .usd…)."""
     output: Path
     """A file; of a folder, the folder for one file each."""
     format: Annotated[str | None, tyro.conf.arg(help=f"By default what the output's suffix says. {_FORMATS}.")] = None

@@ -1,4 +1,4 @@
-"""Meshes from and to files: GLB, glTF, OBJ, PLY, STL and OFF in; GLB, PLY and OBJ out."""
+"""Meshes from and to files: GLB, glTF, OBJ, PLY, STL, OFF and USD in; GLB, PLY and OBJ out."""
 
 import contextlib
 import io
@@ -19,10 +19,11 @@ from recon.io.bundle import atomic_write
 from recon.io.glb import save_glb
 from recon.io.ply import write_ply
 from recon.io.seams import CREASE_ANGLE, crease_normals
+from recon.io.usd_reader import USD_FILES, read_usd
 from recon.mesh import TexturedMesh
 
 MeshFormat = Literal["glb", "ply", "obj"]
-READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", *USD_FILES)
 
 #: What trimesh's readers let out on damaged files.
 _READ_ERRORS = (
@@ -32,7 +33,7 @@ _READ_ERRORS = (
 
 
 def load_mesh(path: str | os.PathLike) -> TexturedMesh:
-    """Read a scene as one mesh in its own coordinates, colours in sRGB.
+    """Read a scene as one mesh in its own coordinates (of USD: +Y up, in metres), colours in sRGB.
 
     Nodes are flattened; one texture is kept as it is, several become an atlas; linear values (glTF's COLOR_0 and
     factors) become sRGB. Vertices split for the file's sake are joined again. Raises :class:`InputError`.
@@ -46,8 +47,13 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
         raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
     linear = path.suffix.lower() in (".glb", ".gltf")
     try:
-        scene = trimesh.load_scene(path, process=False)
-        parts = [part for part in _parts(scene, linear) if len(part.faces)]
+        if path.suffix.lower() in USD_FILES:
+            parts = read_usd(path)
+        else:
+            parts = _parts(trimesh.load_scene(path, process=False), linear)
+        parts = [part for part in parts if len(part.faces)]
+    except InputError:
+        raise
     except _READ_ERRORS as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(f"'{path}' cannot be read as a mesh ({reason}): export it again.") from error

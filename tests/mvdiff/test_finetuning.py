@@ -229,7 +229,7 @@ def test_settings_that_lead_nowhere_are_refused(config, tmp_path, overrides, rea
 
 
 @pytest.mark.timeout(300)
-def test_killed_again_and_again_it_ends_where_an_unbroken_run_does(config, tmp_path):
+def test_killed_again_and_again_it_ends_where_an_unbroken_run_does(config, tmp_path, one_thread):
     """SIGKILL at arbitrary moments, while checkpoints are written all the time."""
     config = changed(config, tmp_path / "killed", max_steps=40, checkpoint_every_steps=1, checkpoints_total_limit=2)
     settings = tmp_path / "run.yaml"

@@ -172,7 +172,7 @@ def test_two_processes_stop_together_by_the_main_one_s_clock(tmp_path):
     assert metrics[-1]["step"] > 0
 
 
-def test_two_processes_take_the_steps_that_one_takes_with_twice_the_micro_batches(tmp_path):
+def test_two_processes_take_the_steps_that_one_takes_with_twice_the_micro_batches(tmp_path, one_thread):
     together = launch(2, tmp_path / "two", "--max-steps", "4", "--logging.every-steps", "1")
     overrides = {"gradient_accumulation_steps": 2, "logging": {"every_steps": 1}}
     alone = Trainer(tiny(tmp_path / "one", **overrides))

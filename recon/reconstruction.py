@@ -20,7 +20,7 @@ from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
 from recon.surface.isosurface import Isosurface, isosurface
-from recon.surface.smoothing import smoothed_surface
+from recon.surface.smoothing import smoothed_field, smoothed_surface
 from recon.surface.texture import TextureConfig, textured
 from recon.validation import checked
 from recon.views import ViewSet
@@ -39,6 +39,9 @@ class ReconstructionConfig:
     smoothing: tuple[int, int] = (8, 20)
     """Rounds of the filter that takes roughness off the surface without shrinking it: for views of one object, and for
     views that contradict each other."""
+    blur: float = 0.8
+    """Width in cells of the Gaussian that takes crumbs off the field of views that contradict each other entirely; less
+    in proportion where they agree, none where they show one object."""
     isosurface: Isosurface = "marching_cubes"
     """Or flexicubes, which needs kaolin and keeps edges sharper."""
     max_faces: int = 20_000
@@ -131,6 +134,7 @@ def fitted_fields(
     with watch.stage("fit"):
         if config.fit.steps:
             fields = fit(views, grid, fields, config.fit)
+    fields = [smoothed_field(f, config.blur * (1 - _consistency(views[k], config))) for k, f in enumerate(fields)]
     solid = [f if bool((f < 0).any()) else _least_contradicted(f, k) for k, f in enumerate(fields)]
     return torch.stack(solid), grid
 
@@ -149,9 +153,13 @@ def _closed_surface(
 ) -> TexturedMesh:
     """The zero level's large parts, watertight; smoothed the longer, the more ``views`` [1 v] contradict each other."""
     parts = significant_parts(isosurface(field, grid, config.isosurface), config.min_part)
-    consistency = Agreement.of(VoteMaps.of(views, 1.5 * config.fuse.truncation)).consistency
     low, high = config.smoothing
-    return smoothed_surface(closed(parts), round(high + (low - high) * consistency))
+    return smoothed_surface(closed(parts), round(high + (low - high) * _consistency(views, config)))
+
+
+def _consistency(views: ViewSet, config: ReconstructionConfig) -> float:
+    """From 0 (``views`` [1 v] contradict each other) to 1 (they show one object)."""
+    return Agreement.of(VoteMaps.of(views, 1.5 * config.fuse.truncation)).consistency
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:

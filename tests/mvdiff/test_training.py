@@ -184,4 +184,5 @@ def test_two_processes_take_the_steps_that_one_takes_with_twice_the_micro_batche
     (checkpoint,) = list_checkpoints(tmp_path / "two")
     saved = load_file(checkpoint / "raw.safetensors")
     for name, value in weights(alone).items():
-        torch.testing.assert_close(saved[name], value, rtol=1e-4, atol=1e-6)
+        # A thirtieth of one step: normalised updates magnify the rounding of sums in another order.
+        torch.testing.assert_close(saved[name], value, rtol=1e-4, atol=2e-5)

@@ -57,11 +57,11 @@ class VoxelGrid:
         """Zero level of a field that is negative inside (Lorensen & Cline 1987); no faces where nothing is inside."""
         from skimage.measure import marching_cubes
 
-        if bool((field > 0).all()) or bool((field <= 0).all()):
-            return TexturedMesh(field.new_zeros(0, 3), field.new_zeros(0, 3).long())
         # A level exactly at a cell's centre would make triangles without area.
         least = 1e-3 * self.spacing
         field = torch.where(field.abs() < least, least, field)
+        if bool((field > 0).all()) or bool((field < 0).all()):
+            return TexturedMesh(field.new_zeros(0, 3), field.new_zeros(0, 3).long())
         # A positive rim closes shapes that touch the border.
         padded = torch.nn.functional.pad(field[None, None], (1,) * 6, value=self.spacing)[0, 0]
         vertices, faces, _, _ = marching_cubes(padded.cpu().numpy(), 0.0, gradient_direction="descent")

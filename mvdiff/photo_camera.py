@@ -122,6 +122,12 @@ class PhotoCameraDistribution:
             draws.append(means[component] + spread * stds[component] * noise)
         return torch.stack(draws)
 
+    def elevation_draws(self, count: int, generator: torch.Generator) -> Float[Tensor, "b {count}"]:
+        """In radians, on the distribution's device."""
+        chosen = torch.multinomial(self.log_weights.softmax(-1), count, replacement=True, generator=generator)
+        means, stds = (values[..., 0].gather(1, chosen) for values in (self.means, self.log_stds.exp()))
+        return means + stds * torch.randn(means.shape, generator=generator, device=means.device)
+
     @property
     def mean(self) -> Float[Tensor, "b 4"]:
         return (self.log_weights.softmax(-1)[..., None] * self.means).sum(1)

@@ -31,7 +31,8 @@ class TrainingBatch:
     """In the frame in which the first reference stands at azimuth 0."""
 
     targets: Float[Tensor, "b v 8 h w"]
-    """Encoded as ``mvdiff.models.encoding`` says; the first view looks from the first reference's direction."""
+    """Encoded as ``mvdiff.models.encoding`` says; the first view looks from the first reference's direction. None
+    where the store holds references alone."""
     target_cameras: Cameras
     known: Bool[Tensor, "b 8"]
     """Channels of the targets that count; the others are 0."""
@@ -66,11 +67,13 @@ def sample_batch(
     two_photos = float(torch.rand((), generator=_host_twin(generator))) < config.second_reference_probability
     shown = 2 if two_photos else 1
     photos = rand(batch_size, store.config.references).argsort(1)[:, : max(shown, config.camera_photos)]
-    step = ring // 6
-    even = (rand(batch_size, 1) * step).long() + step * torch.arange(6, device=device)
-    arbitrary = rand(batch_size, ring).argsort(1)[:, :6]
-    views = torch.where(rand(batch_size, 1) < config.random_rig_probability, arbitrary, even)
-    views = torch.cat([ring + photos[:, :1], views], 1)
+    views = photos[:, :0]
+    if ring:
+        step = ring // 6
+        even = (rand(batch_size, 1) * step).long() + step * torch.arange(6, device=device)
+        arbitrary = rand(batch_size, ring).argsort(1)[:, :6]
+        views = torch.where(rand(batch_size, 1) < config.random_rig_probability, arbitrary, even)
+        views = torch.cat([ring + photos[:, :1], views], 1)
     mirror = rand(batch_size) < config.mirror_probability
 
     parameters = store.reference_parameters[index[:, None], photos]  # [b m 6]

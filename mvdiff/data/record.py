@@ -13,7 +13,7 @@ from mvdiff.photo_camera import RADIUS, PhotoCamera
 from mvdiff.reference import MARGIN
 from recon.cameras import DEFAULT_DISTANCE, Cameras
 from recon.mesh import TexturedMesh
-from recon.rendering.shade import average, surface_points
+from recon.rendering.shade import SurfacePoints, average, surface_points
 
 
 @dataclass
@@ -23,7 +23,7 @@ class RecordConfig:
     size: int = 128
     supersample: int = 2
     ring_views: int = 18
-    """Targets around the object, at even azimuths; a multiple of 6."""
+    """Targets around the object, at even azimuths; a multiple of 6. 0: references alone, for the camera estimator."""
     ring_elevations: tuple[float, float] = (20.0, -10.0)
     """Alternate along every six-view rig that the ring holds."""
     elevation_jitter: float = 4.0
@@ -39,7 +39,7 @@ class RecordConfig:
 
     @property
     def num_targets(self) -> int:
-        return self.ring_views + self.references
+        return self.ring_views + self.references if self.ring_views else 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     """Photograph ``mesh`` (radius 0.5) from all sides, on its own device."""
     dice = Dice(seed)
     photos = _draw_photo_cameras(mesh, dice, config)
-    angles = torch.cat([_ring(dice, config), torch.stack([photos.azimuth, photos.elevation], -1)])
+    angles = torch.zeros(0, 2)
+    if config.ring_views:
+        angles = torch.cat([_ring(dice, config), torch.stack([photos.azimuth, photos.elevation], -1)])
     targets = Cameras.orbit(angles[:, 0], angles[:, 1], size=config.size)
     cameras = Cameras.cat([targets, photos.cameras(config.size)]).to(mesh.device)
     fine = cameras.resized(config.size * config.supersample, config.size * config.supersample)
@@ -87,11 +89,7 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
         points = replace(points, albedo=overlay_pattern(points.position, points.albedo, dice))
 
     t = len(targets)
-    delit = points.pictures(slice(0, t))
-    channels = torch.cat([delit.albedo, delit.normal, delit.depth], -1)
-    albedo, normal, depth, alpha = average(channels, delit, config.supersample).split([3, 3, 1, 1], 1)
-    normal = torch.nn.functional.normalize(normal, dim=1) * 0.5 + 0.5
-    pictures = torch.cat([albedo, alpha, normal, depth - 1], 1) * (alpha > 0)
+    pictures = _delit(points.pictures(slice(0, t)), config)
     of_photos = points.pictures(slice(t, None))
     lit = average(light(of_photos, fine[t:], dice), of_photos, config.supersample)
     parameters = torch.cat([photos.azimuth[:, None], photos.parameters, photos.distance[:, None]], -1)
@@ -99,6 +97,13 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     known = torch.ones(8, dtype=torch.bool)
     distances = torch.full((t,), DEFAULT_DISTANCE)
     return ObjectRecord(to_bytes(pictures), angles, distances, references, parameters, known)
+
+
+def _delit(points: SurfacePoints, config: RecordConfig) -> Float[Tensor, "t 8 h w"]:
+    channels = torch.cat([points.albedo, points.normal, points.depth], -1)
+    albedo, normal, depth, alpha = average(channels, points, config.supersample).split([3, 3, 1, 1], 1)
+    normal = torch.nn.functional.normalize(normal, dim=1) * 0.5 + 0.5
+    return torch.cat([albedo, alpha, normal, depth - 1], 1) * (alpha > 0)
 
 
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:

@@ -24,8 +24,8 @@ class ModelConfig:
     """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
     init_components: list[str] = field(default_factory=lambda: ["transformer", "camera_estimator"])
     """Which networks are taken from ``init_from``; the others begin afresh."""
-    compile: Literal["auto", "never"] = "auto"
-    """auto: torch.compile where there is CUDA."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """auto: torch.compile where there is CUDA; on the CPU it needs a C++ compiler."""
     gradient_checkpointing: bool = False
 
 

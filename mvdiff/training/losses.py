@@ -29,8 +29,10 @@ class LossConfig:
     """Share of objects trained without their photo, for classifier-free guidance."""
     alpha_weight: float = 2.0
     geometry_weight: float = 1.0
+    flow_weight: float = 1.0
+    """Of the views' flow matching; 0 trains the camera estimator alone, and the transformer stays as it is."""
     camera_weight: float = 0.1
-    """Of the photo camera's negative log-likelihood."""
+    """Of the photo camera's negative log-likelihood; 0 leaves the camera estimator as it is."""
     depth_normal_weight: float = 0.0
     """Of the disagreement between predicted normals and those of the predicted depth."""
     reprojection_weight: float = 0.0
@@ -47,27 +49,42 @@ def training_loss(
     config: LossConfig,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``."""
+    parts: dict[str, Float[Tensor, ""]] = {}
+    loss = torch.zeros((), device=batch.references.device)
+    if config.flow_weight:
+        sigma, prediction = denoise(transformer, batch, generator, config)
+        parts["flow"] = flow_loss(prediction, batch.targets, sigma, config, batch.known)
+        loss = loss + config.flow_weight * parts["flow"]
+        for name, weight, value in _optional(prediction, batch, sigma, config):
+            parts[name] = value
+            loss = loss + weight * value
+    if config.camera_weight:
+        photos = encode_reference(batch.camera_photos).flatten(0, 1)
+        likelihood = camera_estimator(photos).log_prob(batch.photo_camera.flatten(0, 1))
+        parts["camera_nll"] = -likelihood.clamp_max(30).mean()
+        loss = loss + config.camera_weight * parts["camera_nll"]
+    return loss, {name: value.detach() for name, value in ({"loss": loss} | parts).items()}
+
+
+def denoise(
+    transformer: nn.Module, batch, generator: torch.Generator, config: LossConfig
+) -> tuple[Float[Tensor, "b v"], Float[Tensor, "b v 8 h w"]]:
+    """Noise levels, and the views that the network sees behind noise of these levels."""
     clean = batch.targets
-    reference = encode_reference(batch.references)
     sigma = noise_levels(clean.shape[:2], config, generator, clean.device)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-    level = sigma[:, :, None, None, None]
-    noisy = torch.lerp(clean, noise, level)
+    noisy = torch.lerp(clean, noise, sigma[:, :, None, None, None])
     drop = torch.rand(len(clean), generator=generator, device=clean.device) < config.drop_reference_probability
-    target_c2w, target_lens = camera_tensors(batch.target_cameras)
-    reference_c2w, reference_lens = camera_tensors(batch.reference_cameras)
     prediction = transformer(
-        noisy, sigma * 1000, reference, target_c2w, target_lens, reference_c2w, reference_lens, drop, return_dict=False
+        noisy,
+        sigma * 1000,
+        encode_reference(batch.references),
+        *camera_tensors(batch.target_cameras),
+        *camera_tensors(batch.reference_cameras),
+        drop,
+        return_dict=False,
     )[0]
-    flow = flow_loss(prediction.float(), clean, sigma, config, batch.known)
-    photos = encode_reference(batch.camera_photos).flatten(0, 1)
-    camera = -camera_estimator(photos).log_prob(batch.photo_camera.flatten(0, 1)).clamp_min(-30).mean()
-    parts = {"flow": flow, "camera_nll": camera}
-    loss = flow + config.camera_weight * camera
-    for name, weight, value in _optional(prediction.float(), batch, sigma, config):
-        parts[name] = value
-        loss = loss + weight * value
-    return loss, {name: value.detach() for name, value in ({"loss": loss} | parts).items()}
+    return sigma, prediction.float()
 
 
 def _optional(

@@ -16,7 +16,7 @@ from recon.errors import InputError
 class Objective(nn.Module):
     """Both networks and their loss as one module, so that one wrapper synchronises all gradients.
 
-    With a LoRA of rank 1 or more the adapter alone is trained: the rest, the camera estimator too, stays as it is.
+    A network whose loss weighs nothing stays as it is. With a LoRA of rank 1 or more the adapter alone is trained.
     """
 
     def __init__(
@@ -28,9 +28,12 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.transformer, self.camera_estimator, self.config, self.lora = transformer, camera_estimator, config, lora
+        if not config.flow_weight and (self.adapts or not config.camera_weight):
+            raise InputError("There is nothing to train: loss.flow_weight 0 needs loss.camera_weight, and no LoRA.")
+        transformer.requires_grad_(config.flow_weight > 0)
+        camera_estimator.requires_grad_(config.camera_weight > 0 and not self.adapts)
         if self.adapts:
             add_lora(transformer, lora)
-            camera_estimator.requires_grad_(False)
 
     @property
     def adapts(self) -> bool:

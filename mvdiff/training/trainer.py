@@ -30,7 +30,7 @@ from mvdiff.training.objective import Objective, build_models
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.patience import Patience
 from mvdiff.training.tracking import Tracker
-from mvdiff.training.validation import sample_validation, validation_loss
+from mvdiff.training.validation import camera_scores, sample_validation, validation_loss
 from mvdiff.weights import packing
 from recon.errors import InputError
 from recon.io.bundle import write_json
@@ -65,6 +65,8 @@ class Trainer:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         config.data.record = record_config(config.data)
+        if config.loss.flow_weight and not config.data.record.num_targets:
+            raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0 with it.")
         self.objective = Objective(*build_models(config), config.loss, config.lora)
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
@@ -77,7 +79,7 @@ class Trainer:
         self.last_validation: dict[str, float] = {}
         if checkpoint is not None:
             self._resume(checkpoint)
-        if self.device.type == "cuda" and config.model.compile == "auto":
+        if config.model.compile == "always" or (config.model.compile == "auto" and self.device.type == "cuda"):
             # Block by block: one compilation serves all of them.
             self.objective.transformer.compile_repeated_blocks(dynamic=False)
             self.objective.camera_estimator.compile_repeated_blocks(dynamic=False)
@@ -249,7 +251,8 @@ class Trainer:
         batch = self.data.validation_batch(config.objects, self.device)
         with self.accelerator.autocast():
             values = validation_loss(*networks, batch, self.config.loss)
-            if config.sampled_objects:
+            values |= camera_scores(averaged.camera_estimator, batch)
+            if config.sampled_objects and self.config.loss.flow_weight:
                 picture = self.folder / "validation" / f"{self.step:07d}.png"
                 values |= sample_validation(*networks, batch, config, picture)
                 self.tracker.picture(self.step, "validation/views", picture)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mvdiff.data.batch import TrainingBatch
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from mvdiff.models.encoding import decode_views
+from mvdiff.models.encoding import decode_views, encode_reference
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage
 from mvdiff.training.config import ValidationConfig
@@ -38,6 +38,16 @@ def validation_loss(
                 totals.get(f"validation/{name}", 0.0) + float(value) * len(part.index) / count
             )
     return totals
+
+
+@torch.no_grad()
+def camera_scores(camera_estimator: PhotoCameraEstimator, batch: TrainingBatch) -> dict[str, float]:
+    """Mean error in degrees of the estimated elevation, and what a draw from the distribution errs by."""
+    photos, true = encode_reference(batch.camera_photos).flatten(0, 1), batch.photo_camera.flatten(0, 1)[:, 0]
+    estimated = camera_estimator(photos)
+    draws = estimated.elevation_draws(64, torch.Generator(true.device).manual_seed(0))
+    errors = {"elevation_error": estimated.mean[:, 0] - true, "elevation_draw_error": draws - true[:, None]}
+    return {f"validation/{name}": float(torch.rad2deg(error.abs().mean())) for name, error in errors.items()}
 
 
 def sample_validation(

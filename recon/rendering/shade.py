@@ -96,7 +96,7 @@ def average(values: Float[Tensor, "p c"], points: SurfacePoints, supersample: in
         total.index_put_((pixel,), values, accumulate=True)
     else:
         total.index_add_(0, pixel, values)
-    total = total.reshape(v, rows, columns, -1).permute(0, 3, 1, 2)
+    total = total.reshape(v, rows, columns, values.shape[-1]).permute(0, 3, 1, 2)
     count = total[:, -1:]
     return torch.cat([total[:, :-1] / count.clamp_min(1e-6), count / supersample**2], 1)
 

@@ -156,6 +156,15 @@ def mixture() -> PhotoCameraDistribution:
     return PhotoCameraDistribution(torch.tensor([[0.0, math.log(3.0)]]), means, torch.full((1, 2, 4), math.log(0.1)))
 
 
+def test_draws_of_the_elevation_follow_the_mixture():
+    draws = mixture().elevation_draws(20_000, torch.Generator().manual_seed(0))[0]
+    assert draws.mean() == pytest.approx(float(mixture().mean[0, 0]), abs=0.01)
+    assert draws.std() == pytest.approx(float(mixture().std[0, 0]), abs=0.01)
+    heavier = mixture().means[0, 1, 0]  # of weight 3 : 1
+    nearer = (draws - heavier).abs() < (draws - mixture().means[0, 0, 0]).abs()
+    assert nearer.float().mean() == pytest.approx(0.75, abs=0.02)
+
+
 def test_mixture_moments_match_its_samples():
     distribution = mixture()
     generator = torch.Generator().manual_seed(0)

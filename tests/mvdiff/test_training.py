@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.training.checkpoint import list_checkpoints, save_checkpoint
 from mvdiff.training.config import OptimizerConfig, TrainConfig, apply_overrides, load_config
 from mvdiff.training.data import load_data
@@ -45,6 +46,40 @@ def test_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(tmp_path):
     for name, value in weights(unbroken).items():
         assert torch.equal(value, weights(resumed)[name]), name
         assert torch.equal(unbroken.ema.averages[name], resumed.ema.averages[name]), name
+
+
+def test_the_camera_estimator_learns_alone_from_photographs_without_views(tmp_path):
+    overrides = {
+        "loss": {"flow_weight": 0.0, "camera_weight": 1.0},
+        "data": {"procedural": 3, "record": {"ring_views": 0}, "batch": {"camera_photos": 2}},
+        "validation": {"objects": 2, "every_steps": 2},
+    }
+    trainer = Trainer(tiny(tmp_path, **overrides))
+    before = weights(trainer)
+    trainer.train()
+    assert trainer.data.store.targets.shape[1] == 0
+    changed = {name for name, value in weights(trainer).items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("camera_estimator.") for name in changed)
+    assert "validation/flow" not in trainer.last_validation
+    assert 0 < trainer.last_validation["validation/elevation_error"] < 90
+    # The run's folder is a whole pipeline all the same: the other network is the one it began with.
+    exported = MultiViewDiffusionPipeline.from_pretrained(tmp_path).transformer.state_dict()
+    for name, value in exported.items():
+        assert torch.equal(value, before[f"transformer.{name}"]), name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"data": {"record": {"ring_views": 0}}}, "flow_weight"),
+        ({"loss": {"flow_weight": 0.0, "camera_weight": 0.0}}, "nothing to train"),
+        ({"loss": {"flow_weight": 0.0}, "lora": {"rank": 2}}, "nothing to train"),
+    ],
+)
+def test_losses_and_pictures_that_do_not_fit_are_refused(tmp_path, overrides, reason):
+    with pytest.raises(InputError, match=reason):
+        Trainer(tiny(tmp_path, **overrides))
 
 
 def test_truncated_checkpoint_is_refused_with_a_sentence(tmp_path):

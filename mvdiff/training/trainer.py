@@ -66,7 +66,7 @@ class Trainer:
             torch.set_float32_matmul_precision("high")
         config.data.record = record_config(config.data)
         if config.loss.flow_weight and not config.data.record.num_targets:
-            raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0 with it.")
+            raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0, too.")
         self.objective = Objective(*build_models(config), config.loss, config.lora)
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()

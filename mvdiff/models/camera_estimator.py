@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mvdiff.models.transformer import GatedMLP
+from mvdiff.models.layers import GatedMLP, RMSNorm
 from mvdiff.photo_camera import PARAMETERS, PhotoCameraDistribution
 
 #: Typical mean and spread of PARAMETERS, so that the network works with numbers near one.
@@ -26,7 +26,7 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
         self.to_qkv, self.to_out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
         self.mlp = GatedMLP(width, round(width * 8 / 3 / 64) * 64)
 
@@ -57,7 +57,7 @@ class PhotoCameraEstimator(ModelMixin, ConfigMixin):
         self.embed = nn.Linear(in_channels * patch_size**2, width)
         self.position = nn.Parameter(torch.randn((sample_size // patch_size) ** 2, width) * 0.02)
         self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(depth)])
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = RMSNorm(width)
         self.head = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, components * (1 + 2 * len(PARAMETERS)))
         )

@@ -102,8 +102,11 @@ class ProjectivePositions:
     ) -> Float[Tensor, "b n h d"]:
         projective, rotary = x.chunk(2, -1)
         groups = rearrange(projective, "b n h (g i) -> b n h g i", i=4)
-        # Written out: a 4x4 product on the last axis fuses into one elementwise kernel, a batched matmul does not.
-        moved = sum(groups[..., j, None] * matrix[:, :, None, None, :, j] for j in range(4))
+        if x.is_cuda:
+            # Written out: a 4x4 product on the last axis fuses into one elementwise kernel, a batched matmul does not.
+            moved = sum(groups[..., j, None] * matrix[:, :, None, None, :, j] for j in range(4))
+        else:  # where one product is several times faster than sixteen
+            moved = (groups.flatten(2, 3) @ matrix.transpose(-1, -2)).unflatten(2, groups.shape[2:4])
         first, second = rotary.chunk(2, -1)
         cos, sin = self.cos[None, :, None], self.sin[None, :, None] * turn
         turned = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mvdiff.models.cameras import ProjectivePositions, harmonics, patch_centres, pluecker_rays, projections
+from mvdiff.models.layers import GatedMLP, RMSNorm
 
 _RAY_OCTAVES = 6
 
@@ -61,25 +62,11 @@ class JointAttention(nn.Module, AttentionModuleMixin):
         self.heads = heads
         self.to_qkv = nn.Linear(width, 3 * width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
-        self.norm_q = nn.RMSNorm(width // heads, eps=1e-6)
-        self.norm_k = nn.RMSNorm(width // heads, eps=1e-6)
+        self.norm_q, self.norm_k = RMSNorm(width // heads), RMSNorm(width // heads)
         self.set_processor(JointAttentionProcessor())
 
     def forward(self, hidden: Float[Tensor, "b n d"], positions: ProjectivePositions) -> Float[Tensor, "b n d"]:
         return self.processor(self, hidden, positions)
-
-
-class GatedMLP(nn.Module):
-    """SwiGLU (Shazeer 2020)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up = nn.Linear(width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        value, gate = self.up(x).chunk(2, -1)
-        return self.down(value * nn.functional.silu(gate))
 
 
 class Block(nn.Module):
@@ -87,9 +74,9 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, mlp_hidden: int) -> None:
         super().__init__()
-        self.norm1 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.norm1 = RMSNorm(width, elementwise_affine=False)
         self.attention = JointAttention(width, heads)
-        self.norm2 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.norm2 = RMSNorm(width, elementwise_affine=False)
         self.mlp = GatedMLP(width, mlp_hidden)
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
@@ -99,8 +86,9 @@ class Block(nn.Module):
         scale1, shift1, gate1, scale2, shift2, gate2 = (
             (modulation + self.modulation).to(hidden.dtype)[:, :, None].unbind(1)
         )
-        hidden = hidden + gate1 * self.attention(self.norm1(hidden) * (1 + scale1) + shift1, positions)
-        return hidden + gate2 * self.mlp(self.norm2(hidden) * (1 + scale2) + shift2)
+        attended = self.attention(torch.addcmul(shift1, self.norm1(hidden), 1 + scale1), positions)
+        hidden = torch.addcmul(hidden, gate1, attended)
+        return torch.addcmul(hidden, gate2, self.mlp(torch.addcmul(shift2, self.norm2(hidden), 1 + scale2)))
 
 
 class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
@@ -142,7 +130,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.reference_type = nn.Parameter(torch.randn(width) * 0.02)
         self.no_reference = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList([Block(width, heads, round(width * mlp_ratio / 64) * 64) for _ in range(depth)])
-        self.norm_out = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.norm_out = RMSNorm(width, elementwise_affine=False)
         self.modulation_out = nn.Linear(width, 2 * width)
         self.proj_out = nn.Linear(width, pixels)
         # Every block starts as the identity and the whole network as zero.

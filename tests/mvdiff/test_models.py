@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.models.cameras import ProjectivePositions, camera_tensors, patch_centres, pluecker_rays, projections
 from mvdiff.models.encoding import decode_views, encode_views
+from mvdiff.models.layers import RMSNorm
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.rig import RigConfig
 from recon import Cameras, ViewSet
@@ -149,6 +150,21 @@ def test_photo_camera_crop_projects_the_origin_where_it_says():
     assert depth[0, 0] == pytest.approx(2.0)
     assert float(uv[0, 1, 0] - uv[0, 0, 0]) == pytest.approx(50 * math.exp(0.15), rel=1e-4)
     assert torch.allclose(photo.parameters, torch.tensor([[0.3, 0.2, -0.1, 0.15]]))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_root_mean_square_norm_is_torch_s(dtype, tolerance):
+    ours, theirs = RMSNorm(48), torch.nn.RMSNorm(48, eps=1e-6)
+    torch.nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, 48) * torch.logspace(-2, 2, 5)[:, None]
+    x[0, 0] = 0  # a token of nothing, without a gradient that is no number
+    x.requires_grad_(True)
+    out, expected = ours(x.to(dtype)).float(), theirs(x)
+    assert torch.allclose(out, expected, rtol=tolerance, atol=tolerance)
+    gradient, wanted = (torch.autograd.grad(y.square().sum(), x)[0] for y in (out, expected))
+    assert torch.allclose(gradient[1:], wanted[1:], rtol=5 * tolerance, atol=5 * tolerance * float(wanted[1:].std()))
+    assert gradient.isfinite().all()
 
 
 def mixture() -> PhotoCameraDistribution:

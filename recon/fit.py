@@ -45,9 +45,14 @@ class FitConfig:
 
 
 def fit(
-    views: ViewSet, grid: VoxelGrid, initial: Float[Tensor, "n g g g"], config: FitConfig, seed: int = 0
+    views: ViewSet,
+    grid: VoxelGrid,
+    initial: Float[Tensor, "n g g g"],
+    trust: Float[Tensor, "n v"],
+    config: FitConfig,
+    seed: int = 0,
 ) -> Float[Tensor, "n g g g"]:
-    """Signed distances that render closer to the views than ``initial`` does.
+    """Signed distances that render closer to the views than ``initial`` does; each view counts as far as it is trusted.
 
     Every hypothesis is drawn the same random numbers and has its own loss, so that it does not depend on the others.
     """
@@ -57,7 +62,7 @@ def fit(
     generator = torch.Generator(device).manual_seed(seed)
     shape = make_field(config.field, initial, grid, seed)
     parameters = [{"params": list(shape.parameters()), "lr": config.learning_rate}]
-    pool = RayPool(views, 1.5 * truncation)
+    pool = RayPool(views, trust)
     middle = pool.surface_distances(initial, grid)
     color = None
     if config.color_weight[views.depth is None] > 0:

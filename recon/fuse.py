@@ -1,6 +1,6 @@
 """Closed-form fusion: depths and silhouettes of all views vote into a signed-distance grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -31,19 +31,51 @@ class FuseConfig:
     """Voxels at a time: bounds the memory."""
 
 
-def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "n g g g"]:
-    """Signed distance, negative inside, truncated to +-``truncation``; one field for each hypothesis.
+@dataclass(frozen=True)
+class FusedFields:
+    """One field for each of ``n`` hypotheses, and how far the views agree that it comes from."""
+
+    values: Float[Tensor, "n g g g"]
+    """Signed distance, negative inside."""
+    grid: VoxelGrid
+    trust: Float[Tensor, "n v"]
+    """How much each view should count; 0 where it shows nothing."""
+    consistency: tuple[float, ...]
+    """Of each hypothesis' views: from 0, they contradict each other, to 1, they show one object."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int | slice) -> "FusedFields":
+        """Hypotheses ``index``; an int keeps the leading axis."""
+        index = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return FusedFields(self.values[index], self.grid, self.trust[index], self.consistency[index])
+
+    def to(self, device: torch.device | str) -> "FusedFields":
+        grid = self.grid.to(device)
+        return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device))
+
+
+def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
+    """Signed distances, truncated to +-``truncation``.
 
     With depth every view measures its own surface; without it the silhouettes alone carve (the visual hull).
     Pictures are assumed to hold the whole object: what lies outside a picture is outside the silhouette.
     """
-    return torch.stack([_fused(views[k], grid.to(views.device), config) for k in range(len(views))])
+    grid, values, trust, consistency = grid.to(views.device), [], [], []
+    for k in range(len(views)):
+        maps = VoteMaps.of(views[k], 1.5 * config.truncation)
+        agreement = Agreement.of(maps)
+        values.append(_fused(maps, agreement, grid, config))
+        # The agreement is of the views that show something.
+        shown = (views.alpha[k] > 0.5).flatten(1).any(1)
+        trust.append(torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(shown, agreement.trust))
+        consistency.append(agreement.consistency)
+    return FusedFields(torch.stack(values), grid, torch.stack(trust), tuple(consistency))
 
 
-def _fused(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "g g g"]:
+def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "g g g"]:
     """A grid of half the resolution first, then those cells of the fine one that a surface is near."""
-    maps = VoteMaps.of(views, 1.5 * config.truncation)
-    agreement = Agreement.of(maps)
 
     def votes(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
         return torch.cat([_vote(maps, agreement, part, config) for part in points.split(config.chunk)])

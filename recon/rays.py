@@ -6,11 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.agreement import Agreement
 from recon.fields.interpolation import trilinear
 from recon.grid import VoxelGrid
 from recon.ragged import marked
-from recon.readings import VoteMaps
 from recon.views import ViewSet
 
 
@@ -32,7 +30,7 @@ class RayBatch:
 class RayPool:
     """All pixels in and around the silhouettes."""
 
-    def __init__(self, views: ViewSet, jump: float) -> None:
+    def __init__(self, views: ViewSet, trust: Float[Tensor, "n v"]) -> None:
         n, v = len(views), views.num_views
         near = torch.nn.functional.max_pool2d(views.alpha.flatten(0, 1), 7, 1, 3).reshape(n, -1) > 0.3
         self.count = near.sum(1)
@@ -45,7 +43,6 @@ class RayPool:
         forward = views.cameras.c2w[..., None, :3, 2].expand(n, v, near.shape[1] // v, 3).flatten(1, 2)
         depth = torch.zeros_like(near, dtype=origin.dtype) if views.depth is None else views.depth.flatten(1)
         solid = (views.alpha.flatten(1) > 0.5) & (depth > 0)
-        trust = torch.stack([_trust(views[k], jump) for k in range(n)])
         self.all = RayBatch(
             origin=take(origin),
             direction=take(direction),
@@ -77,15 +74,6 @@ class RayPool:
             return value.gather(1, index[..., None].expand(-1, -1, value.shape[-1]) if value.ndim == 3 else index)
 
         return RayBatch(**{name: gathered(value) for name, value in vars(self.all).items()})
-
-
-def _trust(views: ViewSet, jump: float) -> Float[Tensor, "v"]:
-    """In each view; none in views that show nothing."""
-    shown = (views.alpha[0] > 0.5).flatten(1).any(1)
-    trust = shown.float()
-    if bool(shown.any()):
-        trust[shown] = Agreement.of(VoteMaps.of(views, jump)).trust
-    return trust
 
 
 def first_crossings(

@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.agreement import Agreement
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
-from recon.fuse import FuseConfig, fuse
+from recon.fuse import FuseConfig, FusedFields, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
-from recon.readings import VoteMaps
 from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
@@ -101,19 +99,18 @@ def reconstruct(
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     views = checked(views, config.extent)
-    fields, grid = fitted_fields(views, config, watch)
+    fields = fitted_fields(views, config, watch)
 
     def finish(k: int) -> Reconstruction:
         with watch.stage("surface"):
-            field = fields[k]
-            mesh = decimated(_closed_surface(field, grid, views[k], config), config.max_faces)
+            mesh = decimated(_closed_surface(fields[k], config), config.max_faces)
             residuals = Residuals.of(mesh, views[k])
             mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
-            field = redistanced(field, grid.spacing)
+            sdf = redistanced(fields.values[k], fields.grid.spacing)
         with watch.stage("texture"):
             if len(mesh):
                 mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
-        return Reconstruction(mesh, field, config.extent, residuals.views)
+        return Reconstruction(mesh, sdf, config.extent, residuals.views)
 
     made = []
     for k in range(len(views)):
@@ -123,43 +120,32 @@ def reconstruct(
     return made
 
 
-def fitted_fields(
-    views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None
-) -> tuple[Float[Tensor, "n g g g"], VoxelGrid]:
-    """Fields that are negative inside and true near their zero level, before anything is meshed; and their grid."""
+def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None) -> FusedFields:
+    """Fields that are true near their zero level, before anything is meshed."""
     watch = watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
     with watch.stage("fuse"):
         fields = fuse(views, grid, config.fuse)
     with watch.stage("fit"):
         if config.fit.steps:
-            fields = fit(views, grid, fields, config.fit)
-    fields = [smoothed_field(f, config.blur * (1 - _consistency(views[k], config))) for k, f in enumerate(fields)]
-    solid = [f if bool((f < 0).any()) else _least_contradicted(f, k) for k, f in enumerate(fields)]
-    return torch.stack(solid), grid
+            fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
+    blurred = [smoothed_field(f, config.blur * (1 - c)) for f, c in zip(fields.values, fields.consistency, strict=True)]
+    solid = [f if bool((f < 0).any()) else _least_contradicted(f, k) for k, f in enumerate(blurred)]
+    return replace(fields, values=torch.stack(solid))
 
 
-def untextured(
-    field: Float[Tensor, "g g g"], grid: VoxelGrid, views: ViewSet, config: ReconstructionConfig
-) -> Reconstruction:
+def untextured(fields: FusedFields, views: ViewSet, config: ReconstructionConfig) -> Reconstruction:
     """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, which its shape needs not."""
-    mesh = _closed_surface(field, grid, views, config)
+    mesh = _closed_surface(fields, config)
     residuals = Residuals.of(mesh, views)
-    return Reconstruction(mesh, redistanced(field, grid.spacing), config.extent, residuals.views)
+    return Reconstruction(mesh, redistanced(fields.values[0], fields.grid.spacing), config.extent, residuals.views)
 
 
-def _closed_surface(
-    field: Float[Tensor, "g g g"], grid: VoxelGrid, views: ViewSet, config: ReconstructionConfig
-) -> TexturedMesh:
-    """The zero level's large parts, watertight; smoothed the longer, the more ``views`` [1 v] contradict each other."""
-    parts = significant_parts(isosurface(field, grid, config.isosurface), config.min_part)
+def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
+    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
+    parts = significant_parts(isosurface(fields.values[0], fields.grid, config.isosurface), config.min_part)
     low, high = config.smoothing
-    return smoothed_surface(closed(parts), round(high + (low - high) * _consistency(views, config)))
-
-
-def _consistency(views: ViewSet, config: ReconstructionConfig) -> float:
-    """From 0 (``views`` [1 v] contradict each other) to 1 (they show one object)."""
-    return Agreement.of(VoteMaps.of(views, 1.5 * config.fuse.truncation)).consistency
+    return smoothed_surface(closed(parts), round(high + (low - high) * fields.consistency[0]))
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from mvdiff.evaluation.distribution_scores import distribution_scores
 from mvdiff.evaluation.objects import View
 from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_scores
+from recon.fuse import FusedFields
 from recon.mesh import TexturedMesh
 from recon.metrics.image import mask_iou, psnr
 from recon.metrics.shape import SurfaceComparison
-from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.novelty import novelty_p_value
 from recon.reconstruction import ReconstructionConfig, untextured
@@ -38,7 +37,7 @@ class Case:
     seconds: dict[str, float]
     novelty: Mapping[str, float] = field(default_factory=dict)
     """The model's errors on the picture, see :mod:`mvdiff.novelty`."""
-    fields: Float[Tensor, "n g g g"] | None = None
+    fields: FusedFields | None = None
     """Fitted but not yet meshed, where the hypotheses are still to be made, see :meth:`meshed`."""
     sampled_views: ViewSet | None = None
     """Those of ``fields``, [n v]."""
@@ -47,8 +46,7 @@ class Case:
 
     def meshed(self, config: ReconstructionConfig) -> "Case":
         """With hypotheses of geometry only, made from ``fields``."""
-        grid = VoxelGrid(torch.zeros(3), config.extent, config.resolution)
-        made = [untextured(f, grid, self.sampled_views[k], config) for k, f in enumerate(self.fields)]
+        made = [untextured(self.fields[k], self.sampled_views[k], config) for k in range(len(self.fields))]
         hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
         return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)
 

@@ -86,7 +86,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
     views = ViewSet.cat([views for views, _ in sampled])
     cameras = PhotoCamera.cat([camera for _, camera in sampled])
     if config.geometry_only:
-        fields = fitted_fields(views.to(model.device), model.reconstruction)[0].cpu()
+        fields = fitted_fields(views.to(model.device), model.reconstruction).to("cpu")
         each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
         return [
             replace(

@@ -232,7 +232,7 @@ class ImageTo3D:
         coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
         for count in AUTO_COUNTS:
             views, _ = self.sample(reference, replace(config, num_hypotheses=count), samples, progress)
-            inside = fitted_fields(views.to(self.device), coarse)[0].cpu() < 0
+            inside = fitted_fields(views.to(self.device), coarse).values.cpu() < 0
             if convergence(inside)[-1].occupancy_error <= config.tolerance:
                 break
         return count

@@ -146,7 +146,7 @@ def test_colors_are_those_of_the_cells():
 
 def mismatch(values: torch.Tensor, views, grid: VoxelGrid) -> float:
     """Of silhouettes, with the distances' own where there are any."""
-    seen = RayPool(views, 0.1).all
+    seen = RayPool(views, torch.ones(1, views.num_views)).all
     t = first_crossings(values, grid, seen.origin, seen.direction)[..., None] + torch.linspace(-0.1, 0.1, 41)
     made = render_rays(make_field(FieldConfig(), values, grid), seen.origin, seen.direction, t, 100.0)
     error = (made.opacity - seen.alpha).abs().mean()
@@ -172,7 +172,8 @@ def test_the_fit_takes_any_field_and_any_channels(kind, pictures):
     grid = VoxelGrid(torch.zeros(3), 0.5, 24)
     start = (grid.points().norm(dim=-1) - 0.32).clamp(-0.1, 0.1)[None]
     config = FitConfig(steps=12, rays=512, points=256, field=small(kind), stay_weight=0.0)
-    alone = fit(views, grid, start, config)
+    trust = torch.ones(1, views.num_views)
+    alone = fit(views, grid, start, trust, config)
     assert mismatch(alone, views, grid) < mismatch(start, views, grid)
-    both = fit(ViewSet.cat([views, views]), grid, start.expand(2, -1, -1, -1), config)
+    both = fit(ViewSet.cat([views, views]), grid, start.expand(2, -1, -1, -1), trust.expand(2, -1), config)
     assert torch.allclose(both[1], alone[0], atol=1e-4)

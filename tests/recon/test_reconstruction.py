@@ -69,7 +69,7 @@ def chamfer(a: TexturedMesh, b: TexturedMesh) -> float:
 
 
 def test_fusion_measures_a_spheres_distance():
-    field = fuse(views_of(sphere(0.35)), _GRID, FuseConfig())[0]
+    field = fuse(views_of(sphere(0.35)), _GRID, FuseConfig()).values[0]
     truth = _GRID.points().norm(dim=-1) - 0.35
     near = truth.abs() < 0.02
     assert (field[near] - truth[near]).abs().mean() < 0.25 * _GRID.spacing
@@ -79,7 +79,7 @@ def test_fusion_measures_a_spheres_distance():
 
 def test_silhouettes_alone_give_the_hull():
     views = replace(views_of(sphere(0.35)), depth=None, normal=None)
-    field = fuse(views, _GRID, FuseConfig())[0]
+    field = fuse(views, _GRID, FuseConfig()).values[0]
     radius = _GRID.points().norm(dim=-1)
     assert (field[radius < 0.33] < 0).all()
     assert (field[radius > 0.46] > 0).all()
@@ -153,12 +153,27 @@ def test_the_view_that_all_others_contradict_is_not_trusted(seat):
     assert wrong.trust[2] < 0.5 * wrong.trust.median()
 
 
+def test_fusion_hands_on_how_far_the_views_agree(seat):
+    views = views_of(seat)
+    alpha, depth = views.alpha.clone(), views.depth.clone()
+    alpha[:, 4] = 0
+    depth[:, ::2] -= 0.05 * (depth[:, ::2] > 0)
+    both = ViewSet.cat([views, replace(views, alpha=alpha, depth=depth)])
+    fields = fuse(both, replace(_GRID, resolution=24), FuseConfig())
+    assert fields.trust[0].min() > 0.9
+    assert fields.trust[1, 4] == 0
+    assert fields.consistency[0] > 0.9
+    assert fields.consistency[1] < 0.1
+    assert fields[1].consistency == fields.consistency[1:]
+    assert torch.equal(fields[1].trust, fields.trust[1:])
+
+
 def test_fine_cells_are_computed_only_where_it_matters():
     views = views_of(sphere(0.35))
     grid = replace(_GRID, resolution=72)
     maps = VoteMaps.of(views, 0.06)
     whole = _vote(maps, Agreement.of(maps), grid.points().reshape(-1, 3), FuseConfig()).reshape(72, 72, 72)
-    assert (fuse(views, grid, FuseConfig())[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
+    assert (fuse(views, grid, FuseConfig()).values[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
 
 
 def test_vertices_know_how_far_the_views_are_from_them(seat, rebuilt):
@@ -181,10 +196,11 @@ def test_vertices_know_how_far_the_views_are_from_them(seat, rebuilt):
 def test_fit_brings_a_wrong_field_nearer():
     views, truth = views_of(sphere(0.35)), _GRID.points().norm(dim=-1) - 0.35
     start = (truth + 0.015)[None].clamp(-0.04, 0.04)
-    end = fit(views, _GRID, start, FitConfig(steps=30, stay_weight=0.0))
+    trust = torch.ones(1, views.num_views)
+    end = fit(views, _GRID, start, trust, FitConfig(steps=30, stay_weight=0.0))
     near = truth.abs() < 0.01
     assert (end[0][near] - truth[near]).abs().mean() < 0.7 * (start[0][near] - truth[near]).abs().mean()
-    assert torch.equal(fit(views, _GRID, start, FitConfig(steps=0)), start)
+    assert torch.equal(fit(views, _GRID, start, trust, FitConfig(steps=0)), start)
 
 
 def test_small_parts_and_cavities_go_and_decimation_stays_closed():

@@ -1,12 +1,14 @@
 """``mvdiff feedback``: a finished run and a judgement of its hypotheses to more of the right kind."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from mvdiff.cli.new_run import NewRun
 from recon.errors import InputError
 
 
@@ -26,55 +28,19 @@ class Command:
     """Numbers of hypotheses that are wrong."""
     strength: float = 0.7
     """How far new hypotheses may move from the kept ones: near 0 not at all, 1 as if there were none."""
-    output_dir: Path | None = None
-    """Where the new run goes; by default beside the old one, as OUT-feedback."""
-    resample: bool = True
-    """Sample new hypotheses; --no-resample only weighs the old ones, at once."""
-    num_hypotheses: int | None = None
-    """Kept and new ones together; by default as many as before."""
-    seed: int | None = None
-    """Of the new hypotheses; by default the old one plus 1."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
-    lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
-    preset: str = "default"
-    """How the views are turned into meshes."""
-    overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
-    json: bool = False
-    """Print one JSON object on stdout instead of text."""
+    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
 
     def run(self) -> None:
         keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
-        from mvdiff.cli.models import load_model
-        from mvdiff.cli.progress import progress_bars
-        from mvdiff.cli.refine import print_change
         from mvdiff.pipelines.generation_folder import GenerationFolder
         from mvdiff.pipelines.refinement import feedback
 
         GenerationFolder.open(self.run_dir)  # before the weights are read
-        model = load_model(self.weights, self.device, self.preset, self.lora)
-        output_dir = self.output_dir or self.run_dir.with_name(f"{self.run_dir.resolve().name}-feedback")
-        with progress_bars(self.run_dir.name) as progress:
-            change = feedback(
-                model,
-                self.run_dir,
-                output_dir,
-                keep,
-                reject,
-                self.resample,
-                self.strength,
-                self.num_hypotheses,
-                self.seed,
-                self.overwrite,
-                progress,
-            )
-        print_change(output_dir, change.record, self.json)
+        model = self.new_run.load_model()
+        judged = partial(feedback, keep=keep, reject=reject, strength=self.strength)
+        self.new_run.make(model, self.run_dir, "feedback", judged)
 
 
 def numbers(name: str, text: str) -> list[int]:

@@ -1,0 +1,74 @@
+"""What the verbs share that make a new run of a finished one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mvdiff.pipelines import ImageTo3D
+    from mvdiff.pipelines.refinement import Change
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """Where it goes, what samples it, and what is printed of it."""
+
+    output_dir: Path | None = None
+    """Where the new run goes; by default beside the old one, as OUT-refined or OUT-feedback."""
+    resample: bool = True
+    """Sample new hypotheses; --no-resample only weighs the old ones, at once."""
+    num_hypotheses: int | None = None
+    """How many the new run holds, kept ones among them; by default as many as before."""
+    seed: int | None = None
+    """Of the new hypotheses; by default the old one plus 1."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    weights: str = "embedded"
+    """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
+    preset: str = "default"
+    """How the views are turned into meshes."""
+    overwrite: bool = False
+    """Replace results of other inputs in the output folder."""
+    json: bool = False
+    """Print one JSON object on stdout instead of text."""
+
+    def load_model(self) -> "ImageTo3D":
+        from mvdiff.cli.models import load_model
+
+        return load_model(self.weights, self.device, self.preset, self.lora)
+
+    def make(self, model: "ImageTo3D", run_dir: Path, kind: str, change: "Callable[..., Change]") -> None:
+        """Call ``change`` (a function of :mod:`mvdiff.pipelines.refinement`) and print what it changed."""
+        from mvdiff.cli.progress import progress_bars
+
+        output_dir = self.output_dir or run_dir.with_name(f"{run_dir.resolve().name}-{kind}")
+        with progress_bars(run_dir.name) as progress:
+            changed = change(
+                model,
+                run_dir,
+                output_dir=output_dir,
+                resample=self.resample,
+                num_hypotheses=self.num_hypotheses,
+                seed=self.seed,
+                overwrite=self.overwrite,
+                progress=progress,
+            )
+        if self.json:
+            print(json.dumps({"output_dir": str(output_dir), **changed.record}, allow_nan=False))
+        else:
+            print(_sentences(changed.record))
+            print(f"{output_dir}: open {output_dir / 'report.html'}")
+
+
+def _sentences(record: dict[str, Any]) -> str:
+    names = {"before": "before", "reweighted": "old hypotheses, newly weighted", "after": "after"}
+    return "\n".join(
+        f"{name}: {record[key]['index_entropy_bits']:.2f} bits open "
+        f"({record[key]['effective_size']:.1f} effective hypotheses), ambiguity {record[key]['ambiguity']:.0%}, "
+        f"occupancy entropy {record[key]['occupancy_entropy']:.4f} bit volumes"
+        for key, name in names.items()
+    )

@@ -87,6 +87,20 @@ class PhotoCameraDistribution:
     means: Float[Tensor, "b k 4"]
     log_stds: Float[Tensor, "b k 4"]
 
+    @staticmethod
+    def mixture(distributions: Sequence["PhotoCameraDistribution"]) -> "PhotoCameraDistribution":
+        """All of them, each with the same weight."""
+        return PhotoCameraDistribution(
+            torch.cat([each.log_weights.log_softmax(-1) for each in distributions], -1),
+            torch.cat([each.means for each in distributions], -2),
+            torch.cat([each.log_stds for each in distributions], -2),
+        )
+
+    def mirrored(self) -> "PhotoCameraDistribution":
+        """Of the mirror image's camera: what lay left of the middle lies right of it."""
+        sign = [-1.0 if name == "centre_x" else 1.0 for name in PARAMETERS]
+        return replace(self, means=self.means * self.means.new_tensor(sign))
+
     def log_prob(self, parameters: Float[Tensor, "b 4"]) -> Float[Tensor, "b"]:
         return torch.logsumexp(self.log_weights.log_softmax(-1) + self._component_log_prob(parameters).sum(-1), -1)
 

@@ -119,9 +119,13 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
     @torch.no_grad()
     def estimate_camera(self, reference: ReferenceImage, elevation: float | None = None) -> PhotoCameraDistribution:
-        """p(photo camera | photo), given the elevation and, for a framed picture, the crop."""
+        """p(photo camera | photo), given the elevation and, for a framed picture, the crop.
+
+        The network is asked about the mirror image, too, which was taken from the same height: it errs otherwise there.
+        """
         picture = encode_reference(reference.rgba[None]).to(self._execution_device, self.camera_estimator.dtype)
-        distribution = self.camera_estimator(picture)
+        both = (self.camera_estimator(picture), self.camera_estimator(picture.flip(-1)).mirrored())
+        distribution = PhotoCameraDistribution.mixture(both)
         crop = reference.crop_parameters() if reference.framed else None
         return distribution.conditioned(elevation=elevation, crop=crop)
 

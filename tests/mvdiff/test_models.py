@@ -181,6 +181,15 @@ def test_draws_of_the_elevation_follow_the_mixture():
     assert nearer.float().mean() == pytest.approx(0.75, abs=0.02)
 
 
+def test_a_mixture_of_two_has_the_mean_of_their_densities():
+    one, other = mixture(), mixture().mirrored()
+    points = torch.randn(1, 4) * 0.3
+    both = PhotoCameraDistribution.mixture([one, other]).log_prob(points).exp()
+    assert torch.allclose(both, (one.log_prob(points).exp() + other.log_prob(points).exp()) / 2)
+    across = points * torch.tensor([1.0, -1.0, 1.0, 1.0])
+    assert torch.allclose(other.log_prob(across), one.log_prob(points))
+
+
 def test_mixture_moments_match_its_samples():
     distribution = mixture()
     generator = torch.Generator().manual_seed(0)

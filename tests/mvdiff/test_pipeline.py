@@ -1,6 +1,7 @@
 """The pipeline contract, as diffusers' own pipelines are tested: on a tiny network with real parts throughout."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,13 @@ def test_a_hypothesis_does_not_depend_on_its_neighbours(pipe, reference, chunk_s
     assert torch.allclose(alone.rgb[0], among.rgb[1], atol=1e-4)
     assert torch.allclose(alone.alpha[0], among.alpha[1], atol=1e-4)
     assert not torch.allclose(among.rgb[0], among.rgb[1], atol=1e-2)
+
+
+def test_a_mirrored_photo_was_taken_from_the_mirrored_place(pipe, reference):
+    seen = pipe.estimate_camera(reference)
+    mirrored = pipe.estimate_camera(replace(reference, rgba=reference.rgba.flip(-1)))
+    assert torch.allclose(mirrored.mean * torch.tensor([1.0, -1.0, 1.0, 1.0]), seen.mean, atol=1e-5)
+    assert torch.allclose(mirrored.std, seen.std, atol=1e-5)
 
 
 def test_known_elevation_is_used(pipe, reference):

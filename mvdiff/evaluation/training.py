@@ -68,8 +68,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
     objective = Objective(*build_models(recipe), recipe.loss).to(device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-        objective.transformer.compile_repeated_blocks(dynamic=False)
-        objective.camera_estimator.compile_repeated_blocks(dynamic=False)
+        objective.compile_blocks()
     optimizer = build_optimizer(objective, recipe.optimizer)
     average = ExponentialMovingAverage(objective, recipe.optimizer.ema_decay)
     generator = torch.Generator(device).manual_seed(0)

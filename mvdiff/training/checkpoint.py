@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mvdiff.training.ema import ExponentialMovingAverage
+from mvdiff.training.sharding import share_like, whole
 from recon.errors import InputError
 from recon.io.bundle import DISK_FULL
 
@@ -21,24 +22,29 @@ _PREFIX = "checkpoint-"
 _PARTIAL, _OLD = ".partial", ".old"
 
 
+def checkpoint_tensors(
+    module: nn.Module, ema: ExponentialMovingAverage, optimizer: torch.optim.Optimizer
+) -> dict[str, dict[str, Tensor]]:
+    """Trained weights, averages and the optimiser's state, each whole: all processes must ask together."""
+    parts = {
+        "raw": trained_state(module),
+        "ema": ema.state_dict(),
+        "optimizer": _flatten_optimizer(module, optimizer),
+    }
+    return {part: {name: whole(value) for name, value in tensors.items()} for part, tensors in parts.items()}
+
+
 def save_checkpoint(
-    folder: Path,
-    step: int,
-    module: nn.Module,
-    ema: ExponentialMovingAverage,
-    optimizer: torch.optim.Optimizer,
-    state: dict[str, Any],
-    total_limit: int,
+    folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any], total_limit: int
 ) -> Path:
-    """Trained weights, averages and optimiser as safetensors, the rest as JSON; the oldest beyond the limit go."""
+    """:func:`checkpoint_tensors` as safetensors, the rest as JSON; the oldest beyond the limit go."""
     final = folder / f"{_PREFIX}{step:07d}"
     temporary = folder / f".{final.name}{_PARTIAL}"
     shutil.rmtree(temporary, ignore_errors=True)
     with _room_for(temporary):
         temporary.mkdir(parents=True)
-        save_tensors(trained_state(module), temporary / "raw.safetensors")
-        save_tensors(ema.state_dict(), temporary / "ema.safetensors")
-        save_tensors(_flatten_optimizer(module, optimizer), temporary / "optimizer.safetensors")
+        for part, values in tensors.items():
+            save_tensors(values, temporary / f"{part}.safetensors")
         (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
     if final.exists():  # moved aside first: at no moment is there no whole checkpoint
         aside = folder / f".{final.name}{_OLD}"
@@ -124,7 +130,7 @@ def load_trained_state(module: nn.Module, state: dict[str, Tensor]) -> None:
         for name, value in own.items():
             if value.shape != state[name].shape:
                 raise RuntimeError(f"{name} has the shape {tuple(state[name].shape)} there, {tuple(value.shape)} here")
-            value.copy_(state[name])
+            value.copy_(share_like(state[name], value))
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -173,4 +179,6 @@ def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, flat
         fused = any(group.get("fused") for group in owner[tensor].param_groups)
         device = tensor.device if value.ndim or fused else torch.device("cpu")
         # Whole numbers were no tensors before (bitsandbytes counts its steps so).
+        if value.shape == tensor.shape:
+            value = share_like(value, tensor)
         owner[tensor].state[tensor][key] = value.to(device) if value.ndim or value.is_floating_point() else int(value)

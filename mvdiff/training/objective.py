@@ -1,7 +1,6 @@
 """What is trained: both networks and their loss as one module."""
 
-import copy
-
+import torch
 from torch import nn
 
 from mvdiff.data.batch import TrainingBatch
@@ -10,6 +9,7 @@ from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.training.config import TrainConfig
 from mvdiff.training.lora import LoraConfig, add_lora
 from mvdiff.training.losses import LossConfig, training_loss
+from mvdiff.training.sharding import whole
 from recon.errors import InputError
 
 
@@ -39,18 +39,27 @@ class Objective(nn.Module):
     def adapts(self) -> bool:
         return self.lora is not None and self.lora.rank > 0
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return [*self.transformer.blocks, *self.camera_estimator.blocks]
+
+    def compile_blocks(self) -> None:
+        """Block by block, as one compilation serves all of a kind; what FSDP does before and after them stays out."""
+        for block in self.blocks:
+            block.forward = torch.compile(block.forward, dynamic=False)
+
     def forward(self, batch: TrainingBatch, generator):
         return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
 
     def twin(self) -> "Objective":
-        """A copy that shares nothing with this one, not even what was compiled."""
+        """A whole copy that shares nothing with this one, not even what was compiled; see :func:`sharding.whole`."""
         twin = Objective(
             MultiViewTransformer.from_config(self.transformer.config),
             PhotoCameraEstimator.from_config(self.camera_estimator.config),
             self.config,
             self.lora,
         )
-        twin.load_state_dict(copy.copy(self.state_dict()))
+        twin.load_state_dict({name: whole(value) for name, value in self.state_dict().items()})
         return twin.to(next(self.parameters()).device)
 
 

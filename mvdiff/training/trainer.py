@@ -1,4 +1,4 @@
-"""The training loop, on accelerate: CPU, one GPU or several, unchanged."""
+"""The training loop, on accelerate: CPU, one GPU or several, whole weights in each or a share of them, unchanged."""
 
 import logging
 import shutil
@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 import mvdiff
+from mvdiff.training import sharding
 from mvdiff.training.checkpoint import (
+    checkpoint_tensors,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -60,6 +62,9 @@ class Trainer:
             project_dir=str(self.folder),
         )
         check_distribution(self.accelerator.distributed_type.value)
+        self.sharded = sharding.asked_for() and self.accelerator.num_processes > 1
+        if self.sharded:
+            sharding.check_shardable(config)
         checkpoint = self._claim_folder()
         set_seed(config.seed)
         if self.device.type == "cuda":
@@ -71,6 +76,10 @@ class Trainer:
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)
+        if config.model.compile == "always" or (config.model.compile == "auto" and self.device.type == "cuda"):
+            self.objective.compile_blocks()
+        if self.sharded:
+            sharding.shard(self.objective, self.objective.blocks, self.device)
         self.ema = ExponentialMovingAverage(self.objective, config.optimizer.ema_decay)
         self.optimizer = build_optimizer(self.objective, config.optimizer)
         self.data = load_data(config.data, config.seed, self.device, self.accelerator.process_index)
@@ -79,11 +88,7 @@ class Trainer:
         self.last_validation: dict[str, float] = {}
         if checkpoint is not None:
             self._resume(checkpoint)
-        if config.model.compile == "always" or (config.model.compile == "auto" and self.device.type == "cuda"):
-            # Block by block: one compilation serves all of them.
-            self.objective.transformer.compile_repeated_blocks(dynamic=False)
-            self.objective.camera_estimator.compile_repeated_blocks(dynamic=False)
-        self.wrapped = self.accelerator.prepare(self.objective)
+        self.wrapped = self.objective if self.sharded else self.accelerator.prepare(self.objective)
         self.stop_asked = False
         self._hosts = None
         if self.accelerator.num_processes > 1:
@@ -191,7 +196,8 @@ class Trainer:
             if config.lora.dropout:  # which draws from the global generator
                 torch.manual_seed(self._generator(micro, torch.device("cpu"), stream=2).initial_seed())
             with _synchronised(accelerator, self.wrapped, last):
-                loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
+                with accelerator.autocast():
+                    loss, parts = self.wrapped(batch, self._generator(micro, self.device, stream=1))
                 accelerator.backward(loss)  # divides by the number of micro-batches
             for name, value in parts.items():
                 means[name] = means.get(name, 0.0) + value / config.gradient_accumulation_steps
@@ -199,6 +205,7 @@ class Trainer:
         if scaler is not None:
             scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(trained_state(self.objective).values(), config.optimizer.max_grad_norm)
+        norm = sharding.whole(norm)
         _clear_nonfinite(self.objective)
         if scaler is None:
             self.optimizer.step()
@@ -238,15 +245,17 @@ class Trainer:
         self.tracker.log(self.step, self.seconds(), values)
 
     def averaged(self) -> Objective:
-        """A copy of the networks with the averaged weights."""
+        """A copy of the networks with the averaged weights; all processes must ask together."""
         twin = self.objective.twin().eval()
         self.ema.copy_to(twin)
         return twin
 
     def validate(self) -> None:
-        if not self.accelerator.is_main_process or not self.config.validation.objects:
+        if not self.config.validation.objects:
             return
         config, averaged = self.config.validation, self.averaged()
+        if not self.accelerator.is_main_process:
+            return
         networks = averaged.transformer, averaged.camera_estimator
         batch = self.data.validation_batch(config.objects, self.device)
         with self.accelerator.autocast():
@@ -263,6 +272,7 @@ class Trainer:
             self.stop_asked = True
 
     def checkpoint(self) -> None:
+        tensors = checkpoint_tensors(self.objective, self.ema, self.optimizer)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
@@ -273,17 +283,15 @@ class Trainer:
                 "patience": self.patience.state(),
                 "scaler": None if scaler is None else scaler.state_dict(),
             }
-            limit = self.config.checkpoints_total_limit
-            save_checkpoint(self.folder, self.step, self.objective, self.ema, self.optimizer, state, limit)
+            save_checkpoint(self.folder, self.step, tensors, state, self.config.checkpoints_total_limit)
         self.accelerator.wait_for_everyone()
 
     def export(self) -> None:
         """The averaged (or best) weights as a pipeline folder or a LoRA file with their model card; raw ones beside."""
-        if not self.accelerator.is_main_process:
-            return
-        averaged = self.averaged()
-        self.patience.restore(averaged)
-        export_run(self.folder, averaged, self.objective, self.provenance())
+        averaged, raw = self.averaged(), self.objective.twin()
+        if self.accelerator.is_main_process:
+            self.patience.restore(averaged)
+            export_run(self.folder, averaged, raw, self.provenance())
 
     def provenance(self) -> dict[str, Any]:
         config, base = self.config, self.config.model.init_from
@@ -295,6 +303,7 @@ class Trainer:
             "seconds": round(self.seconds(), 1),
             "objects_per_step": config.batch_size * config.gradient_accumulation_steps * self.accelerator.num_processes,
             "processes": self.accelerator.num_processes,
+            "parameters_per_process": sum(sharding.share(p).numel() for p in self.objective.parameters()),
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU",
             "data": {
                 "objects": len(self.data.store),
@@ -307,8 +316,8 @@ class Trainer:
 
 
 def check_distribution(kind: str) -> None:
-    """Raise :class:`InputError` for what would split the weights themselves among the processes."""
-    if kind not in ("NO", "MULTI_GPU", "MULTI_CPU"):
+    """Raise :class:`InputError` for what the loop cannot do."""
+    if kind not in ("NO", "MULTI_GPU", "MULTI_CPU", "FSDP"):
         raise InputError(
             f"Training on {kind} is not supported, and not needed for networks of this size: launch with --multi_gpu."
         )
@@ -321,13 +330,16 @@ def _clear_nonfinite(module: nn.Module) -> None:
     """
     for parameter in module.parameters():
         if parameter.grad is not None:
-            parameter.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+            sharding.share(parameter.grad).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @contextmanager
 def _synchronised(accelerator, module, last: bool):
     """Gradients travel between processes only with the last micro-batch."""
-    if last:
+    if sharding.is_sharded(module):
+        module.set_requires_gradient_sync(last)
+        yield
+    elif last:
         yield
     else:
         with accelerator.no_sync(module):

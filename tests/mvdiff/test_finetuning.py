@@ -24,8 +24,9 @@ from mvdiff.data.record import RecordConfig
 from mvdiff.data.render_config import RenderDataset
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
+from mvdiff.training import sharding
 from mvdiff.training.arguments import parse_arguments
-from mvdiff.training.checkpoint import list_checkpoints, recover, save_checkpoint
+from mvdiff.training.checkpoint import checkpoint_tensors, list_checkpoints, recover, save_checkpoint
 from mvdiff.training.config import TrainConfig, apply_overrides
 from mvdiff.training.data import held_out, load_data
 from mvdiff.training.lora import LoraConfig
@@ -274,7 +275,7 @@ def test_what_a_kill_leaves_is_put_right(tmp_path):
 
 def test_a_full_disk_is_told_and_the_last_checkpoint_stays(config, tmp_path):
     trainer = Trainer(config)
-    arguments = (trainer.objective, trainer.ema, trainer.optimizer, {"seconds": 0.0}, 3)
+    arguments = (checkpoint_tensors(trainer.objective, trainer.ema, trainer.optimizer), {"seconds": 0.0}, 3)
     first = save_checkpoint(tmp_path, 1, *arguments)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
@@ -422,11 +423,37 @@ def test_one_process_in_the_place_of_several_is_told(tmp_path, monkeypatch):
         runpy.run_path(str(ROOT / "tools/train.py"))["main"](["--output-dir", str(tmp_path / "run")])
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
-def test_split_weights_are_refused(kind):
+def test_deepspeed_is_refused():
     with pytest.raises(InputError, match="--multi_gpu"):
+        check_distribution("DEEPSPEED")
+    for kind in ("MULTI_GPU", "FSDP"):
         check_distribution(kind)
-    check_distribution("MULTI_GPU")
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"FSDP_VERSION": "1"}, "fsdp.yaml"),
+        ({"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params"),
+        ({"FSDP_VERSION": "2", "FSDP_ACTIVATION_CHECKPOINTING": "true"}, "--gradient_checkpointing"),
+    ],
+)
+def test_what_fsdp_cannot_do_is_refused(monkeypatch, asked, reason):
+    assert not sharding.asked_for()
+    for name, value in ({"ACCELERATE_USE_FSDP": "true"} | asked).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=reason):
+        sharding.asked_for()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"), [({"optimizer": {"name": "adamw8bit"}}, "adamw"), ({"mixed_precision": "fp16"}, "bf16")]
+)
+def test_settings_that_need_whole_weights_are_refused_with_fsdp(config, settings, reason):
+    sharding.check_shardable(config)
+    apply_overrides(config, settings)
+    with pytest.raises(InputError, match=reason):
+        sharding.check_shardable(config)
 
 
 def test_the_8_bit_optimiser_asks_for_its_package(config, monkeypatch):

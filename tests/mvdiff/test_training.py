@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mvdiff.pipelines import MultiViewDiffusionPipeline
-from mvdiff.training.checkpoint import list_checkpoints, save_checkpoint
+from mvdiff.training.checkpoint import checkpoint_tensors, list_checkpoints, save_checkpoint
 from mvdiff.training.config import OptimizerConfig, TrainConfig, apply_overrides, load_config
 from mvdiff.training.data import load_data
 from mvdiff.training.ema import ExponentialMovingAverage
@@ -110,8 +110,9 @@ def test_stores_alone_hold_nothing_out_and_say_so(tmp_path, caplog):
 def test_the_newest_checkpoint_survives_any_limit(tmp_path):
     module = nn.Linear(2, 2)
     ema, optimizer = ExponentialMovingAverage(module, 0.9), build_optimizer(module, OptimizerConfig(name="adamw"))
+    tensors = checkpoint_tensors(module, ema, optimizer)
     for step in (1, 2, 2):
-        save_checkpoint(tmp_path, step, module, ema, optimizer, {"seconds": 0.0}, total_limit=0)
+        save_checkpoint(tmp_path, step, tensors, {"seconds": 0.0}, total_limit=0)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000002"]
 
 
@@ -188,11 +189,11 @@ def test_null_where_nothing_is_a_value():
     assert config.optimizer.learning_rate == 1.0
 
 
-def launch(processes: int, folder: Path, *arguments: str) -> list[dict]:
+def launch(processes: int, folder: Path, *arguments: str, kind: str = "multi_gpu") -> list[dict]:
     """Run tools/train.py with configs/train/tiny.yaml under accelerate on the CPU; returns its metrics."""
     # On the CPU, --cpu would start one process whatever the number (it waits for MPI).
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"configs/accelerate/{kind}.yaml"]
+    command += ["--num_processes", str(processes), "--mixed_precision", "no", "--main_process_port", "0"]
     command += ["tools/train.py", f"--config={ROOT / 'configs/train/tiny.yaml'}", "--output-dir", str(folder)]
     command += ["--data.procedural", "3", "--validation.objects", "0", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
@@ -207,17 +208,49 @@ def test_two_processes_stop_together_by_the_main_one_s_clock(tmp_path):
     assert metrics[-1]["step"] > 0
 
 
+def assert_same_run(together: list[dict], two: Path, alone: Trainer) -> None:
+    """Losses, gradients and last weights of two processes against those of one, which may have begun later."""
+    one = Path(alone.config.output_dir)
+    lines = [json.loads(line) for line in (one / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in together] == [1, 2, 3, 4]
+    together = together[-len(lines) :]
+    assert [line["step"] for line in together] == [line["step"] for line in lines]
+    for name in ("loss", "flow", "camera_nll", "grad_norm"):
+        assert [line[name] for line in together] == pytest.approx([line[name] for line in lines], rel=1e-5), name
+    saved = load_file(list_checkpoints(two)[-1] / "raw.safetensors")
+    for name, value in weights(alone).items():
+        # A thirtieth of one step: normalised updates magnify the rounding of sums in another order.
+        torch.testing.assert_close(saved[name], value, rtol=1e-4, atol=4e-5)
+
+
 def test_two_processes_take_the_steps_that_one_takes_with_twice_the_micro_batches(tmp_path, one_thread):
     together = launch(2, tmp_path / "two", "--max-steps", "4", "--logging.every-steps", "1")
     overrides = {"gradient_accumulation_steps": 2, "logging": {"every_steps": 1}}
     alone = Trainer(tiny(tmp_path / "one", **overrides))
     alone.train()
-    lines = [json.loads(line) for line in (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in together] == [line["step"] for line in lines] == [1, 2, 3, 4]
-    for name in ("loss", "flow", "camera_nll", "grad_norm"):
-        assert [line[name] for line in together] == pytest.approx([line[name] for line in lines], rel=1e-5), name
-    (checkpoint,) = list_checkpoints(tmp_path / "two")
-    saved = load_file(checkpoint / "raw.safetensors")
-    for name, value in weights(alone).items():
-        # A thirtieth of one step: normalised updates magnify the rounding of sums in another order.
-        torch.testing.assert_close(saved[name], value, rtol=1e-4, atol=2e-5)
+    assert_same_run(together, tmp_path / "two", alone)
+
+
+def test_processes_that_share_the_weights_out_take_the_same_steps_and_leave_the_same_files(tmp_path, one_thread):
+    two, one = tmp_path / "two", tmp_path / "one"
+    often = ("--max-steps", "4", "--logging.every-steps", "1", "--checkpoint-every-steps", "2")
+    together = launch(2, two, *often, "--checkpoints-total-limit", "5", kind="fsdp")
+    overrides = {"gradient_accumulation_steps": 2, "logging": {"every_steps": 1}, "checkpoints_total_limit": 5}
+    alone = Trainer(tiny(one, **overrides))
+    alone.train()
+    assert_same_run(together, two, alone)
+    provenance = json.loads((two / "ema" / "provenance.json").read_text())
+    assert provenance["parameters_per_process"] <= 0.51 * sum(p.numel() for p in alone.objective.parameters())
+    # One process goes on from their checkpoint, and they from it bit for bit as if never interrupted.
+    resumed = Trainer(tiny(tmp_path / "resumed", resume=str(two / "checkpoint-0000002"), **overrides))
+    resumed.train()
+    assert_same_run(together, two, resumed)
+    launch(2, tmp_path / "again", *often, "--resume", str(two / "checkpoint-0000002"), kind="fsdp")
+    for part in ("raw", "ema", "optimizer"):
+        first, second, single = (
+            load_file(run / "checkpoint-0000004" / f"{part}.safetensors") for run in (two, tmp_path / "again", one)
+        )
+        assert first.keys() == single.keys()
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), name
+            assert value.shape == single[name].shape

@@ -162,11 +162,13 @@ def _room_for(folder: Path) -> Iterator[None]:
 
 def _flatten_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     names = {parameter: name for name, parameter in module.named_parameters()}
-    return {
-        f"{names[parameter]}|{key}": torch.as_tensor(value)
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
+    flat: dict[str, Tensor] = {}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            # bitsandbytes' code books are the same tensors for all parameters, which safetensors does not write.
+            value = value.clone() if key in ("qmap1", "qmap2") else torch.as_tensor(value)
+            flat[f"{names[parameter]}|{key}"] = value
+    return flat
 
 
 def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:

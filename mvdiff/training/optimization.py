@@ -70,7 +70,7 @@ def _muon(matrices: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.
 def _adamw8bit(groups: list[dict], config: OptimizerConfig) -> torch.optim.Optimizer:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise InputError(
-            "The 8-bit optimiser needs bitsandbytes: pip install bitsandbytes, or use optimizer.name adamw."
+            "The 8-bit optimiser needs bitsandbytes: pip install 'mvdiff[bitsandbytes]', or use optimizer.name adamw."
         )
     import bitsandbytes
 

@@ -48,6 +48,20 @@ def test_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(tmp_path):
         assert torch.equal(unbroken.ema.averages[name], resumed.ema.averages[name]), name
 
 
+def test_moments_in_8_bits_are_resumed_bit_for_bit(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="the extra bitsandbytes is not installed")
+    settings = {"optimizer": {"name": "adamw8bit"}, "checkpoints_total_limit": 5}
+    unbroken = Trainer(tiny(tmp_path / "a", **settings))
+    unbroken.train()
+    resume = tmp_path / "a" / "checkpoint-0000002"
+    moments = load_file(resume / "optimizer.safetensors")
+    assert moments["transformer.blocks.0.mlp.up.weight|state1"].dtype == torch.uint8
+    resumed = Trainer(tiny(tmp_path / "b", resume=str(resume), **settings))
+    resumed.train()
+    for name, value in weights(unbroken).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
 def test_the_camera_estimator_learns_alone_from_photographs_without_views(tmp_path):
     overrides = {
         "loss": {"flow_weight": 0.0, "camera_weight": 1.0},

@@ -19,9 +19,9 @@ class GenerationConfig:
     """auto: goes on until the standard error of the occupancy probability (root mean square) is below."""
     seed: int = 0
     """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
-    num_inference_steps: int = 20
+    num_inference_steps: int = 12
     """Denoising steps."""
-    guidance_scale: float = 2.0
+    guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is the model as it is."""
     elevation: float | None = None
     """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""

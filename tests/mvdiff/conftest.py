@@ -14,6 +14,7 @@ from mvdiff.cli.main import main
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.weights.packing import save_packed
+from recon import ReconstructionConfig
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def photo(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(weights: Path):
-    """Run a verb on the tiny weights: (exit code, stdout, stderr)."""
+    """Run a verb on the tiny weights, meshes of a draft's quality: (exit code, stdout, stderr)."""
 
     def call(*arguments) -> tuple[int, str, str]:
         arguments = [str(argument) for argument in arguments]
@@ -49,7 +50,7 @@ def run(weights: Path):
             arguments += ["--weights", str(weights)]
         if arguments[0] in ("generate", "views", "reconstruct", "refine", "feedback") and "--device" not in arguments:
             arguments += ["--device", "cpu"]
-        if arguments[0] in ("refine", "feedback"):
+        if arguments[0] in ("generate", "refine", "feedback") and "--preset" not in arguments:
             arguments += ["--preset", "fast"]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -75,4 +76,4 @@ def finished(run, photo: Path, tmp_path_factory) -> tuple[Path, dict]:
 
 @pytest.fixture(scope="session")
 def model(weights: Path) -> ImageTo3D:
-    return ImageTo3D.from_pretrained(weights, "cpu")
+    return ImageTo3D.from_pretrained(weights, "cpu", reconstruction=ReconstructionConfig.preset("fast"))

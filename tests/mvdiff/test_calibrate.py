@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from PIL import Image
 
 from mvdiff.cli.main import main
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, ObjectSet
@@ -54,6 +55,14 @@ def calibrated(weights: Path) -> Path:
     assert code == 0, error
     assert "keep, N = 2, 3 objects" in text
     return weights
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    image = Image.new("RGBA", (64, 64))
+    image.paste((200, 80, 30, 255), (16, 12, 48, 56))
+    image.save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
 
 
 def test_the_file_says_where_it_comes_from(calibrated: Path) -> None:
@@ -170,29 +179,30 @@ def test_novelty_is_the_same_every_time_and_kept_with_the_calibration(calibrated
     assert all(len(values) == 3 for values in known.values())
 
 
-def test_generate_states_its_calibration_weights_and_novelty(calibrated: Path, tmp_path: Path) -> None:
-    from PIL import Image
+def test_generate_states_its_calibration_weights_and_novelty(
+    calibrated: Path, picture: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """With as many hypotheses as are enough; the second time the complete folder is loaded."""
+    from mvdiff.pipelines import image_to_3d
 
-    picture = Image.new("RGBA", (64, 64))
-    picture.paste((200, 80, 30, 255), (16, 12, 48, 56))
-    picture.save(tmp_path / "photo.png")
-    arguments = ("--weights", calibrated, "--framing", "keep", "--num-hypotheses", 2, *STEPS)
-    code, text, error = run(
-        "generate", tmp_path / "photo.png", "--output-dir", tmp_path / "out", *arguments, "--weighting", "photo",
-        "--coverage", 0.6,
-    )  # fmt: skip
-    assert code == 0, error
-    assert "Calibrated" in text
+    monkeypatch.setattr(image_to_3d, "AUTO_COUNTS", (2,))
+    settings = ("--weights", calibrated, "--framing", "keep", *STEPS)
+    arguments = ("--num-hypotheses", "auto", "--weighting", "photo", "--coverage", 0.6)
+    for _ in range(2):
+        code, text, error = run("generate", picture, "--output-dir", tmp_path / "out", *settings, *arguments)
+        assert code == 0, error
+        assert "Calibrated" in text
+        assert "2 hypotheses" in text
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [step["count"] for step in summary["convergence"]] == [2]
     assert summary["calibration"]["coverage"] == 0.6
     assert summary["calibration"]["name"] in text
     assert summary["out_of_distribution"]["p_value"] is None  # three objects are too few to compare with
     assert summary["out_of_distribution"]["scores"]
     assert sum(summary["weights"]) == pytest.approx(1, abs=1e-5)
     assert 1 <= summary["effective_size"] <= 2
-    code, _, error = run(
-        "generate", tmp_path / "photo.png", "--output-dir", tmp_path / "more", *arguments, "--coverage", 0.9
-    )
+    arguments = ("--num-hypotheses", 2, "--coverage", 0.9)
+    code, _, error = run("generate", picture, "--output-dir", tmp_path / "more", *settings, *arguments)
     assert code == 2  # three objects cannot promise 90 %
     assert "calibrate on more objects" in error
     assert not (tmp_path / "more").exists()
@@ -217,20 +227,3 @@ def test_auto_stops_when_the_hypotheses_agree_and_samples_each_once(calibrated: 
     assert torch.equal(views.rgb[3], samples.load_sample(3)[0].rgb[0])
     with pytest.raises(InputError, match="give their number"):
         model.sample(reference, loose)
-
-
-def test_auto_leaves_a_complete_folder_that_loads(calibrated: Path, tmp_path: Path, monkeypatch) -> None:
-    from PIL import Image
-
-    from mvdiff.pipelines import image_to_3d
-
-    monkeypatch.setattr(image_to_3d, "AUTO_COUNTS", (2,))
-    picture = Image.new("RGBA", (64, 64))
-    picture.paste((200, 80, 30, 255), (16, 12, 48, 56))
-    picture.save(tmp_path / "photo.png")
-    arguments = ("--weights", calibrated, "--framing", "keep", "--coverage", 0.6, "--num-hypotheses", "auto", *STEPS)
-    for _ in range(2):  # the second time it is loaded
-        code, text, error = run("generate", tmp_path / "photo.png", "--output-dir", tmp_path / "out", *arguments)
-        assert code == 0, error
-        assert "2 hypotheses" in text
-    assert [step["count"] for step in json.loads((tmp_path / "out" / "summary.json").read_text())["convergence"]] == [2]

@@ -239,7 +239,14 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
     from mvdiff.evaluation.runner import evaluate
 
     config = EvaluationConfig(
-        meshes, tmp_path / "results.json", "p2", num_hypotheses=2, num_inference_steps=2, limit=1, workers=0
+        meshes,
+        tmp_path / "results.json",
+        "p2",
+        num_hypotheses=2,
+        num_inference_steps=2,
+        preset="fast",
+        limit=1,
+        workers=0,
     )
     model = load_model(str(weights), "cpu", config.preset)
     model.posterior = POSTERIOR

@@ -234,7 +234,7 @@ def launch(processes: int, folder: Path, *arguments: str, kind: str = "multi_gpu
     command += ["tools/train.py", f"--config={ROOT / 'configs/train/tiny.yaml'}", "--output-dir", str(folder)]
     command += ["--data.procedural", "3", "--validation.objects", "0", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

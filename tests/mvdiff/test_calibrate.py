@@ -5,6 +5,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ from mvdiff.cli.main import main
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, ObjectSet
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import ImageTo3D, MultiViewDiffusionPipeline
-from mvdiff.pipelines.generation_config import GenerationConfig
-from mvdiff.weights.calibrations import FILE, Calibrations, read_calibrations
+from mvdiff.pipelines.generation_config import Framing, GenerationConfig
+from mvdiff.weights import packing
+from mvdiff.weights.calibrations import FILE, Calibrations, read_calibrations, settings_of
+from recon import ReconstructionConfig
 from recon.errors import InputError
 
 STEPS = ("--num-inference-steps", "2", "--preset", "fast", "--device", "cpu")
@@ -55,6 +58,24 @@ def calibrated(weights: Path) -> Path:
     assert code == 0, error
     assert "keep, N = 2, 3 objects" in text
     return weights
+
+
+def test_the_shipped_calibration_is_of_the_shipped_weights_and_of_what_the_main_job_does():
+    """Whoever changes weights, steps, guidance or the default reconstruction must calibrate again."""
+    folder = packing.resolve("embedded")
+    shipped = Calibrations.find("default", folder, {"sha256": packing.weights_hash(folder)})
+    default = GenerationConfig()
+    settings = settings_of(default.num_inference_steps, default.guidance_scale, ReconstructionConfig())
+    for framing in get_args(Framing):
+        calibration, notes = shipped.choose(framing, settings)
+        assert notes == ()
+        held_out = calibration.held_out[str(default.num_hypotheses)]
+        assert held_out["objects"] >= 30
+        for kind in ("shells", "intervals"):
+            covered = {row["level"]: row["coverage"] for row in held_out[kind]}
+            assert covered[0.9] == pytest.approx(0.9, abs=0.05)
+        assert held_out["probability"]["ece"] <= 0.02
+        assert held_out["probability"]["brier"] < held_out["probability"]["brier_single"]
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""Seconds and peak memory of the main job (or only its sampling), of reconstruction by itself, of a training step.
+"""What the main job (or only its sampling), reconstruction by itself, a training step and its pictures cost.
 
 ``python tools/benchmark.py [job | sample] [--num-hypotheses 1 8] [--device cpu] [--output benchmark.json]``
 ``python tools/benchmark.py recon [--meshes DIR] [--source true | inconsistent | sampled] [--views 16 --size 256] ...``
 ``python tools/benchmark.py train [--config configs/train/embedded.yaml] [--batch-size 192] [--kernels 20]``
+``python tools/benchmark.py render [--meshes DIR] [--objects 24] [--processes 1 2]``
 """
 
 import shlex
@@ -15,7 +16,7 @@ from recon.errors import InputError
 
 def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "tools/benchmark.py", *arguments])
-    part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon", "train") else "job"
+    part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon", "train", "render") else "job"
     if part == "recon":
         from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
 
@@ -29,6 +30,12 @@ def main(arguments: list[str]) -> None:
 
         config = tyro.cli(TrainingBenchmarkConfig, args=arguments, description=__doc__)
         print(training_table(benchmark_training(config, command)), end="")
+        return
+    if part == "render":
+        from mvdiff.evaluation.rendering import RenderingBenchmarkConfig, benchmark_rendering, rendering_table
+
+        config = tyro.cli(RenderingBenchmarkConfig, args=arguments, description=__doc__)
+        print(rendering_table(benchmark_rendering(config, command)), end="")
         return
     from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark, table
 

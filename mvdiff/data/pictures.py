@@ -8,14 +8,14 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.data.lighting import light
+from mvdiff.data.lighting import Light
 from mvdiff.data.procedural import FAMILIES, ProceduralObject, make, remake
 from mvdiff.data.warp import Dice
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
-from recon.rendering.shade import average, surface_points
+from recon.rendering.shade import Surface, average
 
 
 @dataclass
@@ -73,5 +73,5 @@ def _hidden_value(thing: ProceduralObject, text: str) -> Any:
 def photo_like(mesh: TexturedMesh, cameras: Cameras, dice: Dice, supersample: int) -> Float[Tensor, "4 h w"]:
     """RGBA of the first camera, lit as training's references are."""
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
-    points = surface_points(mesh, fine)
-    return average(light(points, fine, dice), points, supersample)[0]
+    points = Surface(mesh).points(fine)
+    return average([Light.draw(fine, dice)(points, fine)], points, supersample)[0]

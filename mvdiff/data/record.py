@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from mvdiff.data.lighting import light
-from mvdiff.data.warp import Dice, overlay_pattern
+from mvdiff.data.lighting import Light
+from mvdiff.data.warp import Dice, Pattern
 from mvdiff.photo_camera import RADIUS, PhotoCamera
 from mvdiff.reference import MARGIN
 from recon.cameras import DEFAULT_DISTANCE, Cameras
 from recon.mesh import TexturedMesh
-from recon.rendering.shade import SurfacePoints, average, surface_points
+from recon.rendering.shade import Surface, SurfacePoints, as_pictures, covered
 
 
 @dataclass
@@ -84,30 +84,38 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     targets = Cameras.orbit(angles[:, 0], angles[:, 1], size=config.size)
     cameras = Cameras.cat([targets, photos.cameras(config.size)]).to(mesh.device)
     fine = cameras.resized(config.size * config.supersample, config.size * config.supersample)
-    points = surface_points(mesh, fine)
-    if dice.chance(config.pattern_probability):
-        points = replace(points, albedo=overlay_pattern(points.position, points.albedo, dice))
-
-    t = len(targets)
-    pictures = _delit(points.pictures(slice(0, t)), config)
-    of_photos = points.pictures(slice(t, None))
-    lit = average(light(of_photos, fine[t:], dice), of_photos, config.supersample)
+    t, surface = len(targets), Surface(mesh)
+    pattern = Pattern.draw(dice) if dice.chance(config.pattern_probability) else None
+    lights = Light.draw(fine[t:], dice)
+    delit = [_delit(_painted(points, pattern), config) for _, points in surface.parts(fine[:t])]
+    lit = [
+        _lit(_painted(points, pattern), lights[own], fine[t:][own], config) for own, points in surface.parts(fine[t:])
+    ]
     parameters = torch.cat([photos.azimuth[:, None], photos.parameters, photos.distance[:, None]], -1)
-    references = to_bytes(lit)
     known = torch.ones(8, dtype=torch.bool)
     distances = torch.full((t,), DEFAULT_DISTANCE)
-    return ObjectRecord(to_bytes(pictures), angles, distances, references, parameters, known)
+    return ObjectRecord(torch.cat(delit), angles, distances, torch.cat(lit), parameters, known)
 
 
-def _delit(points: SurfacePoints, config: RecordConfig) -> Float[Tensor, "t 8 h w"]:
-    channels = torch.cat([points.albedo, points.normal, points.depth], -1)
-    albedo, normal, depth, alpha = average(channels, points, config.supersample).split([3, 3, 1, 1], 1)
-    normal = torch.nn.functional.normalize(normal, dim=1) * 0.5 + 0.5
-    return torch.cat([albedo, alpha, normal, depth - 1], 1) * (alpha > 0)
+def _painted(points: SurfacePoints, pattern: Pattern | None) -> SurfacePoints:
+    return points if pattern is None else replace(points, albedo=pattern(points.position, points.albedo))
+
+
+def _delit(points: SurfacePoints, config: RecordConfig) -> UInt8[Tensor, "t 8 h w"]:
+    pixel, means = covered([points.albedo, points.normal, points.depth], points, config.supersample)
+    albedo, normal, depth, alpha = means.split([3, 3, 1, 1], -1)
+    normal = torch.nn.functional.normalize(normal, dim=-1) * 0.5 + 0.5
+    values = to_bytes(torch.cat([albedo, alpha, normal, depth - 1], -1))
+    return as_pictures(pixel, values, (points.shape[0], config.size, config.size))
+
+
+def _lit(points: SurfacePoints, light: Light, cameras: Cameras, config: RecordConfig) -> UInt8[Tensor, "r 4 h w"]:
+    pixel, means = covered([light(points, cameras)], points, config.supersample)
+    return as_pictures(pixel, to_bytes(means), (points.shape[0], config.size, config.size))
 
 
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    return (values.clamp(0, 1) * 255).round().to(torch.uint8)
+    return values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
 
 
 def _ring(dice: Dice, config: RecordConfig) -> Float[Tensor, "t 2"]:

@@ -90,27 +90,48 @@ class _Dye:
         return turned.clamp(0, 1) ** self.gamma
 
 
-def overlay_pattern(
-    position: Float[Tensor, "*batch 3"], albedo: Float[Tensor, "*batch 3"], dice: Dice
-) -> Float[Tensor, "*batch 3"]:
+@dataclass(frozen=True)
+class Pattern:
     """Stripes, checks, spots or blotches through space: detail that coarse meshes cannot hold in vertex colours."""
-    kind = int(dice.number(0, 4))
-    frequency = math.exp(dice.number(math.log(8.0), math.log(60.0)))
-    directions = torch.nn.functional.normalize(dice.normal(3, 3), dim=-1).to(position)
-    phase = dice.uniform(0, 2 * math.pi, 3).to(position)
-    waves = torch.sin(position @ directions.T * frequency + phase)
-    if kind == 0:
-        mask = waves[..., :1] > dice.number(-0.3, 0.6)
-    elif kind == 1:
-        mask = waves[..., :1] * waves[..., 1:2] > 0
-    elif kind == 2:
-        mask = waves.prod(-1, keepdim=True) > dice.number(0.1, 0.5)
-    else:
-        slow = torch.sin(position @ directions.roll(1, 0).T * frequency * 0.37 + phase.roll(1))
-        mask = (waves + slow).sum(-1, keepdim=True) > dice.number(-0.5, 1.5)
-    if dice.chance(0.5):  # only a band of the object carries the pattern
-        side = (position @ directions[2])[..., None]
-        mask = mask & (side > dice.number(-0.2, 0.2))
-    strength = dice.number(0.3, 1.0)
-    paint = dice.uniform(0.02, 0.98, 3).to(albedo)
-    return torch.where(mask, albedo + strength * (paint - albedo), albedo)
+
+    kind: int
+    frequency: float
+    directions: Float[Tensor, "3 3"]
+    phase: Float[Tensor, "3"]
+    threshold: float
+    band: float | None
+    """Only beyond this height along the third direction."""
+    strength: float
+    paint: Float[Tensor, "3"]
+
+    @staticmethod
+    def draw(dice: Dice) -> "Pattern":
+        kind = int(dice.number(0, 4))
+        frequency = math.exp(dice.number(math.log(8.0), math.log(60.0)))
+        directions = torch.nn.functional.normalize(dice.normal(3, 3), dim=-1)
+        phase = dice.uniform(0, 2 * math.pi, 3)
+        ranges = {0: (-0.3, 0.6), 2: (0.1, 0.5), 3: (-0.5, 1.5)}
+        threshold = dice.number(*ranges[kind]) if kind in ranges else 0.0
+        band = dice.number(-0.2, 0.2) if dice.chance(0.5) else None
+        return Pattern(
+            kind, frequency, directions, phase, threshold, band, dice.number(0.3, 1.0), dice.uniform(0.02, 0.98, 3)
+        )
+
+    def __call__(
+        self, position: Float[Tensor, "*batch 3"], albedo: Float[Tensor, "*batch 3"]
+    ) -> Float[Tensor, "*batch 3"]:
+        """``albedo`` with the pattern painted over it."""
+        directions, phase = self.directions.to(position), self.phase.to(position)
+        waves = torch.sin(position @ directions.T * self.frequency + phase)
+        if self.kind == 0:
+            mask = waves[..., :1] > self.threshold
+        elif self.kind == 1:
+            mask = waves[..., :1] * waves[..., 1:2] > 0
+        elif self.kind == 2:
+            mask = waves.prod(-1, keepdim=True) > self.threshold
+        else:
+            slow = torch.sin(position @ directions.roll(1, 0).T * self.frequency * 0.37 + phase.roll(1))
+            mask = (waves + slow).sum(-1, keepdim=True) > self.threshold
+        if self.band is not None:
+            mask = mask & ((position @ directions[2])[..., None] > self.band)
+        return torch.where(mask, albedo + self.strength * (self.paint.to(albedo) - albedo), albedo)

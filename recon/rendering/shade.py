@@ -1,15 +1,18 @@
 """From first hits to the channels of a picture, in pure torch on any device."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
-from recon.rendering.visibility import Visibility, locate, visibility
+from recon.rendering import raycast
+from recon.rendering.visibility import Hits, first_hits, planes
 
 _GREY = 0.7  # meshes without colour
 
@@ -31,74 +34,102 @@ class SurfacePoints:
     def picture(self) -> Int[Tensor, "p"]:
         return self.pixel // (self.shape[1] * self.shape[2])
 
-    def pictures(self, own: slice) -> "SurfacePoints":
-        """Those of a range of pictures, counted from its first."""
-        v, h, w = self.shape
-        first, last, _ = own.indices(v)
-        bounds = torch.tensor([first, last], device=self.pixel.device) * h * w
-        start, end = torch.searchsorted(self.pixel, bounds).tolist()
-        kept = {name: getattr(self, name)[start:end] for name in ("pixel", "position", "normal", "albedo", "depth")}
-        return SurfacePoints(**(kept | {"pixel": kept["pixel"] - first * h * w}), shape=(last - first, h, w))
+
+class Surface:
+    """A mesh as pictures see it: position, normal and colour at every first hit."""
+
+    def __init__(self, mesh: TexturedMesh, smooth_angle: float = 40.0) -> None:
+        self.mesh = mesh
+        # One gather for all that lives on corners.
+        corners = [mesh.triangles, corner_normals(mesh, smooth_angle), _corner_colors(mesh)]
+        self._planes = planes(torch.cat(corners, -1))
+
+    def parts(self, cameras: Cameras) -> Iterator[tuple[slice, SurfacePoints]]:
+        """Ranges of the pictures with what they see.
+
+        On a processor one picture at a time: all that is worked on then stays in its cache.
+        """
+        v = len(cameras)
+        if self.mesh.device.type == "cuda" or len(self.mesh) == 0:
+            yield slice(0, v), self._points(cameras, first_hits(self.mesh, cameras))
+            return
+        for index in range(v):
+            camera = cameras[index : index + 1]
+            yield slice(index, index + 1), self._points(camera, raycast.first_hits(self.mesh, camera, self._casting))
+
+    def points(self, cameras: Cameras) -> SurfacePoints:
+        """What all pictures see."""
+        size, parts = cameras.height * cameras.width, list(self.parts(cameras))
+        columns = {
+            name: torch.cat([getattr(points, name) for _, points in parts])
+            for name in ("position", "normal", "albedo", "depth")
+        }
+        pixel = torch.cat([points.pixel + own.start * size for own, points in parts])
+        return SurfacePoints(pixel, **columns, shape=(len(cameras), cameras.height, cameras.width))
+
+    @cached_property
+    def _casting(self):
+        return raycast.scene(self.mesh)
+
+    def _points(self, cameras: Cameras, hits: Hits) -> SurfacePoints:
+        shape = (len(cameras), cameras.height, cameras.width)
+        values = hits.on(self._planes)
+        position, normal, albedo = values.split([3, 3, values.shape[-1] - 6], -1)
+        if self.mesh.uv is not None and self.mesh.texture is not None:
+            albedo = sample_texture(self.mesh.texture, albedo)
+        ways, depth = hits.from_cameras(position, cameras)
+        facing = -(ways * normal).sum(-1, keepdim=True)  # where it is negative we see the inside
+        length = torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp_min(1e-12)
+        return SurfacePoints(hits.pixel, position, normal / torch.copysign(length, facing), albedo, depth, shape)
 
 
-def surface_points(mesh: TexturedMesh, cameras: Cameras, smooth_angle: float = 40.0) -> SurfacePoints:
-    """Interpolated position, normal and colour at every first hit."""
-    # One gather for all that lives on corners.
-    corners = torch.cat([mesh.triangles, corner_normals(mesh, smooth_angle), _corner_colors(mesh)], -1)
-    shape = (len(cameras), cameras.height, cameras.width)
-    if mesh.device.type == "cuda" or len(mesh) == 0:
-        return _points(mesh, cameras, visibility(mesh, cameras), corners, shape)
-    from recon.rendering.raycast import nearest_faces, scene
+def covered(
+    values: Sequence[Float[Tensor, "p _"]], points: SurfacePoints, supersample: int
+) -> tuple[Int[Tensor, "q"], Float[Tensor, "q d"]]:
+    """Pixels that see a surface, in pictures ``supersample`` times smaller: mean ``values`` of points, and their alpha.
 
-    # One picture at a time: all that is worked on then stays in the processor's cache.
-    casting, parts = scene(mesh), []
-    for index in range(len(cameras)):
-        camera = cameras[index : index + 1]
-        seen = locate(mesh, camera, nearest_faces(mesh, camera, casting))
-        parts.append(_points(mesh, camera, seen, corners, shape))
-        parts[-1] = replace(parts[-1], pixel=parts[-1].pixel + index * shape[1] * shape[2])
-    names = ("pixel", "position", "normal", "albedo", "depth")
-    return SurfacePoints(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names}, shape=shape)
-
-
-def _points(
-    mesh: TexturedMesh,
-    cameras: Cameras,
-    seen: Visibility,
-    corners: Float[Tensor, "f 3 c"],
-    shape: tuple[int, int, int],
-) -> SurfacePoints:
-    pixel = (seen.face.flatten() >= 0).nonzero()[:, 0]  # the background is about half of a picture
-    face, bary = seen.face.flatten()[pixel], seen.bary.reshape(-1, 3)[pixel]
-    values = sum(corners[:, i].index_select(0, face) * bary[:, i : i + 1] for i in range(3))
-    position, normal, albedo = values.split([3, 3, values.shape[-1] - 6], -1)
-    if mesh.uv is not None and mesh.texture is not None:
-        albedo = sample_texture(mesh.texture, albedo)
-    normal = torch.nn.functional.normalize(normal, dim=-1)
-    eye = cameras.position[pixel // (shape[1] * shape[2])]
-    away = ((eye - position) * normal).sum(-1, keepdim=True) < 0
-    normal = torch.where(away, -normal, normal)
-    return SurfacePoints(pixel, position, normal, albedo, seen.depth.reshape(-1, 1)[pixel], shape)
-
-
-def average(values: Float[Tensor, "p c"], points: SurfacePoints, supersample: int) -> Float[Tensor, "v c+1 h w"]:
-    """Pictures of the ``values`` of points, ``supersample`` times smaller, and last their alpha.
-
-    A box filter: values are means over the covered samples of a pixel, alpha is the share of samples that are.
+    Pixels are counted through all pictures. A box filter: values are means over the covered samples of a pixel, alpha
+    is the share of samples that are.
     """
     v, h, w = points.shape
-    rows, columns = h // supersample, w // supersample
-    row, column = points.pixel // w, points.pixel % w  # rows go on through all pictures, whose height is a multiple
-    pixel = (row // supersample) * columns + column // supersample
-    values = torch.cat([values, torch.ones_like(values[:, :1])], -1)
-    total = values.new_zeros(v * rows * columns, values.shape[-1])
-    if values.is_cuda:  # where index_add_ would add in any order
-        total.index_put_((pixel,), values, accumulate=True)
+    pixel = points.pixel
+    if v == 1:
+        pixel = _pixel_of_sample(h, w, supersample).to(pixel.device).index_select(0, pixel)
+    else:  # rows go on through all pictures, whose height is a multiple
+        pixel = pixel // w // supersample * (w // supersample) + pixel % w // supersample
+    samples = torch.cat([*values, torch.ones_like(points.depth)], -1)
+    total = samples.new_zeros(v * h * w // supersample**2, samples.shape[-1])
+    if samples.is_cuda:  # where index_add_ would add in any order
+        total.index_put_((pixel,), samples, accumulate=True)
     else:
-        total.index_add_(0, pixel, values)
-    total = total.reshape(v, rows, columns, values.shape[-1]).permute(0, 3, 1, 2)
-    count = total[:, -1:]
-    return torch.cat([total[:, :-1] / count.clamp_min(1e-6), count / supersample**2], 1)
+        total.index_add_(0, pixel, samples)
+    pixel = total[:, -1].nonzero()[:, 0]
+    total = total.index_select(0, pixel)
+    return pixel, torch.cat([total[:, :-1] / total[:, -1:], total[:, -1:] / supersample**2], -1)
+
+
+@cache
+def _pixel_of_sample(height: int, width: int, supersample: int) -> Int[Tensor, "s"]:
+    row, column = torch.arange(height) // supersample, torch.arange(width) // supersample
+    return (row[:, None] * (width // supersample) + column).flatten()
+
+
+def as_pictures(
+    pixel: Int[Tensor, "q"], values: Shaped[Tensor, "q c"], shape: tuple[int, int, int]
+) -> Shaped[Tensor, "v c h w"]:
+    """Pictures of what :func:`covered` gives, zero elsewhere; ``shape``: pictures, rows, columns."""
+    v, h, w = shape
+    pictures = values.new_zeros(v * h * w, values.shape[-1])
+    pictures[pixel] = values
+    return pictures.reshape(v, h, w, -1).permute(0, 3, 1, 2)
+
+
+def average(
+    values: Sequence[Float[Tensor, "p _"]], points: SurfacePoints, supersample: int
+) -> Float[Tensor, "v d h w"]:
+    """:func:`covered` as pictures."""
+    v, h, w = points.shape
+    return as_pictures(*covered(values, points, supersample), (v, h // supersample, w // supersample))
 
 
 def corner_normals(mesh: TexturedMesh, smooth_angle: float) -> Float[Tensor, "f 3 3"]:

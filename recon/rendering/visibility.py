@@ -1,6 +1,8 @@
 """What each pixel sees: the nearest triangle and where on it, from a ray caster (CPU) or a rasteriser (CUDA)."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,48 +24,99 @@ class Visibility:
     """z-depth in world units, zero where there is none."""
 
 
-def visibility(mesh: TexturedMesh, cameras: Cameras) -> Visibility:
-    """First hits of ``cameras`` [v] on ``mesh``; on the mesh's device."""
+@dataclass(frozen=True)
+class Hits:
+    """The pixels that see a surface, in the order of the pictures, and which place on it."""
+
+    pixel: Int[Tensor, "p"]
+    """Counted through all pictures."""
+    face: Int[Tensor, "p"]
+    second: Float[Tensor, "p"]
+    third: Float[Tensor, "p"]
+    """Barycentric coordinates of the triangle's second and third corner."""
+
+    @staticmethod
+    def none(device: torch.device | str = "cpu") -> "Hits":
+        index, share = torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device)
+        return Hits(index, index, share, share)
+
+    @staticmethod
+    def cat(pictures: Sequence["Hits"], cameras: Cameras) -> "Hits":
+        """Those of single pictures, taken by ``cameras`` in turn."""
+        if len(pictures) < 2:
+            return pictures[0] if pictures else Hits.none()
+        size = cameras.width * cameras.height
+        pictures = [replace(hits, pixel=hits.pixel + number * size) for number, hits in enumerate(pictures)]
+        return Hits(*(torch.cat([getattr(hits, f.name) for hits in pictures]) for f in fields(Hits)))
+
+    def on(self, planes: Float[Tensor, "3 f c"]) -> Float[Tensor, "p c"]:
+        """Values at the hits, of :func:`planes`."""
+        first, to_second, to_third = planes
+        values = first.index_select(0, self.face)
+        values.addcmul_(to_second.index_select(0, self.face), self.second[:, None])
+        return values.addcmul_(to_third.index_select(0, self.face), self.third[:, None])
+
+    def from_cameras(
+        self, positions: Float[Tensor, "p 3"], cameras: Cameras
+    ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
+        """The ways from the cameras to the hits, which are at ``positions`` in the world, and their z-depths."""
+        if len(cameras) == 1:
+            ways = positions - cameras.position
+            return ways, ways @ cameras.c2w[0, :3, 2:3]
+        view = self.pixel // (cameras.width * cameras.height)
+        ways = positions - cameras.position[view]
+        return ways, (ways * cameras.c2w[view, :3, 2]).sum(-1, keepdim=True)
+
+
+def planes(corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "3 f c"]:
+    """Values at the triangles' first corners, and what they differ by at the second and third."""
+    first, second, third = corners.unbind(1)
+    return torch.stack([first, second - first, third - first])
+
+
+def first_hits(mesh: TexturedMesh, cameras: Cameras) -> Hits:
+    """Of ``cameras`` [v] on ``mesh``; on the mesh's device."""
+    if len(mesh) == 0:
+        return Hits.none(mesh.device)
     if mesh.device.type == "cuda":
         from recon.rendering.rasterize import nearest_faces
-    else:
-        from recon.rendering.raycast import nearest_faces
-    if len(mesh) == 0:
-        empty = torch.zeros(len(cameras), cameras.height, cameras.width, device=mesh.device)
-        return Visibility(empty.long() - 1, empty[..., None].expand(-1, -1, -1, 3), empty)
-    face = nearest_faces(mesh, cameras)
-    return locate(mesh, cameras, face)
+
+        return locate(mesh, cameras, nearest_faces(mesh, cameras))
+    from recon.rendering import raycast
+
+    return raycast.first_hits(mesh, cameras)
 
 
-def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> Visibility:
-    """Where the rays through the pixel centres meet their triangles' planes (Moeller and Trumbore 1997)."""
-    v, h, w = face.shape
-    pixel = (face.flatten() >= 0).nonzero()[:, 0]  # the background is about half of a picture
-    view = pixel // (h * w)
-    a, b, c = (mesh.vertices[corner] for corner in mesh.faces[face.flatten()[pixel]].unbind(-1))
+def visibility(mesh: TexturedMesh, cameras: Cameras) -> Visibility:
+    """First hits of ``cameras`` [v] on ``mesh``; on the mesh's device."""
+    hits, shape = first_hits(mesh, cameras), (len(cameras), cameras.height, cameras.width)
+    depth = hits.from_cameras(hits.on(planes(mesh.triangles)), cameras)[1][:, 0]
+    face = torch.full((math.prod(shape),), -1, dtype=torch.long, device=mesh.device)
+    found = depth.new_zeros(math.prod(shape), 4)
+    face[hits.pixel] = hits.face
+    found[hits.pixel] = torch.stack([1 - hits.second - hits.third, hits.second, hits.third, depth], -1)
+    found = found.reshape(*shape, 4)
+    return Visibility(face.reshape(shape), found[..., :3], found[..., 3])
+
+
+def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> Hits:
+    """Where the rays through the pixel centres meet the planes of triangles (Moeller and Trumbore 1997); -1 is none.
+
+    Not how far along the ray: that runs away on triangles seen edge-on, a point of the triangle does not.
+    """
+    h, w = face.shape[1:]
+    pixel = (face.flatten() >= 0).nonzero()[:, 0]
+    view, face = pixel // (h * w), face.flatten()[pixel]
+    a, b, c = (mesh.vertices[corner] for corner in mesh.faces[face].unbind(-1))
     edge1, edge2, from_a = b - a, c - a, cameras.position[view] - a
-    directions = _directions(cameras, pixel)
+    directions = cameras.rays()[1].reshape(-1, 3)[pixel]
     normal = torch.linalg.cross(directions, edge2)
     determinant = (edge1 * normal).sum(-1)
     scale = torch.where(determinant.abs() < 1e-20, 0.0, 1 / determinant)
     side = torch.linalg.cross(from_a, edge1)
     s = ((from_a * normal).sum(-1) * scale).clamp(0, 1)
     t = ((directions * side).sum(-1) * scale).clamp(0, 1).minimum(1 - s)
-    # Not the distance along the ray: that runs away on triangles seen edge-on, a point of the triangle does not.
-    from_camera = s[:, None] * edge1 + t[:, None] * edge2 - from_a
-    depth = (from_camera * cameras.c2w[view, :3, 2]).sum(-1)
-    found = depth.new_zeros(v * h * w, 4)
-    found[pixel] = torch.stack([1 - s - t, s, t, depth], -1)
-    found = found.reshape(v, h, w, 4)
-    return Visibility(face, found[..., :3], found[..., 3])
-
-
-def _directions(cameras: Cameras, pixel: Int[Tensor, "p"]) -> Float[Tensor, "p 3"]:
-    """Of the rays through the centres of ``pixel``, counted through all pictures."""
-    if len(cameras) > 1:
-        return cameras.rays()[1].reshape(-1, 3)[pixel]
-    centres = torch.stack([pixel % cameras.width, pixel // cameras.width], -1).to(cameras.c2w.dtype) + 0.5
-    return cameras.rays(centres[None])[1][0]
+    return Hits(pixel, face, s, t)
 
 
 def sees(

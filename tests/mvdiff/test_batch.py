@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mvdiff.data.augment import AugmentConfig
 from mvdiff.data.batch import BatchConfig, TrainingBatch, sample_batch
+from mvdiff.data.lighting import Light
 from mvdiff.data.procedural import make
 from mvdiff.data.record import RecordConfig, reference_cameras, render_record
 from mvdiff.data.store import ViewStore
@@ -18,6 +19,7 @@ from mvdiff.data.warp import Dice, warp_mesh
 from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
 from recon.rendering import render_mesh
+from recon.rendering.shade import Surface
 
 RECORD = RecordConfig(size=48, ring_views=6, references=3, pattern_probability=0.0)
 CLEAN = AugmentConfig(color=0, blur=0, noise=0, compression=0, matte=0)
@@ -108,6 +110,14 @@ def seen_through(references: Tensor, mesh: TexturedMesh, cameras: Cameras) -> No
         there = (picture > 0.25).nonzero().flip(-1)
         torch.testing.assert_close(points.amin(0), there.amin(0).float(), atol=1.3, rtol=0)
         torch.testing.assert_close(points.amax(0), there.amax(0).float() + 1, atol=1.3, rtol=0)
+
+
+def test_pictures_are_lit_alike_together_and_one_by_one():
+    cameras = Cameras.orbit([0.0, 70.0, 200.0], 20.0, size=32)
+    light, surface = Light.draw(cameras, Dice(1)), Surface(OBJECTS[0])
+    together = light(surface.points(cameras), cameras)
+    alone = [light[own](points, cameras[own]) for own, points in surface.parts(cameras)]
+    torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_a_record_is_a_function_of_its_seed():

@@ -1,10 +1,11 @@
-"""What a training step costs."""
+"""What a training step and its pictures cost."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from mvdiff.evaluation.rendering import RenderingBenchmarkConfig, benchmark_rendering, rendering_table
 from mvdiff.evaluation.training import TrainingBenchmarkConfig, benchmark_training, training_table
 from recon.errors import InputError
 
@@ -29,3 +30,16 @@ def test_every_part_of_a_step_is_timed(tmp_path):
 def test_bad_settings_are_named(changes, name):
     with pytest.raises(InputError, match=name):
         TrainingBenchmarkConfig(TINY, **changes).check()
+
+
+def test_pictures_are_timed_in_processes_of_their_own(tmp_path):
+    config = RenderingBenchmarkConfig(objects=2, processes=(1,), size=16, device="cpu", output=tmp_path / "cost.json")
+    record = benchmark_rendering(config, "benchmark render")
+    (result,) = record["results"]
+    assert record["views"] == 18 + 6 + 6
+    per_view = (result["mesh_milliseconds"] + result["picture_milliseconds"]) / 1e3
+    assert result["views_per_processor_second"] == pytest.approx(1 / per_view)
+    assert json.loads((tmp_path / "cost.json").read_text())["results"] == record["results"]
+    assert "views/s" in rendering_table(record)
+    with pytest.raises(InputError, match="--processes"):
+        RenderingBenchmarkConfig(processes=()).check()

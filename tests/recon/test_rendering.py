@@ -11,7 +11,7 @@ import trimesh
 from recon import Cameras, TexturedMesh
 from recon.rendering import render_mesh
 from recon.rendering.shade import sample_texture
-from recon.rendering.visibility import locate, visibility
+from recon.rendering.visibility import first_hits, locate, planes, visibility
 
 
 def sphere(radius: float = 0.4, subdivisions: int = 5) -> TexturedMesh:
@@ -85,6 +85,21 @@ def test_barycentrics_give_back_the_hit_point():
     assert torch.allclose(points, cameras.unproject(seen.depth)[hit], atol=1e-5)
 
 
+def test_triangles_named_by_a_rasteriser_are_met_where_the_ray_caster_meets_them():
+    mesh, cameras = blobs(), Cameras.orbit([20.0, 200.0], 15.0, size=48)
+    cast = first_hits(mesh, cameras)
+    found = locate(mesh, cameras, visibility(mesh, cameras).face)
+    assert torch.equal(found.pixel, cast.pixel)
+    assert torch.equal(found.face, cast.face)
+    points = cast.on(planes(mesh.triangles))
+    torch.testing.assert_close(found.on(planes(mesh.triangles)), points, atol=1e-5, rtol=0)
+    ways, depth = cast.from_cameras(points, cameras)
+    for number in range(2):
+        own = cast.pixel // 48**2 == number
+        alone = cast.from_cameras(points[own], cameras[number : number + 1])
+        torch.testing.assert_close((ways[own], depth[own]), alone)
+
+
 def test_depth_stays_on_triangles_seen_edge_on():
     """A fan of needles around the optical axis, each a hair off the plane of the rays."""
     angle = torch.arange(200) * 0.0314159
@@ -95,7 +110,8 @@ def test_depth_stays_on_triangles_seen_edge_on():
     mesh = TexturedMesh(corners.reshape(-1, 3), torch.arange(600).reshape(200, 3))
     cameras = Cameras.orbit([0.0], size=64)
     # Every pixel is told to see some needle, which is worse than any renderer would say.
-    depth = locate(mesh, cameras, (torch.arange(64 * 64) % 200).reshape(1, 64, 64)).depth
+    hits = locate(mesh, cameras, (torch.arange(64 * 64) % 200).reshape(1, 64, 64))
+    depth = hits.from_cameras(hits.on(planes(mesh.triangles)), cameras)[1]
     assert torch.isfinite(depth).all()
     assert depth.min() > 1.1 - 1e-3
     assert depth.max() < 1.9 + 1e-3
@@ -162,8 +178,8 @@ def test_rasteriser_agrees_with_ray_caster():
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs TRITON_INTERPRET=1 and triton")
 def test_rasteriser_kernel_agrees_in_the_interpreter(monkeypatch):
     pytest.importorskip("triton")
-    from recon.rendering import rasterize, raycast
+    from recon.rendering import rasterize
 
     mesh, cameras = blobs(), Cameras.orbit([10.0], [5.0], size=24)
-    same = rasterize.nearest_faces(mesh, cameras) == raycast.nearest_faces(mesh, cameras)
+    same = rasterize.nearest_faces(mesh, cameras) == visibility(mesh, cameras).face
     assert same.float().mean() > 0.99

@@ -25,6 +25,8 @@ class RayBatch:
     normal: Float[Tensor, "n r 3"] | None
     trust: Float[Tensor, "n r"]
     """In the view."""
+    view: Int[Tensor, "n r"]
+    """Its number."""
 
 
 class RayPool:
@@ -51,6 +53,7 @@ class RayPool:
             distance=take(torch.where(solid, depth / (direction * forward).sum(-1), 0.0)),
             normal=None if views.normal is None else take(views.normal.movedim(2, -1).flatten(1, 3)),
             trust=take(trust.repeat_interleave(near.shape[1] // v, 1)),
+            view=take(torch.arange(v, device=near.device).repeat_interleave(near.shape[1] // v).expand(n, -1)),
         )
 
     def drawn(self, uniform: Float[Tensor, "r"]) -> Int[Tensor, "n r"]:

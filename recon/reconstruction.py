@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.carve import CarveConfig, carve
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, FusedFields, fuse
@@ -46,6 +47,8 @@ class ReconstructionConfig:
     min_part: float = 0.003
     """Parts of less than this share of the largest part's volume are dropped."""
     fuse: FuseConfig = field(default_factory=FuseConfig)
+    carve: CarveConfig = field(default_factory=CarveConfig)
+    """For views without depth."""
     fit: FitConfig = field(default_factory=FitConfig)
     texture: TextureConfig = field(default_factory=TextureConfig)
 
@@ -54,7 +57,11 @@ class ReconstructionConfig:
         """``fast`` (a draft), ``default``, or ``quality`` (a finer grid, refined by volume rendering)."""
         presets = {
             "fast": ReconstructionConfig(
-                resolution=64, fit=FitConfig(steps=0), max_faces=8_000, texture=TextureConfig(size=256)
+                resolution=64,
+                carve=CarveConfig(steps=0),
+                fit=FitConfig(steps=0),
+                max_faces=8_000,
+                texture=TextureConfig(size=256),
             ),
             "default": ReconstructionConfig(),
             "quality": ReconstructionConfig(
@@ -121,12 +128,16 @@ def reconstruct(
 
 
 def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None) -> FusedFields:
-    """Fields that are true near their zero level, before anything is meshed."""
+    """Fields that are true near their zero level, before anything is meshed. Carving counts as fitting."""
     watch = watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
     with watch.stage("fuse"):
         fields = fuse(views, grid, config.fuse)
     with watch.stage("fit"):
+        if views.depth is None and config.carve.steps:
+            coarse = replace(grid, resolution=config.carve.resolution)
+            deep = fuse(views, coarse, replace(config.fuse, truncation=config.carve.reach[1]))
+            fields = carve(views, fields, deep, config.carve)
         if config.fit.steps:
             fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
     blurred = [smoothed_field(f, config.blur * (1 - c)) for f, c in zip(fields.values, fields.consistency, strict=True)]

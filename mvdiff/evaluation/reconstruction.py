@@ -61,7 +61,8 @@ def benchmark_reconstruction(config: ReconstructionBenchmarkConfig, command: str
     full = ReconstructionConfig.preset(config.preset)
     methods = {config.preset: full}
     if config.closed_form and full.fit.steps:
-        methods = {"closed form": replace(full, fit=replace(full.fit, steps=0)), **methods}
+        closed = replace(full, fit=replace(full.fit, steps=0), carve=replace(full.carve, steps=0))
+        methods = {"closed form": closed, **methods}
     entries, first = [], None
     for example in _examples(config, device):
         first = first or example

@@ -21,9 +21,12 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
 
 
 def settings_of(num_inference_steps: int, guidance_scale: float, reconstruction: Any) -> dict[str, Any]:
-    """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks."""
+    """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
+
+    Sampled views have depth: what carves views without it has no part in their shapes.
+    """
     shape = json.loads(json.dumps(asdict(reconstruction)))
-    kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces")}
+    kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
     return {
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,

@@ -73,7 +73,7 @@ class Light:
             return values if one else values.index_select(0, points.picture)
 
         def cosine(towards: Tensor) -> Float[Tensor, "p 1"]:
-            return normal @ towards.T if len(towards) == 1 else (normal * towards).sum(-1, keepdim=True)
+            return (normal * towards).sum(-1, keepdim=True)
 
         lamp1, power1 = each(self.lamp1), each(self.power1)
         view = torch.nn.functional.normalize(each(cameras.position) - points.position, dim=-1)

@@ -69,7 +69,7 @@ def _measured(count: int, shots: list["Shot"], config: "RecordConfig", device: s
     task = functools.partial(_take, config=config, device=device)
     views = len(shots) * (config.num_targets + config.references)
     with Workers(count) as workers:
-        for _ in workers.map(task, shots[:1] * 4 * count):
+        for _ in workers.map(task, shots[:1] * 2 * count):
             pass
         begin = time.perf_counter()
         costs = [cost for _, cost in workers.map(task, shots)]

@@ -60,12 +60,12 @@ class Hits:
         self, positions: Float[Tensor, "p 3"], cameras: Cameras
     ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
         """The ways from the cameras to the hits, which are at ``positions`` in the world, and their z-depths."""
-        if len(cameras) == 1:
-            ways = positions - cameras.position
-            return ways, ways @ cameras.c2w[0, :3, 2:3]
-        view = self.pixel // (cameras.width * cameras.height)
-        ways = positions - cameras.position[view]
-        return ways, (ways * cameras.c2w[view, :3, 2]).sum(-1, keepdim=True)
+        eye, forward = cameras.position, cameras.c2w[:, :3, 2]
+        if len(cameras) != 1:
+            view = self.pixel // (cameras.width * cameras.height)
+            eye, forward = eye[view], forward[view]
+        ways = positions - eye
+        return ways, (ways * forward).sum(-1, keepdim=True)
 
 
 def planes(corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "3 f c"]:

@@ -87,7 +87,8 @@ def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> Object
     t, surface = len(targets), Surface(mesh)
     pattern = Pattern.draw(dice) if dice.chance(config.pattern_probability) else None
     lights = Light.draw(fine[t:], dice)
-    delit = [_delit(_painted(points, pattern), config) for _, points in surface.parts(fine[:t])]
+    delit = [torch.zeros(0, 8, config.size, config.size, dtype=torch.uint8, device=mesh.device)]  # there may be none
+    delit += [_delit(_painted(points, pattern), config) for _, points in surface.parts(fine[:t])]
     lit = [
         _lit(_painted(points, pattern), lights[own], fine[t:][own], config) for own, points in surface.parts(fine[t:])
     ]

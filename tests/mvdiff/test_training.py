@@ -258,8 +258,8 @@ def assert_same_run(together: list[dict], two: Path, alone: Trainer) -> None:
     _, *muon = alone.optimizer.optimizers
     magnified = {id(value) for optimizer in muon for group in optimizer.param_groups for value in group["params"]}
     for name, value in alone.objective.named_parameters():
-        # A sixth of a step for what Muon takes, see the test of rounded gradients; a sixtieth of that for the rest.
-        atol = 6e-5 if id(value) in magnified else 1e-6
+        # For what Muon takes two fifths of a step, see the test of rounded gradients: other processors round otherwise.
+        atol = 1.5e-4 if id(value) in magnified else 1e-6
         torch.testing.assert_close(saved[name], value.detach(), rtol=0, atol=atol)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recon.agreement import Agreement
 from recon.grid import VoxelGrid
-from recon.readings import VoteMaps
+from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
 
@@ -68,8 +68,7 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
         agreement = Agreement.of(maps)
         values.append(_fused(maps, agreement, grid, config))
         # The agreement is of the views that show something.
-        shown = (views.alpha[k] > 0.5).flatten(1).any(1)
-        trust.append(torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(shown, agreement.trust))
+        trust.append(torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k]), agreement.trust))
         consistency.append(agreement.consistency)
     return FusedFields(torch.stack(values), grid, torch.stack(trust), tuple(consistency))
 

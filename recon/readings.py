@@ -46,7 +46,7 @@ class VoteMaps:
 
         Views that show nothing are left out where others show something.
         """
-        shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+        shown = showing(views)
         if bool(shown.any()) and not bool(shown.all()):
             views = views.select_views(shown.nonzero()[:, 0].tolist())
         cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
@@ -73,6 +73,11 @@ class VoteMaps:
         depth, cosine = (value / weight.clamp_min(1e-3) for value in (values[:, 2], values[:, 3]))
         # Along the normal, not along the ray: exact for a plane, however slanted it is.
         return Readings(visible, outside, visible & (weight > 1e-2), weight, cosine, (depth - z) * cosine)
+
+
+def showing(views: ViewSet) -> Bool[Tensor, "v"]:
+    """Which of ``views`` [1 v] show anything of the object."""
+    return (views.alpha[0] > 0.5).flatten(1).any(1)
 
 
 def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recon.mesh import TexturedMesh
 from recon.metrics.shape import nearest
-from recon.readings import VoteMaps
+from recon.readings import VoteMaps, showing
 from recon.rendering.visibility import visibility
 from recon.views import ViewSet
 
@@ -38,7 +38,7 @@ class Residuals:
 
 
 def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]) -> Float[Tensor, "k"]:
-    shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+    shown = showing(views)
     if len(mesh) == 0 or not bool(shown.any()):
         return own.new_zeros(len(mesh.vertices))
     maps, own = VoteMaps.of(views, 0.5 * _MISMATCH), own[shown]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.grid import VoxelGrid
-from recon.readings import VoteMaps
+from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _with_silhouettes(views: ViewSet) -> ViewSet:
 
 
 def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
-    shown = (views.alpha[0] > 0.5).flatten(1).any(1)
+    shown = showing(views)
     if not bool(shown.all()):
         empty = (~shown).nonzero()[:, 0].tolist()
         logger.warning("Views %s of hypothesis %d show nothing and are left out.", empty, k)

@@ -18,6 +18,7 @@ from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
+from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG, RigConfig
@@ -150,8 +151,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         self,
         image: Any,
         num_hypotheses: int = 8,
-        num_inference_steps: int = 12,
-        guidance_scale: float = 3.0,
+        num_inference_steps: int = GenerationConfig.num_inference_steps,
+        guidance_scale: float = GenerationConfig.guidance_scale,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         generator: Generators = None,
         elevation: float | None = None,

@@ -23,6 +23,8 @@ class BatchConfig:
     camera_photos: int = 1
     """Photos of each object from which the camera is estimated; they cost little beside the views."""
     mirror_probability: float = 0.5
+    recolor_probability: float = 0.0
+    """Share of objects whose red, green and blue trade places, in photos and views alike: light and shade stay true."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -86,11 +88,15 @@ def sample_batch(
     parameters[..., 2] *= sign  # centre_x
     size = store.config.size
 
-    # Mirrored while still 8 bits a number: a quarter of the memory traffic.
-    known = store.known[index]
-    targets = _decode(_flip(store.targets[index[:, None], views], mirror), known)
+    # Mirrored and recoloured while still 8 bits a number: a quarter of the memory traffic.
+    known, channels = store.known[index], torch.arange(8, device=device).expand(batch_size, 8)
+    recolor = rand(batch_size, 1) < config.recolor_probability
+    channels = torch.cat([torch.where(recolor, rand(batch_size, 3).argsort(1), channels[:, :3]), channels[:, 3:]], 1)
+    targets = store.targets[index[:, None, None], views[:, :, None], channels[:, None]]
+    targets = _decode(_flip(targets, mirror), known)
     _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
-    references = _flip(store.references[index[:, None], photos], mirror).float() / 255
+    references = store.references[index[:, None, None], photos[:, :, None], channels[:, None, :4]]
+    references = _flip(references, mirror).float() / 255
     references = augment_references(references.flatten(0, 1), generator, config.augment).unflatten(0, photos.shape)
     return TrainingBatch(
         targets=targets,

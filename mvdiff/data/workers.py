@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -71,11 +72,13 @@ class Workers:
 
 
 def _begin() -> None:
-    """In a new process: one thread, and freed memory stays.
+    """In a new process: one thread, behind whoever waits for the results, and freed memory stays.
 
     Giving big blocks back to the system and having them filled with zeros again took a tenth of the rendering time.
     """
     torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(5)  # a training step that waits for a processor leaves a whole device idle
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "mallopt"):  # glibc
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

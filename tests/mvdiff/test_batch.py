@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import torch
@@ -167,6 +168,23 @@ def test_a_batch_shows_the_object_in_the_photos_frame(store: ViewStore, seed: in
         assert batch.target_cameras.position[k, 0, 0].abs() < 1e-4  # the first view looks from where the photo does
         assert batch.target_cameras.position[k, 0, 2] > 0
         seen_through(batch.references[k], frames[first], batch.reference_cameras[k])
+
+
+def test_recolouring_trades_the_same_channels_in_photos_and_views(store: ViewStore):
+    plain, dyed = batch_of(store, size=16), batch_of(store, size=16, recolor_probability=1.0)
+    orders = []
+    for k in range(16):
+        same = [
+            order
+            for order in permutations(range(3))
+            if torch.equal(dyed.targets[k, :, :3], plain.targets[k][:, list(order)])
+            and torch.equal(dyed.references[k, :, :3], plain.references[k][:, list(order)])
+        ]
+        assert same
+        orders.append(same[0])
+    assert len(set(orders)) > 2
+    assert torch.equal(dyed.targets[:, :, 3:], plain.targets[:, :, 3:])
+    assert torch.equal(dyed.references[:, :, 3:], plain.references[:, :, 3:])
 
 
 def test_a_mirrored_batch_is_not_the_unmirrored_object(store: ViewStore):

@@ -12,10 +12,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.readings import VoteMaps
+from recon.readings import VoteMaps, showing
+from recon.views import ViewSet
 
 #: Contradictions beyond this are of one kind, in world units.
 _CAP = 0.1
+#: Beside a step of the depth of more than this, in world units, a pixel is not asked.
+_JUMP = 0.06
 #: What rounding to pixels makes of true views: no view is blamed for less.
 _ROUNDING = 0.002
 
@@ -26,8 +29,13 @@ class Agreement:
 
     trust: Float[Tensor, "v"]
     """In [0, 1]: how much each view should count."""
-    contradiction: float
-    """How far a view usually sees past another one's surface, in world units: under 0.001 for true views."""
+    errors: Float[Tensor, "v"]
+    """How far each view and another one usually see past each other's surfaces, in world units."""
+
+    @property
+    def contradiction(self) -> float:
+        """That of the middle view: under 0.001 for true views."""
+        return float(self.errors.median())
 
     @property
     def consistency(self) -> float:
@@ -39,7 +47,7 @@ class Agreement:
         """Views without depth have no surface points, and are trusted."""
         v = len(maps.cameras)
         if maps.surface is None or v < 3:
-            return Agreement(torch.ones(v, device=maps.pictures.device), 0.0)
+            return Agreement(maps.pictures.new_ones(v), maps.pictures.new_zeros(v))
         pairs = maps.pictures.new_zeros(v, v)
         for own in range(v):
             shown = _some((maps.pictures[own, 1] > 0.5).flatten().nonzero()[:, 0], points_of_view)
@@ -50,7 +58,22 @@ class Agreement:
         error = _usual((pairs + pairs.T) / 2)
         middle = float(error.median())
         trust = 1 / (1 + (error / (1.5 * max(middle, _ROUNDING))) ** 4)
-        return Agreement(trust, middle)
+        return Agreement(trust, error)
+
+
+def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
+    """How far the views of each hypothesis of ``views`` [n v] contradict each other: their mean error, in world units.
+
+    Of sampled views the mean tells more about the shape's error than the middle one. A view that shows nothing
+    contradicts the others as much as a view can.
+    """
+    return torch.tensor([_contradiction(views[k]) for k in range(len(views))])
+
+
+def _contradiction(views: ViewSet) -> float:
+    if not bool(showing(views).all()):
+        return _CAP
+    return float(Agreement.of(VoteMaps.of(views, _JUMP)).errors.mean())
 
 
 def _some(index: Int[Tensor, "p"], count: int) -> Int[Tensor, "q"]:

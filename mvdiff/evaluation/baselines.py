@@ -18,7 +18,7 @@ def baseline_meshes(
 ) -> dict[str, TexturedMesh]:
     """``mean_of_views``: one object from the mean of the sampled views; ``one_step``: from the model's prediction
     out of pure noise, which is nearly its conditional mean."""
-    single, _ = model.sample(reference, replace(config, num_hypotheses=1, num_inference_steps=1))
+    single, _ = model.sample(reference, replace(config, num_hypotheses=1, num_inference_steps=1, candidates=1))
     mean = mean_views(views.select_views(rig_views))
     return {"mean_of_views": model.reconstruct(mean)[0].mesh, "one_step": model.reconstruct(single)[0].mesh}
 

@@ -38,6 +38,7 @@ class BenchmarkConfig:
     """Of the reconstruction."""
     num_inference_steps: int = GenerationConfig.num_inference_steps
     guidance_scale: float = GenerationConfig.guidance_scale
+    candidates: int = GenerationConfig.candidates
     output: Path | None = None
     """JSON; a table of the same name goes beside it."""
 
@@ -54,7 +55,10 @@ class BenchmarkConfig:
 
     def generation(self, count: int) -> GenerationConfig:
         return GenerationConfig(
-            num_hypotheses=count, num_inference_steps=self.num_inference_steps, guidance_scale=self.guidance_scale
+            num_hypotheses=count,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            candidates=self.candidates,
         )
 
 

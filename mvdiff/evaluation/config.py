@@ -28,6 +28,7 @@ class JobConfig:
     """Of the reconstruction; as the main job unless told otherwise."""
     num_inference_steps: int = GenerationConfig.num_inference_steps
     guidance_scale: float = GenerationConfig.guidance_scale
+    candidates: int = GenerationConfig.candidates
     framing: Framing = "keep"
     """keep: the model is told that the picture is whole, of the default lens. recentre: as any photo."""
     seed: int = 0
@@ -67,6 +68,7 @@ class JobConfig:
             seed=seed,
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
+            candidates=self.candidates,
             framing=self.framing,
         )
 

@@ -15,7 +15,8 @@ from mvdiff.evaluation.config import JobConfig
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.novelty import novelty_scores
 from mvdiff.photo_camera import PhotoCamera
-from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed
+from mvdiff.pipelines.candidates import hypothesis_seed
+from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.rig import DEFAULT_RIG
 from recon.reconstruction import fitted_fields
 from recon.views import ViewSet

@@ -43,6 +43,7 @@ class KnownPosteriorConfig:
     device: str = "auto"
     num_inference_steps: int = GenerationConfig.num_inference_steps
     guidance_scale: float = GenerationConfig.guidance_scale
+    candidates: int = GenerationConfig.candidates
     elevation: float = 15.0
     """Of the photos, in degrees; the model is not told."""
     seed: int = 0
@@ -68,6 +69,7 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
             seed=config.seed + index,
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
+            candidates=config.candidates,
             framing="keep",
         )
         views, _ = model.sample(model.prepare(picture, settings), settings)

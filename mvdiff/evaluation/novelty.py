@@ -34,6 +34,7 @@ class NoveltyConfig:
     limit: int | None = None
     num_inference_steps: int = GenerationConfig.num_inference_steps
     guidance_scale: float = GenerationConfig.guidance_scale
+    candidates: int = GenerationConfig.candidates
     seed: int = 0
 
     def check(self) -> None:
@@ -61,6 +62,7 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
             seed=config.seed + k,
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
+            candidates=config.candidates,
             framing="keep",
             matting=False,
         )

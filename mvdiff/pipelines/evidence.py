@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from mvdiff.photo_camera import PhotoCamera
+from mvdiff.pipelines.candidates import hypothesis_seed
 from mvdiff.pipelines.conditions import Conditions
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
-from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed
+from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.reference import ReferenceImage
 from recon.cameras import Cameras
 from recon.errors import InputError

@@ -23,6 +23,8 @@ class GenerationConfig:
     """Denoising steps."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is the model as it is."""
+    candidates: int = 1
+    """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
     elevation: float | None = None
     """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
     matting: bool = True
@@ -44,6 +46,8 @@ class GenerationConfig:
             raise InputError(f"The number of hypotheses is at least 1, not {self.num_hypotheses}.")
         if self.num_inference_steps < 1:
             raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
+        if self.candidates < 1:
+            raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")
         if self.seed < 0:
             raise InputError(f"The seed is 0 or a positive number, not {self.seed}.")
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:

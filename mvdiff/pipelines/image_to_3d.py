@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from PIL import Image
 import mvdiff
 from mvdiff.novelty import Novelty, novelty_scores
 from mvdiff.photo_camera import PhotoCamera
+from mvdiff.pipelines.candidates import generators, hypothesis_seed, least_contradicted
 from mvdiff.pipelines.conditions import Conditions
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
@@ -58,11 +58,6 @@ class GenerationResult:
     """Whether the model knows this kind of photo."""
 
 
-def hypothesis_seed(seed: int, index: int) -> int:
-    """The seed of hypothesis ``index`` of a run: a hash, so that it depends on nothing else (48 bits fit any JSON)."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:6], "big")
-
-
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` is CUDA where there is a device, else the CPU."""
     if name == "auto":
@@ -100,7 +95,7 @@ class ImageTo3D:
         chunk_size: int | None = None,
         calibrations: Calibrations | None = None,
     ) -> None:
-        """``weights``: name and hash for the record. ``chunk_size``: hypotheses sampled (and kept) at a time."""
+        """``weights``: name and hash for the record. ``chunk_size``: candidates of hypotheses sampled at a time."""
         self.pipeline = pipeline
         self.reconstruction = reconstruction or ReconstructionConfig()
         self.posterior = posterior or PosteriorConfig()
@@ -262,12 +257,13 @@ class ImageTo3D:
             raise InputError("How many hypotheses are enough is known with their shapes only: give their number here.")
         total = config.num_hypotheses * config.num_inference_steps
         found: list[tuple[ViewSet, PhotoCamera]] = []
-        for start in range(0, config.num_hypotheses, self.chunk_size):
-            indices = range(start, min(start + self.chunk_size, config.num_hypotheses))
+        chunk = max(1, self.chunk_size // config.candidates)
+        for start in range(0, config.num_hypotheses, chunk):
+            indices = range(start, min(start + chunk, config.num_hypotheses))
             kept = {k: folder.load_sample(k) if folder else None for k in indices}
             missing = [k for k in indices if kept[k] is None]
             if missing:
-                given = (conditions or Conditions()).of(missing)
+                given = conditions or Conditions()
                 made = self._sample_chunk(
                     reference, config, missing, given, lambda done: progress("sample", done, total)
                 )
@@ -283,7 +279,7 @@ class ImageTo3D:
         reference: ReferenceImage,
         config: GenerationConfig,
         indices: Sequence[int],
-        known: dict[str, Any],
+        conditions: Conditions,
         report: Callable,
     ) -> list[tuple[ViewSet, PhotoCamera]]:
         def on_step(pipeline, index, timestep, tensors):
@@ -292,18 +288,19 @@ class ImageTo3D:
 
         output = self.pipeline(
             reference,
-            num_hypotheses=len(indices),
+            num_hypotheses=len(indices) * config.candidates,
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
             elevation=config.elevation,
-            generator=[torch.Generator().manual_seed(hypothesis_seed(config.seed, k)) for k in indices],
+            generator=generators(config.seed, indices, config.candidates),
             rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
             callback_on_step_end=on_step,
-            **known,
+            **conditions.of([k for k in indices for _ in range(config.candidates)]),
         )
         # In the precision of the files, so that a resumed run gives what an uninterrupted one gives.
         views = _rounded(output.views)
-        return [(views[i], output.photo_cameras[i : i + 1].to("cpu")) for i in range(len(indices))]
+        kept = least_contradicted(views, config.candidates).tolist()
+        return [(views[i], output.photo_cameras[i : i + 1].to("cpu")) for i in kept]
 
     def reconstruct(
         self,
@@ -361,7 +358,9 @@ class ImageTo3D:
         return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
-        settings = settings_of(config.num_inference_steps, config.guidance_scale, self.reconstruction)
+        settings = settings_of(
+            config.num_inference_steps, config.guidance_scale, config.candidates, self.reconstruction
+        )
         calibration, notes = self.calibrations.choose(config.framing, settings)
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses

@@ -20,7 +20,9 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
     return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
 
 
-def settings_of(num_inference_steps: int, guidance_scale: float, reconstruction: Any) -> dict[str, Any]:
+def settings_of(
+    num_inference_steps: int, guidance_scale: float, candidates: int, reconstruction: Any
+) -> dict[str, Any]:
     """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
 
     Sampled views have depth: what carves views without it has no part in their shapes.
@@ -30,6 +32,7 @@ def settings_of(num_inference_steps: int, guidance_scale: float, reconstruction:
     return {
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
+        "candidates": candidates,
         "reconstruction": kept,
     }
 
@@ -84,7 +87,8 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        made_with = calibration.provenance.get("settings", {})
+        # Earlier versions drew one candidate and did not say so.
+        made_with = {"candidates": 1} | calibration.provenance.get("settings", {})
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mvdiff.cli.main import VERBS
 from mvdiff.cli.photos import output_folders
-from mvdiff.pipelines.image_to_3d import ImageTo3D, hypothesis_seed, pick_device
+from mvdiff.pipelines.candidates import hypothesis_seed
+from mvdiff.pipelines.image_to_3d import ImageTo3D, pick_device
 from recon import ViewSet
 from recon.errors import InputError
 from recon.io.mesh_files import load_mesh

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, reconstruct
-from recon.agreement import Agreement
+from recon.agreement import Agreement, contradictions
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, _vote, fuse
@@ -151,6 +151,17 @@ def test_the_view_that_all_others_contradict_is_not_trusted(seat):
     wrong = Agreement.of(VoteMaps.of(replace(views, **channels), 0.06))
     assert wrong.trust.argmin() == 2
     assert wrong.trust[2] < 0.5 * wrong.trust.median()
+
+
+def test_contradictions_are_told_hypothesis_by_hypothesis(seat):
+    views = views_of(seat)
+    depth = views.depth.clone()
+    depth[:, ::2] -= 0.05 * (depth[:, ::2] > 0)
+    blank = views.alpha.clone()
+    blank[:, 1] = 0
+    several = ViewSet.cat([views, replace(views, depth=depth), replace(views, alpha=blank)])
+    true, contradicting, missing = contradictions(several).tolist()
+    assert true < 0.002 < contradicting < missing
 
 
 def test_fusion_hands_on_how_far_the_views_agree(seat):

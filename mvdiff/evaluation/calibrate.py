@@ -66,9 +66,7 @@ def calibrate(
             "framing": framing,
             "num_hypotheses": config.num_hypotheses,
             "seed": config.seed,
-            "settings": settings_of(
-                config.num_inference_steps, config.guidance_scale, config.candidates, model.reconstruction
-            ),
+            "settings": settings_of(config.generation(config.seed), model.reconstruction),
             "weights": weights,
             "version": mvdiff.__version__,
             "command": command,

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mvdiff.photo_camera import PhotoCamera
-from mvdiff.pipelines.candidates import hypothesis_seed
+from mvdiff.pipelines.candidates import generators
 from mvdiff.pipelines.conditions import Conditions
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
@@ -73,9 +73,9 @@ class SecondPhoto:
 
     def cameras(self, model: ImageTo3D, seed: int, indices: range) -> PhotoCamera:
         """Where each hypothesis believes it was taken from: as the first photo's camera is drawn."""
-        generators = [torch.Generator().manual_seed(hypothesis_seed(seed + _OTHER, k)) for k in indices]
         distribution = model.pipeline.estimate_camera(self.reference, self.elevation)
-        return PhotoCamera.from_parameters(distribution.sample(generators), azimuth=self.azimuth)
+        drawn = distribution.sample(generators(seed + _OTHER, indices, candidates=1))
+        return PhotoCamera.from_parameters(drawn, azimuth=self.azimuth)
 
     def conditions(self, model: ImageTo3D, config: GenerationConfig, first: PhotoCamera) -> Conditions:
         """The photo as a further reference.

@@ -358,10 +358,7 @@ class ImageTo3D:
         return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
-        settings = settings_of(
-            config.num_inference_steps, config.guidance_scale, config.candidates, self.reconstruction
-        )
-        calibration, notes = self.calibrations.choose(config.framing, settings)
+        calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
             for margin in (calibration.at(most)[1].shells, calibration.at(1)[1].shells):

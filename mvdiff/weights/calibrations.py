@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mvdiff.pipelines.generation_config import Framing
+from mvdiff.pipelines.generation_config import Framing, GenerationConfig
 from recon.errors import InputError
 from recon.io.bundle import write_json
 from recon.posterior.calibration import Calibration
@@ -20,9 +20,7 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
     return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
 
 
-def settings_of(
-    num_inference_steps: int, guidance_scale: float, candidates: int, reconstruction: Any
-) -> dict[str, Any]:
+def settings_of(generation: GenerationConfig, reconstruction: Any) -> dict[str, Any]:
     """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
 
     Sampled views have depth: what carves views without it has no part in their shapes.
@@ -30,9 +28,9 @@ def settings_of(
     shape = json.loads(json.dumps(asdict(reconstruction)))
     kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
     return {
-        "num_inference_steps": num_inference_steps,
-        "guidance_scale": guidance_scale,
-        "candidates": candidates,
+        "num_inference_steps": generation.num_inference_steps,
+        "guidance_scale": generation.guidance_scale,
+        "candidates": generation.candidates,
         "reconstruction": kept,
     }
 

@@ -65,9 +65,7 @@ def test_the_shipped_calibration_is_of_the_shipped_weights_and_of_what_the_main_
     folder = packing.resolve("embedded")
     shipped = Calibrations.find("default", folder, {"sha256": packing.weights_hash(folder)})
     default = GenerationConfig()
-    settings = settings_of(
-        default.num_inference_steps, default.guidance_scale, default.candidates, ReconstructionConfig()
-    )
+    settings = settings_of(default, ReconstructionConfig())
     for framing in get_args(Framing):
         calibration, notes = shipped.choose(framing, settings)
         assert notes == ()

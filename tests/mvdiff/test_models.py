@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import attention_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,7 +99,8 @@ def test_save_and_load(tmp_path):
 
 def test_attention_backend_is_swappable():
     model, arguments = tiny_transformer(), inputs()
-    with torch.no_grad():
+    # diffusers makes a model's backend the whole process's: every later test would compute with it.
+    with attention_backend(), torch.no_grad():
         default = model(**arguments).sample
         model.set_attention_backend("_native_math")
         assert torch.allclose(default, model(**arguments).sample, atol=1e-4)

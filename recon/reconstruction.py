@@ -15,6 +15,7 @@ from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, FusedFields, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
@@ -98,7 +99,7 @@ def reconstruct(
     watch: Stopwatch | None = None,
     photo: Sequence[ViewSet] | None = None,
 ) -> list[Reconstruction]:
-    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted one by one.
+    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted side by side.
 
     Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.validation`).
     ``photo`` is, for each hypothesis, a picture with its light and the hypothesis' idea of its camera, [1 1]; it adds
@@ -108,22 +109,26 @@ def reconstruct(
     views = checked(views, config.extent)
     fields = fitted_fields(views, config, watch)
 
-    def finish(k: int) -> Reconstruction:
-        with watch.stage("surface"):
-            mesh = decimated(_closed_surface(fields[k], config), config.max_faces)
-            residuals = Residuals.of(mesh, views[k])
-            mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
-            sdf = redistanced(fields.values[k], fields.grid.spacing)
-        with watch.stage("texture"):
-            if len(mesh):
-                mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
-        return Reconstruction(mesh, sdf, config.extent, residuals.views)
+    def geometry(k: int) -> Reconstruction:
+        mesh = decimated(_closed_surface(fields[k], config), config.max_faces)
+        residuals = Residuals.of(mesh, views[k])
+        mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
+        return Reconstruction(mesh, redistanced(fields.values[k], fields.grid.spacing), config.extent, residuals.views)
 
+    def painted(k: int) -> Reconstruction:
+        if not len(bare[k].mesh):
+            return bare[k]
+        mesh = textured(bare[k].mesh, views[k], config.texture, None if photo is None else photo[k])
+        return replace(bare[k], mesh=mesh)
+
+    with watch.stage("surface"):
+        bare = list(in_threads(geometry, range(len(views))))
     made = []
-    for k in range(len(views)):
-        made.append(finish(k))
-        if progress:
-            progress(k + 1, len(views))
+    with watch.stage("texture"):
+        for each in in_threads(painted, range(len(views))):
+            made.append(each)
+            if progress:
+                progress(len(made), len(views))
     return made
 
 

@@ -33,18 +33,17 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
     cut = charts.cut(mesh)
     neighbour = charts.neighbours(mesh.faces.cpu().numpy())
     layer = np.zeros(len(mesh), np.int64)
-    for attempt in range(_ROUNDS):
-        flat = replace(mesh, uv=_packed(mesh, cut, size))
-        hidden = _hidden(flat, cut) if attempt + 1 < _ROUNDS else np.zeros(len(mesh), bool)
+    for attempt in range(1, _ROUNDS):
+        hidden = _hidden(mesh, cut)
         if not hidden.any():
             break
         # One ring more, so that the border of what moves is less ragged.
         ring = (neighbour >= 0) & hidden[neighbour] & (cut.chart[neighbour] == cut.chart[:, None])
         # A number of its own: it must not join what an earlier round took away.
-        layer[hidden | ring.any(1)] = attempt + 1
+        layer[hidden | ring.any(1)] = attempt
         label = layer * len(charts.DIRECTIONS) + cut.direction
         cut = Charts(charts.components(neighbour, label), cut.direction)
-    return flat
+    return replace(mesh, uv=_packed(mesh, cut, size))
 
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:
@@ -53,16 +52,36 @@ def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Ten
     return seen.face[0], seen.bary[0]
 
 
-def _packed(mesh: TexturedMesh, cut: Charts, size: int) -> Float[Tensor, "f 3 2"]:
-    import xatlas
-
+def _flat(mesh: TexturedMesh, cut: Charts) -> Float[np.ndarray, "f 3 2"]:
+    """Each chart projected along its direction, as large as it is on the surface; all around the same origin."""
     triangles = mesh.triangles.detach().cpu().numpy()
     uv = np.take_along_axis(triangles, _ACROSS[cut.direction][:, None], 2)
-    # Each chart as large in the atlas as it is on the surface.
     area = np.bincount(cut.chart, _area3(triangles), cut.count) / np.maximum(
         np.bincount(cut.chart, np.abs(_area2(uv)), cut.count), 1e-30
     )
-    uv = uv * (_SCALE * np.sqrt(area.clip(1, 9)))[cut.chart, None, None]
+    return uv * np.sqrt(area.clip(1, 9)).astype(np.float32)[cut.chart, None, None]
+
+
+def _in_rows(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, "f 3 2"]:
+    """Charts side by side in rows of falling height, in 0…1: wasteful, but a hundred times as fast as xatlas."""
+    low, high = np.full((cut.count, 2), np.inf, np.float32), np.full((cut.count, 2), -np.inf, np.float32)
+    np.minimum.at(low, cut.chart, uv.min(1))
+    np.maximum.at(high, cut.chart, uv.max(1))
+    size = (high - low) * 1.01
+    row = max(float(np.sqrt(size.prod(1).sum())) * 1.1, float(size[:, 0].max()))
+    start, x, y, height = np.zeros_like(low), 0.0, 0.0, 0.0
+    for chart in np.argsort(-size[:, 1], kind="stable"):
+        if x + size[chart, 0] > row:
+            x, y, height = 0.0, y + height, 0.0
+        start[chart] = x, y
+        x, height = x + size[chart, 0], max(height, size[chart, 1])
+    return (uv - low[cut.chart, None] + start[cut.chart, None]) / max(row, y + height)
+
+
+def _packed(mesh: TexturedMesh, cut: Charts, size: int) -> Float[Tensor, "f 3 2"]:
+    import xatlas
+
+    uv = _flat(mesh, cut) * _SCALE
     # Vertices are shared within a chart only, and no two charts touch: that is how xatlas tells them apart.
     uv[..., 0] += 2 * np.abs(uv).max() * cut.chart[:, None]
     key = cut.chart[:, None] * len(mesh.vertices) + mesh.faces.cpu().numpy()
@@ -81,6 +100,7 @@ def _packed(mesh: TexturedMesh, cut: Charts, size: int) -> Float[Tensor, "f 3 2"
 
 def _hidden(mesh: TexturedMesh, cut: Charts) -> Bool[np.ndarray, "f"]:
     """Faces that lie under another one in the atlas: looked at from above and from below, their texels differ."""
+    mesh = replace(mesh, uv=torch.from_numpy(_in_rows(_flat(mesh, cut), cut)).to(mesh.device))
     axis = torch.from_numpy(charts.DIRECTIONS[cut.direction]).to(mesh.device)
     height = (mesh.triangles * axis[:, None]).sum(-1)
     height = (height - height.min()) / (height.max() - height.min()).clamp_min(1e-12)

@@ -1,6 +1,6 @@
 """The same work for several hypotheses in threads, as far as torch may use more than one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,27 +10,46 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+def in_threads(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], done: Callable[[int], None] | None = None
+) -> list[_Result]:
     """``function`` of each item, in their order. One thread for each of torch's, and none inside them.
 
     A caller that has left torch one thread (``torch.set_num_threads(1)``, OMP_NUM_THREADS) runs its own jobs beside
-    each other and gets no more here.
+    each other and gets no more here. ``done`` hears how many are ready. An error, ``done``'s own and Ctrl-C too, ends
+    the work once the items that are begun are finished.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(items))
     if workers < 2:
-        yield from map(function, items)
-        return
-    gradients = torch.is_grad_enabled()
-
-    def run(item: _Item) -> _Result:
-        with torch.set_grad_enabled(gradients):  # a mode of each thread
-            return function(item)
-
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        return _collected(map(function, items), done)
+    pool = _pool(workers)
     try:
-        yield from pool.map(run, items)
+        return _collected(pool.map(function, items), done)
     finally:
         pool.shutdown(cancel_futures=True)
         # Parts of torch take what a worker set for what all threads want.
         torch.set_num_threads(threads)
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that work as the calling one does: with or without gradients, on its stream of the GPU."""
+    gradients = torch.is_grad_enabled()
+    stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(gradients)
+        if stream is not None:
+            torch.cuda.set_stream(stream)
+
+    return ThreadPoolExecutor(workers, initializer=begin)
+
+
+def _collected(results: Iterable[_Result], done: Callable[[int], None] | None) -> list[_Result]:
+    made = []
+    for result in results:
+        made.append(result)
+        if done:
+            done(len(made))
+    return made

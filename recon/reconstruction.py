@@ -121,15 +121,11 @@ def reconstruct(
         mesh = textured(bare[k].mesh, views[k], config.texture, None if photo is None else photo[k])
         return replace(bare[k], mesh=mesh)
 
+    count = len(views)
     with watch.stage("surface"):
-        bare = list(in_threads(geometry, range(len(views))))
-    made = []
+        bare = in_threads(geometry, range(count))
     with watch.stage("texture"):
-        for each in in_threads(painted, range(len(views))):
-            made.append(each)
-            if progress:
-                progress(len(made), len(views))
-    return made
+        return in_threads(painted, range(count), None if progress is None else lambda done: progress(done, count))
 
 
 def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None) -> FusedFields:

@@ -27,14 +27,14 @@ def test_results_keep_their_order_and_settings_their_values(two_threads) -> None
         return k, torch.get_num_threads(), torch.is_grad_enabled()
 
     with torch.no_grad():
-        assert list(in_threads(slowest_first, range(3))) == [(k, 1, False) for k in range(3)]
+        assert in_threads(slowest_first, range(3)) == [(k, 1, False) for k in range(3)]
     assert torch.get_num_threads() == 2
 
 
 def test_a_caller_with_one_thread_gets_no_more() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    assert set(in_threads(lambda _: threading.get_ident(), range(3))) == {threading.get_ident()}
+    assert in_threads(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
     torch.set_num_threads(before)
 
 
@@ -45,8 +45,26 @@ def test_work_goes_on_side_by_side(two_threads) -> None:
 
 def test_an_error_arrives_and_the_setting_returns(two_threads) -> None:
     with pytest.raises(ZeroDivisionError):
-        list(in_threads(lambda k: 1 // k, range(3)))
+        in_threads(lambda k: 1 // k, range(3))
     assert torch.get_num_threads() == 2
+
+
+def test_an_interruption_ends_the_work_with_what_is_begun(two_threads) -> None:
+    begun = []
+
+    def work(k: int) -> None:
+        begun.append(k)
+        time.sleep(0.02)
+
+    def interrupted(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(50), interrupted)
+    kept = len(begun)
+    assert kept < 10
+    time.sleep(0.1)
+    assert len(begun) == kept
 
 
 def test_hypotheses_are_the_same_in_threads() -> None:

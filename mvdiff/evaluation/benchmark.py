@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mvdiff.evaluation.machine import device_name, versions
 from mvdiff.pipelines.generation_config import GenerationConfig
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ STAGES = ("prepare", "sample", "reconstruct", "posterior", "write")
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
+class BenchmarkConfig(SamplingConfig):
     photo: Path | None = None
     """By default a picture of a procedural object."""
     num_hypotheses: tuple[int, ...] = (1, 8)
@@ -36,9 +37,6 @@ class BenchmarkConfig:
     device: str = "auto"
     preset: str = "default"
     """Of the reconstruction."""
-    num_inference_steps: int = GenerationConfig.num_inference_steps
-    guidance_scale: float = GenerationConfig.guidance_scale
-    candidates: int = GenerationConfig.candidates
     output: Path | None = None
     """JSON; a table of the same name goes beside it."""
 
@@ -54,12 +52,7 @@ class BenchmarkConfig:
             raise InputError(f"The output is a .json file, not '{self.output}'.")
 
     def generation(self, count: int) -> GenerationConfig:
-        return GenerationConfig(
-            num_hypotheses=count,
-            num_inference_steps=self.num_inference_steps,
-            guidance_scale=self.guidance_scale,
-            candidates=self.candidates,
-        )
+        return GenerationConfig(num_hypotheses=count, **self.sampling)
 
 
 def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[str, Any]:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import tyro
 
 from mvdiff.pipelines.generation_config import Framing, GenerationConfig
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 
 Protocol = Literal["p1", "p2"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobConfig:
+class JobConfig(SamplingConfig):
     """How known objects go through the main job."""
 
     num_hypotheses: int = 8
@@ -26,9 +27,6 @@ class JobConfig:
     """Only the first so many objects."""
     preset: str = "default"
     """Of the reconstruction; as the main job unless told otherwise."""
-    num_inference_steps: int = GenerationConfig.num_inference_steps
-    guidance_scale: float = GenerationConfig.guidance_scale
-    candidates: int = GenerationConfig.candidates
     framing: Framing = "keep"
     """keep: the model is told that the picture is whole, of the default lens. recentre: as any photo."""
     seed: int = 0
@@ -66,10 +64,8 @@ class JobConfig:
         return GenerationConfig(
             num_hypotheses=self.num_hypotheses,
             seed=seed,
-            num_inference_steps=self.num_inference_steps,
-            guidance_scale=self.guidance_scale,
-            candidates=self.candidates,
             framing=self.framing,
+            **self.sampling,
         )
 
     def for_device(self, kind: str) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from mvdiff.evaluation.machine import device_name, versions
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, View, photograph
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.image_to_3d import ImageTo3D
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from mvdiff.rig import DEFAULT_RIG
 from recon.errors import InputError
 from recon.io.bundle import write_bytes, write_json
@@ -32,7 +33,7 @@ _ARC_BINS = 6
 
 
 @dataclass(frozen=True)
-class KnownPosteriorConfig:
+class KnownPosteriorConfig(SamplingConfig):
     output: Path = Path("known_posterior.json")
     """Beside it: .md."""
     objects: int = 4
@@ -41,14 +42,12 @@ class KnownPosteriorConfig:
     """Of each; only their views are sampled."""
     weights: str = "embedded"
     device: str = "auto"
-    num_inference_steps: int = GenerationConfig.num_inference_steps
-    guidance_scale: float = GenerationConfig.guidance_scale
-    candidates: int = GenerationConfig.candidates
     elevation: float = 15.0
     """Of the photos, in degrees; the model is not told."""
     seed: int = 0
 
     def check(self) -> None:
+        super().check()
         if self.objects < 1 or self.num_hypotheses < 2:
             raise InputError("--objects is at least 1 and --num-hypotheses at least 2.")
         if not 0 <= self.elevation <= 30:
@@ -67,10 +66,8 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
         settings = GenerationConfig(
             num_hypotheses=config.num_hypotheses,
             seed=config.seed + index,
-            num_inference_steps=config.num_inference_steps,
-            guidance_scale=config.guidance_scale,
-            candidates=config.candidates,
             framing="keep",
+            **config.sampling,
         )
         views, _ = model.sample(model.prepare(picture, settings), settings)
         values = classify(mug, views.select_views(slice(int(DEFAULT_RIG.photo_view), None)))

@@ -12,6 +12,7 @@ from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.novelty import novelty_scores
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.image_to_3d import ImageTo3D
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 from recon.io.bundle import write_json
 from recon.metrics.probabilistic import auroc
@@ -19,7 +20,7 @@ from recon.posterior.novelty import novelty_distance, novelty_p_value
 
 
 @dataclass(frozen=True)
-class NoveltyConfig:
+class NoveltyConfig(SamplingConfig):
     meshes: tuple[Path, ...] = ()
     """Folders of meshes or mesh packs; they shall not be those of the calibration."""
     procedural: int = 0
@@ -32,12 +33,10 @@ class NoveltyConfig:
     calibration: str = "default"
     """What is known. Without one, every other object is."""
     limit: int | None = None
-    num_inference_steps: int = GenerationConfig.num_inference_steps
-    guidance_scale: float = GenerationConfig.guidance_scale
-    candidates: int = GenerationConfig.candidates
     seed: int = 0
 
     def check(self) -> None:
+        super().check()
         if not self.meshes and not self.procedural:
             raise InputError("There are no objects to tell apart: pass --meshes, --procedural, or both.")
         if self.non_objects < 1:
@@ -58,13 +57,7 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
     scored = []
     for k, (kind, *rest) in enumerate(pictures):
         settings = GenerationConfig(
-            num_hypotheses=2,
-            seed=config.seed + k,
-            num_inference_steps=config.num_inference_steps,
-            guidance_scale=config.guidance_scale,
-            candidates=config.candidates,
-            framing="keep",
-            matting=False,
+            num_hypotheses=2, seed=config.seed + k, framing="keep", matting=False, **config.sampling
         )
         reference = model.prepare(rest[-1], settings)
         scores = novelty_scores(model.pipeline, reference, *model.sample(reference, settings))

@@ -132,13 +132,8 @@ def _sampler(config: ReconstructionBenchmarkConfig) -> Callable[[str, TexturedMe
     kept = None if config.cache is None else config.cache / model.weights["sha256"][:12]
 
     def sample(name: str, mesh: TexturedMesh, view: View) -> ViewSet:
-        settings = GenerationConfig(
-            num_hypotheses=config.sampled,
-            num_inference_steps=config.num_inference_steps,
-            seed=view.seed,
-            framing="keep",
-        )
-        run = f"{settings.num_inference_steps}-{settings.num_hypotheses}-{settings.candidates}"
+        settings = GenerationConfig(num_hypotheses=config.sampled, seed=view.seed, framing="keep", **config.sampling)
+        run = "-".join(map(str, (settings.num_hypotheses, *config.sampling.values())))
         folder = None if kept is None else kept / f"{Path(name).name}-{run}"
         if folder is not None and (folder / "views.safetensors").is_file():
             return ViewSet.load(folder)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mvdiff.pipelines.generation_config import GenerationConfig
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 
 
 @dataclass(frozen=True)
-class ReconstructionBenchmarkConfig:
+class ReconstructionBenchmarkConfig(SamplingConfig):
     meshes: Path | None = None
     """Folder of meshes or a mesh pack; by default eight procedural objects."""
     limit: int | None = None
@@ -35,7 +35,6 @@ class ReconstructionBenchmarkConfig:
     """Of the model that samples."""
     sampled: int = 2
     """Hypotheses sampled of each object."""
-    num_inference_steps: int = GenerationConfig.num_inference_steps
     cache: Path | None = None
     """Folder that keeps sampled views from one run to the next."""
     output: Path | None = None
@@ -43,6 +42,7 @@ class ReconstructionBenchmarkConfig:
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""
+        super().check()
         if self.views < 2 or self.size < 8:
             raise InputError("The benchmark needs --views of at least 2 and --size of at least 8 pixels.")
         if self.limit is not None and self.limit < 1:

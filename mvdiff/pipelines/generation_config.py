@@ -1,9 +1,9 @@
 """What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 
 Framing = Literal["recentre", "keep"]
@@ -12,19 +12,13 @@ FileFormat = Literal["glb", "ply", "obj"]
 
 
 @dataclass(frozen=True)
-class GenerationConfig:
+class GenerationConfig(SamplingConfig):
     num_hypotheses: int | Literal["auto"] = 8
     """How many objects to sample; auto: 4, 8, 16 or 32, until they hardly change what they say together."""
     tolerance: float = 0.08
     """auto: goes on until the standard error of the occupancy probability (root mean square) is below."""
     seed: int = 0
     """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
-    num_inference_steps: int = 12
-    """Denoising steps."""
-    guidance_scale: float = 3.0
-    """How hard the photo is followed; 1 is the model as it is."""
-    candidates: int = 1
-    """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
     elevation: float | None = None
     """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
     matting: bool = True
@@ -40,18 +34,13 @@ class GenerationConfig:
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""
+        super().check()
         if not 0 < self.tolerance < 1:
             raise InputError(f"The tolerance lies between 0 and 1, not {self.tolerance}.")
         if self.num_hypotheses != "auto" and self.num_hypotheses < 1:
             raise InputError(f"The number of hypotheses is at least 1, not {self.num_hypotheses}.")
-        if self.num_inference_steps < 1:
-            raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
-        if self.candidates < 1:
-            raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")
         if self.seed < 0:
             raise InputError(f"The seed is 0 or a positive number, not {self.seed}.")
-        if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
-            raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if self.elevation is not None and not -90 <= self.elevation <= 90:
             raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
         if not 0 < self.coverage < 1:

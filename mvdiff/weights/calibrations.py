@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mvdiff.pipelines.generation_config import Framing, GenerationConfig
+from mvdiff.pipelines.generation_config import Framing
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
 from recon.io.bundle import write_json
 from recon.posterior.calibration import Calibration
@@ -20,19 +21,14 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
     return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
 
 
-def settings_of(generation: GenerationConfig, reconstruction: Any) -> dict[str, Any]:
+def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, Any]:
     """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
 
     Sampled views have depth: what carves views without it has no part in their shapes.
     """
     shape = json.loads(json.dumps(asdict(reconstruction)))
     kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
-    return {
-        "num_inference_steps": generation.num_inference_steps,
-        "guidance_scale": generation.guidance_scale,
-        "candidates": generation.candidates,
-        "reconstruction": kept,
-    }
+    return generation.sampling | {"reconstruction": kept}
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -1,0 +1,33 @@
+"""How views are sampled, wherever they are. Free of torch, so that the command line's help stays fast."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recon.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Hypotheses of other values are others: a calibration belongs to all of these."""
+
+    num_inference_steps: int = 12
+    """Denoising steps."""
+    guidance_scale: float = 3.0
+    """How hard the photo is followed; 1 is the model as it is."""
+    candidates: int = 1
+    """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The fields of this class alone, of a class that adds others."""
+        return {each.name: getattr(self, each.name) for each in fields(SamplingConfig)}
+
+    def check(self) -> None:
+        """Raise :class:`InputError` for values that cannot be used."""
+        if self.num_inference_steps < 1:
+            raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
+        if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
+            raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
+        if self.candidates < 1:
+            raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")

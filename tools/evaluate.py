@@ -47,7 +47,7 @@ def protocol(arguments: list[str]) -> dict[str, Any]:
     from mvdiff.cli.models import load_model
     from mvdiff.evaluation.runner import evaluate
 
-    model = load_model(config.weights, config.device, config.preset, calibration=config.calibration)
+    model = load_model(config.weights, config.device, config.preset, config.lora, config.calibration)
     command = shlex.join(["python", "tools/evaluate.py", *arguments])
     return evaluate(config, model, command)
 

@@ -76,7 +76,7 @@ class JobConfig(SamplingConfig):
 
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on: a resumed run must agree in all of it."""
-        free = ("meshes", "output", "weights", "device", "limit", "batch_objects", "workers", "overwrite")
+        free = ("meshes", "output", "weights", "lora", "device", "limit", "batch_objects", "workers", "overwrite")
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
@@ -88,6 +88,8 @@ class EvaluationConfig(JobConfig):
     """Beside it: .md (table), .png (contact sheet) and .objects.jsonl (one line for each finished object)."""
     protocol: Protocol = "p1"
     """p1: shape and pictures. p2: also the hypotheses as a distribution."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
     calibration: str = "default"
     """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
     baselines: bool = False

@@ -36,6 +36,7 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
     identity = config.identity() | {
         "meshes": config.meshes.name,
         "weights": model.weights.get("sha256"),
+        "lora": model.weights.get("lora_sha256"),
         "reconstruction": json.loads(json.dumps(asdict(model.reconstruction))),
         "posterior": asdict(model.posterior),
         "calibration": _calibration_name(config, model),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,6 +269,16 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
     assert config.output.with_suffix(".png").is_file()
     with pytest.raises(InputError, match="num_inference_steps"):
         evaluate(replace(config, num_inference_steps=3), model)
+    model.weights["lora_sha256"] = "0123"  # with an adapter it is another model
+    with pytest.raises(InputError, match="lora"):
+        evaluate(more, model)
+
+
+def test_an_adapter_reaches_the_model_that_is_judged(weights, meshes, tmp_path):
+    arguments = ["--meshes", meshes, "--weights", weights, "--lora", tmp_path / "lora.safetensors", "--device", "cpu"]
+    main = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "evaluate.py"))["main"]
+    with pytest.raises(InputError, match="no LoRA file"):
+        main([*map(str, arguments), "--output", str(tmp_path / "results.json")])
 
 
 def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monkeypatch):

@@ -244,14 +244,19 @@ class Trainer:
     def log(self, values: dict[str, float]) -> None:
         self.tracker.log(self.step, self.seconds(), values)
 
+    @property
+    def makes_copies(self) -> bool:
+        """Whether this process takes part in copying the networks: the main one uses the copy, but shares must meet."""
+        return self.sharded or self.accelerator.is_main_process
+
     def averaged(self) -> Objective:
-        """A copy of the networks with the averaged weights; all processes must ask together."""
+        """A copy of the networks with the averaged weights; all processes that make copies must ask together."""
         twin = self.objective.twin().eval()
         self.ema.copy_to(twin)
         return twin
 
     def validate(self) -> None:
-        if not self.config.validation.objects:
+        if not self.config.validation.objects or not self.makes_copies:
             return
         config, averaged = self.config.validation, self.averaged()
         if not self.accelerator.is_main_process:
@@ -288,6 +293,8 @@ class Trainer:
 
     def export(self) -> None:
         """The averaged (or best) weights as a pipeline folder or a LoRA file with their model card; raw ones beside."""
+        if not self.makes_copies:
+            return
         averaged, raw = self.averaged(), self.objective.twin()
         if self.accelerator.is_main_process:
             self.patience.restore(averaged)

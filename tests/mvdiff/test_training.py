@@ -239,6 +239,20 @@ def launch(processes: int, folder: Path, *arguments: str, kind: str = "multi_gpu
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.parametrize(("main", "sharded", "copies"), [(True, False, 1), (False, False, 0), (False, True, 1)])
+def test_networks_are_copied_where_the_copy_is_used_or_shares_must_meet(tmp_path, monkeypatch, main, sharded, copies):
+    trainer, made = Trainer(tiny(tmp_path, validation={"objects": 2, "sampled_objects": 0})), []
+    twin = trainer.objective.twin
+    monkeypatch.setattr(trainer.objective, "twin", lambda: made.append(twin()) or made[-1])
+    monkeypatch.setattr(type(trainer.accelerator), "is_main_process", main)
+    trainer.sharded = sharded
+    trainer.validate()
+    assert len(made) == copies
+    trainer.export()
+    assert len(made) == 3 * copies
+    assert (tmp_path / "ema").exists() == main
+
+
 def test_two_processes_stop_together_by_the_main_one_s_clock(tmp_path):
     metrics = launch(2, tmp_path, "--max-seconds", "5", "--max-steps", "100000")
     assert (tmp_path / "raw" / "model_index.json").exists()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.cameras import DEFAULT_DISTANCE, Cameras
@@ -128,19 +128,28 @@ class PhotoCameraDistribution:
     def sample(self, generators: Sequence[torch.Generator | None], spread: float = 1.0) -> Float[Tensor, "n 4"]:
         """One draw for each generator from the first batch entry; ``spread`` scales the components' deviations."""
         weights = self.log_weights[0].softmax(-1).double().cpu()
-        means, stds = self.means[0].float().cpu(), self.log_stds[0].float().exp().cpu()
-        draws = []
-        for generator in generators:
-            component = int(torch.multinomial(weights, 1, generator=generator))
-            noise = torch.randn(4, generator=generator)
-            draws.append(means[component] + spread * stds[component] * noise)
-        return torch.stack(draws)
+        # On the processor, and one generator after the other: the same may stand for several draws.
+        dice = [
+            (torch.multinomial(weights, 1, generator=own), torch.randn(1, len(PARAMETERS), generator=own))
+            for own in generators
+        ]
+        chosen, noise = (torch.cat(values)[None].to(self.means.device) for values in zip(*dice, strict=True))
+        first = replace(self, **{name: values[:1] for name, values in vars(self).items()})
+        return first._draws(chosen, noise, spread)[0].float().cpu()
 
     def elevation_draws(self, count: int, generator: torch.Generator) -> Float[Tensor, "b {count}"]:
         """In radians, on the distribution's device."""
         chosen = torch.multinomial(self.log_weights.softmax(-1), count, replacement=True, generator=generator)
-        means, stds = (values[..., 0].gather(1, chosen) for values in (self.means, self.log_stds.exp()))
-        return means + stds * torch.randn(means.shape, generator=generator, device=means.device)
+        noise = torch.randn(chosen.shape, generator=generator, device=chosen.device)
+        return self._draws(chosen, noise[..., None])[..., 0]
+
+    def _draws(
+        self, chosen: Int[Tensor, "b n"], noise: Float[Tensor, "b n c"], spread: float = 1.0
+    ) -> Float[Tensor, "b n c"]:
+        """The first c parameters of draws from the ``chosen`` components; ``noise`` is standard normal."""
+        which, count = chosen[..., None].expand_as(noise), noise.shape[-1]
+        means, stds = (values[..., :count].gather(1, which) for values in (self.means, self.log_stds.exp()))
+        return means + spread * stds * noise
 
     @property
     def mean(self) -> Float[Tensor, "b 4"]:

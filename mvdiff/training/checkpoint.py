@@ -5,8 +5,6 @@ Everything is safetensors or JSON: loading a checkpoint of a stranger runs no co
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ from torch import Tensor, nn
 
 from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.sharding import share_like, whole
+from mvdiff.training.tracking import RESUME
 from recon.errors import InputError
-from recon.io.bundle import DISK_FULL
+from recon.io.bundle import DISK_FULL, place_errors_told
 
 _PREFIX = "checkpoint-"
 _PARTIAL, _OLD = ".partial", ".old"
@@ -41,11 +40,15 @@ def save_checkpoint(
     final = folder / f"{_PREFIX}{step:07d}"
     temporary = folder / f".{final.name}{_PARTIAL}"
     shutil.rmtree(temporary, ignore_errors=True)
-    with _room_for(temporary):
-        temporary.mkdir(parents=True)
-        for part, values in tensors.items():
-            save_tensors(values, temporary / f"{part}.safetensors")
-        (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
+    try:
+        with place_errors_told(final, DISK_FULL, RESUME):
+            temporary.mkdir(parents=True)
+            for part, values in tensors.items():
+                save_tensors(values, temporary / f"{part}.safetensors")
+            (temporary / "state.json").write_text(json.dumps(state | {"step": step}, indent=1))
+    except InputError:  # what is half written takes the room that is missing
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     if final.exists():  # moved aside first: at no moment is there no whole checkpoint
         aside = folder / f".{final.name}{_OLD}"
         shutil.rmtree(aside, ignore_errors=True)
@@ -134,30 +137,14 @@ def load_trained_state(module: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    # By Python and not by save_file, whose own error would not say that the disk is full.
+    path.write_bytes(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"The checkpoint {path} is damaged or incomplete ({error}); resume from an earlier one.")
-
-
-@contextmanager
-def _room_for(folder: Path) -> Iterator[None]:
-    """What was half written goes when there is no room for it, and a sentence says so."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        full = isinstance(error, SafetensorError) or error.errno in DISK_FULL
-        if not full:
-            raise
-        raise InputError(
-            f"There is no room for a checkpoint in {folder.parent} ({error}): make room and resume from the last one."
-        ) from error
 
 
 def _flatten_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

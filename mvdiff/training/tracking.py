@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.errors import InputError
-from recon.io.bundle import DISK_FULL, write_bytes
+from recon.io.bundle import DISK_FULL, place_errors_told, write_bytes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 METRICS = "metrics.jsonl"
+#: What to do when a run has no more room.
+RESUME = "make room and resume from the last checkpoint"
 _MODULES = {"wandb": "wandb", "tensorboard": "tensorboard"}
 
 
@@ -70,22 +72,12 @@ class Tracker:
         line = {"step": step, "seconds": round(seconds, 2)} | values
         # Strict JSON has no NaN: a diverged run must stay readable everywhere.
         strict = {name: value if math.isfinite(value) else str(value) for name, value in line.items()}
-        self._append(json.dumps(strict) + "\n")
+        with place_errors_told(self.path, DISK_FULL, RESUME), self.path.open("a") as file:
+            file.write(json.dumps(strict) + "\n")
         shown = {name: value for name, value in line.items() if name.count("/") < 2}
         print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items()), flush=True)
         if self.config.trackers:
             self.accelerator.log(values, step=step)
-
-    def _append(self, line: str) -> None:
-        try:
-            with self.path.open("a") as file:
-                file.write(line)
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            raise InputError(
-                f"There is no room for {self.path} ({error.strerror}): make room and resume from the last checkpoint."
-            ) from error
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """A picture file of this step, for the trackers that show pictures."""

@@ -33,17 +33,17 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f".{path.stem[:100]}{_PARTIAL}{secrets.token_hex(4)}{path.suffix}"
-    with _place_errors(path):
+    with place_errors_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise InputError(f"Cannot write the file '{path}': a folder of that name is in the way.")
         temporary.open("xb").close()
     try:
-        with _place_errors(path, DISK_FULL):
+        with place_errors_told(path, DISK_FULL):
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        with _place_errors(path):
+        with place_errors_told(path):
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ class OutputFolder:
         """
         path = Path(path)
         inputs = json.loads(json.dumps(inputs, allow_nan=False))
-        with _place_errors(path):
+        with place_errors_told(path):
             if path.exists() and not path.is_dir():
                 raise InputError(f"The output folder '{path}' is an existing file: choose another name.")
             path.mkdir(parents=True, exist_ok=True)
@@ -154,14 +154,17 @@ def _remove_partials(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _place_errors(path: Path, errors: set[int] = _BAD_PLACE) -> Iterator[None]:
+def place_errors_told(
+    path: Path, errors: set[int] = _BAD_PLACE, advice: str = "choose another output folder"
+) -> Iterator[None]:
+    """:class:`InputError` with ``advice`` for those ``errors`` of writing to ``path`` that lie in the place."""
     try:
         yield
     except OSError as error:
         if error.errno not in errors:
             raise
         reason = (error.strerror or str(error)).lower()
-        raise InputError(f"Cannot write to '{path}' ({reason}): choose another output folder.") from error
+        raise InputError(f"Cannot write to '{path}' ({reason}): {advice}.") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -114,3 +114,27 @@ def test_the_8_bit_optimiser_asks_for_its_package(config, monkeypatch):
     config.optimizer.name = "adamw8bit"
     with pytest.raises(InputError, match="bitsandbytes"):
         build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"mixed_precision": "int3"},
+        {"batch_size": None},
+        {"batch_size": True},
+        {"optimizer": {"name": "sgd"}},
+        {"max_steps": "many"},
+        {"stepz": 1},
+        {"data": None},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(overrides):
+    with pytest.raises(InputError, match=r"\.$"):
+        apply_overrides(TrainConfig(), overrides)
+
+
+def test_null_where_nothing_is_a_value():
+    config = TrainConfig()
+    apply_overrides(config, {"max_seconds": None, "resume": None, "optimizer": {"learning_rate": 1}})
+    assert config.max_seconds is None
+    assert config.optimizer.learning_rate == 1.0

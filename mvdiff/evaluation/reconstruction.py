@@ -80,7 +80,7 @@ def benchmark_reconstruction(config: ReconstructionBenchmarkConfig, command: str
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "quality": {name: _mean([entry[name] for entry in entries]) for name in methods} if entries else {},
-        "cost": [_cost(first, count, full) for count in sorted(set(config.num_hypotheses)) if count],
+        "cost": [_cost(first, count, full, config.repeats) for count in sorted(set(config.num_hypotheses)) if count],
         "objects": entries,
     }
     if config.output is not None:
@@ -190,18 +190,20 @@ def _parts(mesh: TexturedMesh) -> int:
     return int(part_of_face(mesh).max()) + 1 if len(mesh) else 0
 
 
-def _cost(example: Example, count: int, config: ReconstructionConfig, repeats: int = 3) -> dict[str, Any]:
+def _cost(example: Example, count: int, config: ReconstructionConfig, repeats: int) -> dict[str, Any]:
     """Views in memory to textured meshes in memory; the median of ``repeats`` after one that warms up."""
     views = ViewSet.cat([example.views[k % len(example.views)] for k in range(count)])
     on_gpu = views.device.type == "cuda"
     runs = []
-    for _ in range(repeats + 1 if on_gpu else min(repeats, 2)):
+    for turn in range(repeats + 1):
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(views.device)
         watch = Stopwatch()
         with watch.stage("total"):
             reconstruct(views, config, watch=watch)
         runs.append(watch)
+        spent = ", ".join(f"{stage} {watch.seconds[stage]:.2f} s" for stage in ("total", *_STAGES))
+        print(f"{'run' if turn else 'warm-up'} N = {count}: {spent}", file=sys.stderr, flush=True)
     counted = runs[1:]
     stages = (*_STAGES, "total")
     unit = 1e9 if sys.platform == "darwin" else 1e6  # macOS counts bytes, Linux kilobytes

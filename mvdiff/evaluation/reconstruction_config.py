@@ -27,6 +27,8 @@ class ReconstructionBenchmarkConfig(SamplingConfig):
     device: str = "auto"
     num_hypotheses: tuple[int, ...] = (1, 8, 32)
     """Reconstructed at once for the cost, of the first object's views; pass 0 to measure quality alone."""
+    repeats: int = 3
+    """The cost's median of so many is reported, after one that warms up."""
     quality: bool = True
     """Score every object; otherwise only the cost is measured."""
     closed_form: bool = True
@@ -47,6 +49,8 @@ class ReconstructionBenchmarkConfig(SamplingConfig):
             raise InputError("The benchmark needs --views of at least 2 and --size of at least 8 pixels.")
         if self.limit is not None and self.limit < 1:
             raise InputError("Pass --limit of at least 1, or leave it out.")
+        if self.repeats < 1:
+            raise InputError("Benchmarks need --repeats of at least 1.")
         if self.sampled < 1 or any(count < 0 for count in self.num_hypotheses):
             raise InputError("Numbers of hypotheses start at 1.")
         if self.output is not None and self.output.suffix != ".json":

@@ -344,7 +344,7 @@ def test_benchmark_says_what_each_stage_costs(part, tmp_path):
     assert "| total, s |" in cost_table(result)
 
 
-def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path):
+def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path, capsys):
     from mvdiff.evaluation.reconstruction import benchmark_reconstruction, reconstruction_table
     from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
 
@@ -355,9 +355,12 @@ def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path):
         preset="fast",
         device="cpu",
         num_hypotheses=(2,),
+        repeats=1,
         output=tmp_path / "recon.json",
     )
     result = benchmark_reconstruction(config, "command")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines[-2:]] == ["warm-up N = 2", "run N = 2"]
     true = result["quality"]["fast"]
     assert true["cd"] < 0.03
     assert true["watertight"] == true["manifold"] == 1.0

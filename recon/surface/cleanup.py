@@ -67,11 +67,14 @@ def decimated(mesh: TexturedMesh, faces: int) -> TexturedMesh:
 
 def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     source = mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy()
-    # Lossless collapses may fold a thin part onto itself; a gentler run is tried before the exact but slower library.
+    # Collapses may fold a thin part onto itself; a gentler run folds less, and what it folds can be parted.
     for aggressiveness in (7.0, 3.0):
         small = compacted(TexturedMesh.from_arrays(*simplified(*source, faces, aggressiveness)))
         if len(small) <= faces and is_watertight(small):
             return small.to(mesh.device)
+    parted = _parted(small)
+    if parted is not None and len(parted) <= faces and is_watertight(parted):
+        return parted.to(mesh.device)
     # manifold3d never leaves the set of manifolds; its tolerance grows until it is coarse enough.
     solid, tolerance = _solid(mesh), _size(mesh) * 1e-4
     while solid.num_tri() > faces and tolerance < _size(mesh):
@@ -122,10 +125,14 @@ def closed(mesh: TexturedMesh) -> TexturedMesh:
     (holes, open sheets), the surface is made anew around what its winding number calls inside."""
     if len(mesh) == 0 or is_watertight(mesh):
         return mesh
+    parted = _parted(mesh)
+    return _remeshed(mesh) if parted is None else parted
+
+
+def _parted(mesh: TexturedMesh) -> TexturedMesh | None:
+    """Sheets that share vertices have their own; None where that makes no solid."""
     solid = _solid(mesh)
-    if not is_solid(solid):
-        return _remeshed(mesh)
-    return _from_solid(solid).to(mesh.device)
+    return _from_solid(solid).to(mesh.device) if is_solid(solid) else None
 
 
 def is_manifold(mesh: TexturedMesh) -> bool:

@@ -12,44 +12,69 @@ def trilinear(
 ) -> Float[Tensor, "n p *c"]:
     """Values of each table at its own world ``points``; the border continues outwards."""
     n, g = table.shape[:2]
-    cell, weight = corners(grid.indices(points), g)
-    start = torch.arange(n, device=table.device)[:, None, None] * g**3
-    flat = table.reshape(n * g**3, *table.shape[4:])
-    return _Gathered.apply(flat, cell + start, weight)
-
-
-def corners(index: Float[Tensor, "*p 3"], size: int) -> tuple[Int[Tensor, "*p 8"], Float[Tensor, "*p 8"]]:
-    """Numbers and weights of the eight cells around each ``index`` (in cells) of a cube of ``size``."""
-    index = index.clamp(0, size - 1 - 1e-4)
+    # One axis after the other: every step then runs over memory in order.
+    index = grid.indices(points).flatten(0, 1).T.contiguous().clamp(0, g - 1 - 1e-4)
     low = index.detach().floor()
-    high_weight = index - low
-    x, y, z = low.long().unbind(-1)
-    base = (x * size + y) * size + z
-    cell = torch.stack([base + (i * size + j) * size + k for i in (0, 1) for j in (0, 1) for k in (0, 1)], -1)
-    (x0, y0, z0), (x1, y1, z1) = (1 - high_weight).unbind(-1), high_weight.unbind(-1)
-    xy = (x0 * y0, x0 * y1, x1 * y0, x1 * y1)
-    weight = torch.stack([w * z for w in xy for z in (z0, z1)], -1)
-    return cell, weight
+    x, y, z = low.long()
+    start = torch.arange(n, device=table.device).repeat_interleave(points.shape[1]) * g**3
+    values = _Gathered.apply(table.flatten(0, 3), start + (x * g + y) * g + z, index - low, g)
+    return values.unflatten(0, points.shape[:2])
 
 
 class _Gathered(torch.autograd.Function):
-    """Weighted sums of rows of a table. One scatter-add backward instead of autograd's eight."""
+    """Means of the eight cells from ``base`` on. What autograd would keep of them is gathered again backward."""
 
     @staticmethod
-    def forward(ctx, table, cell, weight):
-        ctx.save_for_backward(table, cell, weight)
-        if table.ndim == 1:
-            return (table[cell] * weight).sum(-1)
-        return (table[cell] * weight[..., None]).sum(-2)
+    def forward(ctx, table: Float[Tensor, "m *c"], base: Int[Tensor, "q"], share: Float[Tensor, "3 q"], size: int):
+        ctx.save_for_backward(table, base, share)
+        ctx.size = size
+        return _mean(_rows(table, base, size), _columns(share, table))
 
     @staticmethod
-    def backward(ctx, gradient):
-        table, cell, weight = ctx.saved_tensors
-        of_table = of_weight = None
+    def backward(ctx, gradient: Float[Tensor, "q *c"]):
+        table, base, share = ctx.saved_tensors
+        x, y, z = _columns(share, table)
+        of_table = of_share = None
         if ctx.needs_input_grad[0]:
-            values = gradient[..., None] * weight if table.ndim == 1 else gradient[..., None, :] * weight[..., None]
-            of_table = torch.zeros_like(table).index_add_(0, cell.flatten(), values.reshape(-1, *table.shape[1:]))
+            of_table = torch.zeros_like(table)
+            for number, step in enumerate(_steps(ctx.size)):
+                part = gradient * (z if number & 1 else 1 - z) * (y if number & 2 else 1 - y)
+                _add(of_table, base + step, part * (x if number & 4 else 1 - x))
         if ctx.needs_input_grad[2]:
-            rows = table[cell]
-            of_weight = gradient[..., None] * rows if table.ndim == 1 else (gradient[..., None, :] * rows).sum(-1)
-        return of_table, None, of_weight
+            rows = _rows(table, base, ctx.size)
+            slopes = []
+            for axis, bit in enumerate((4, 2, 1)):
+                near, far = ([row for number, row in enumerate(rows) if bool(number & bit) == side] for side in (0, 1))
+                across = [share for other, share in enumerate((x, y, z)) if other != axis]
+                slope = _mean([b - a for a, b in zip(near, far, strict=True)], across)
+                slopes.append((gradient * slope).flatten(1).sum(1) if table.ndim > 1 else gradient * slope)
+            of_share = torch.stack(slopes)
+        return of_table, None, of_share, None
+
+
+def _steps(size: int) -> tuple[int, ...]:
+    """From a cell to itself and its seven upper neighbours on a cube of ``size``, the last axis changing first."""
+    return tuple((i * size + j) * size + k for i in (0, 1) for j in (0, 1) for k in (0, 1))
+
+
+def _rows(table: Float[Tensor, "m *c"], base: Int[Tensor, "q"], size: int) -> list[Float[Tensor, "q *c"]]:
+    return [table.index_select(0, base + step) for step in _steps(size)]
+
+
+def _columns(share: Float[Tensor, "3 q"], table: Float[Tensor, "m *c"]) -> list[Float[Tensor, "q *one"]]:
+    """Shares of the upper neighbours along x, y and z, to go with rows of ``table``."""
+    return [axis.reshape(-1, *(1,) * (table.ndim - 1)) for axis in share]
+
+
+def _mean(rows: list[Float[Tensor, "q *c"]], shares: list[Float[Tensor, "q *one"]]) -> Float[Tensor, "q *c"]:
+    """Rows halved along the last axis until one is left."""
+    for share in reversed(shares):
+        rows = [torch.lerp(near, far, share) for near, far in zip(rows[::2], rows[1::2], strict=True)]
+    return rows[0]
+
+
+def _add(table: Float[Tensor, "m *c"], row: Int[Tensor, "q"], values: Float[Tensor, "q *c"]) -> None:
+    if table.ndim == 1:
+        table.scatter_add_(0, row, values)  # faster than index_add_ on a CPU
+    else:
+        table.index_add_(0, row, values)

@@ -17,8 +17,6 @@ from recon.views import ViewSet
 
 #: Contradictions beyond this are of one kind, in world units.
 _CAP = 0.1
-#: Beside a step of the depth of more than this, in world units, a pixel is not asked.
-_JUMP = 0.06
 #: What rounding to pixels makes of true views: no view is blamed for less.
 _ROUNDING = 0.002
 
@@ -73,7 +71,7 @@ def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
 def _contradiction(views: ViewSet) -> float:
     if not bool(showing(views).all()):
         return _CAP
-    return float(Agreement.of(VoteMaps.of(views, _JUMP)).errors.mean())
+    return float(Agreement.of(VoteMaps.of(views)).errors.mean())
 
 
 def _some(index: Int[Tensor, "p"], count: int) -> Int[Tensor, "q"]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recon.agreement import Agreement
 from recon.grid import VoxelGrid
+from recon.parallel import in_threads
 from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
@@ -62,15 +63,17 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
     With depth every view measures its own surface; without it the silhouettes alone carve (the visual hull).
     Pictures are assumed to hold the whole object: what lies outside a picture is outside the silhouette.
     """
-    grid, values, trust, consistency = grid.to(views.device), [], [], []
-    for k in range(len(views)):
-        maps = VoteMaps.of(views[k], 1.5 * config.truncation)
+    grid = grid.to(views.device)
+
+    def fused(k: int) -> tuple[Float[Tensor, "g g g"], Float[Tensor, "v"], float]:
+        maps = VoteMaps.of(views[k])
         agreement = Agreement.of(maps)
-        values.append(_fused(maps, agreement, grid, config))
         # The agreement is of the views that show something.
-        trust.append(torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k]), agreement.trust))
-        consistency.append(agreement.consistency)
-    return FusedFields(torch.stack(values), grid, torch.stack(trust), tuple(consistency))
+        trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k]), agreement.trust)
+        return _fused(maps, agreement, grid, config), trust, agreement.consistency
+
+    values, trust, consistency = zip(*in_threads(fused, range(len(views))), strict=True)
+    return FusedFields(torch.stack(values), grid, torch.stack(trust), consistency)
 
 
 def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "g g g"]:

@@ -10,6 +10,9 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.views import ViewSet
 
+#: Beside a step of the depth of more than this, in world units, a pixel mixes front and back.
+_STEP = 0.06
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -41,8 +44,8 @@ class VoteMaps:
     """The points that the pixels show; None without depth."""
 
     @staticmethod
-    def of(views: ViewSet, jump: float) -> "VoteMaps":
-        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``jump`` counts little.
+    def of(views: ViewSet, step: float = _STEP) -> "VoteMaps":
+        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``step`` counts little.
 
         Views that show nothing are left out where others show something.
         """
@@ -53,7 +56,7 @@ class VoteMaps:
         if views.depth is None:
             return VoteMaps(cameras, edge, None)
         solid = ((views.alpha[0] > 0.5) & (views.depth[0] > 0)).float()
-        weight = solid * (1 - 0.9 * _is_torn(views.depth[0], solid, jump))
+        weight = solid * (1 - 0.9 * _is_torn(views.depth[0], solid, step))
         # Weighted, so that interpolation at a silhouette does not mix in the background's zeros.
         pictures = torch.cat([edge, weight, weight * views.depth[0], weight * _cosine(views)], 1)
         return VoteMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
@@ -100,12 +103,12 @@ def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h
     return torch.from_numpy(np.stack(maps))[:, None].to(alpha.device)
 
 
-def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], jump: float) -> Float[Tensor, "v 1 h w"]:
-    """Pixels beside a jump of the depth: they mix front and back."""
+def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], step: float) -> Float[Tensor, "v 1 h w"]:
+    """Pixels beside a step of the depth: they mix front and back."""
     inside = torch.where(solid > 0, depth, torch.inf)
     low = -torch.nn.functional.max_pool2d(-inside, 3, 1, 1)
     high = torch.nn.functional.max_pool2d(torch.where(solid > 0, depth, -torch.inf), 3, 1, 1)
-    return (high - low > jump).float()
+    return (high - low > step).float()
 
 
 def _cosine(views: ViewSet) -> Float[Tensor, "v 1 h w"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.grid import VoxelGrid
+from recon.parallel import in_threads
 from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
@@ -30,8 +31,7 @@ def checked(views: ViewSet, extent: float) -> ViewSet:
     _check_numbers(views)
     _check_cameras(views)
     views = _with_silhouettes(views)
-    for k in range(len(views)):
-        _check_hypothesis(views[k], k, extent)
+    in_threads(lambda k: _check_hypothesis(views[k], k, extent), range(len(views)))
     return views
 
 
@@ -90,7 +90,7 @@ def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
     if int(shown.sum()) < 2:
         return
     views = views.select_views(shown.nonzero()[:, 0].tolist())
-    maps = VoteMaps.of(replace(views, depth=None, normal=None), 1.0)
+    maps = VoteMaps.of(replace(views, depth=None, normal=None))
     points = VoxelGrid(torch.zeros(3, device=views.device), extent, _PLACES).points().reshape(-1, 3)
     spacing = 2 * extent / _PLACES
     seen = maps.read(points)

@@ -141,14 +141,14 @@ def test_contradicting_views_raise_the_residual_and_keep_the_object(seat, rebuil
 
 def test_the_view_that_all_others_contradict_is_not_trusted(seat):
     views = views_of(seat)
-    true = Agreement.of(VoteMaps.of(views, 0.06))
+    true = Agreement.of(VoteMaps.of(views))
     assert true.contradiction < 0.002
     assert true.trust.min() > 0.9
     turned = render_mesh(seat.transformed(_turned(40.0)), views.cameras[0])
     channels = {name: getattr(views, name).clone() for name in ("rgb", "alpha", "normal", "depth")}
     for name, value in channels.items():
         value[:, 2] = getattr(turned, name)[:, 2]
-    wrong = Agreement.of(VoteMaps.of(replace(views, **channels), 0.06))
+    wrong = Agreement.of(VoteMaps.of(replace(views, **channels)))
     assert wrong.trust.argmin() == 2
     assert wrong.trust[2] < 0.5 * wrong.trust.median()
 
@@ -182,7 +182,7 @@ def test_fusion_hands_on_how_far_the_views_agree(seat):
 def test_fine_cells_are_computed_only_where_it_matters():
     views = views_of(sphere(0.35))
     grid = replace(_GRID, resolution=72)
-    maps = VoteMaps.of(views, 0.06)
+    maps = VoteMaps.of(views)
     whole = _vote(maps, Agreement.of(maps), grid.points().reshape(-1, 3), FuseConfig()).reshape(72, 72, 72)
     assert (fuse(views, grid, FuseConfig()).values[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
 

@@ -5,6 +5,7 @@ visibility in one pass without sorting; positive floats order like their bits.
 """
 
 import inspect
+import threading
 
 import torch
 import triton
@@ -22,9 +23,14 @@ _TILE = 8
 _SLACK = 1e-5
 
 
+#: Triton compiles at the first launch: once, not in every thread that comes by.
+_LAUNCHING = threading.Lock()
+
+
 def _kernel(function):
-    # The tests' type-checking hook wraps functions; Triton compiles the plain one.
-    return triton.jit(inspect.unwrap(function))
+    # The tests' type-checking hook wraps functions; Triton compiles the plain one. Once for all meshes and pictures:
+    # it would do so again for sizes that sixteen divides.
+    return triton.jit(inspect.unwrap(function), do_not_specialize=["faces", "width", "height"])
 
 
 @_kernel
@@ -73,6 +79,6 @@ def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
     pixels, depth = cameras.project(mesh.vertices)
     corners = torch.cat([pixels, depth[..., None]], -1)[:, mesh.faces].float().contiguous()  # [v f 3 3]
     size = (cameras.width, cameras.height)
-    with torch.cuda.device_of(buffer):  # Triton launches on the current device, not on its arguments'
+    with _LAUNCHING, torch.cuda.device_of(buffer):  # Triton launches on the current device, not on its arguments'
         _rasterize[(f, v)](corners, buffer, f, *size, _NEAR, TILE=_TILE, SLACK=_SLACK, num_warps=1)
     return torch.where(buffer == _EMPTY, -1, buffer & 0xFFFFFFFF)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,11 +15,12 @@ from recon.fuse import FuseConfig, FusedFields, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
+from recon.redistance import redistanced
 from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
 from recon.surface.cleanup import closed, decimated, significant_parts
 from recon.surface.isosurface import Isosurface, isosurface
-from recon.surface.smoothing import smoothed_field, smoothed_surface
+from recon.surface.smoothing import smoothed_fields, smoothed_surface
 from recon.surface.texture import TextureConfig, textured
 from recon.validation import checked
 from recon.views import ViewSet
@@ -141,9 +141,11 @@ def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch
             fields = carve(views, fields, deep, config.carve)
         if config.fit.steps:
             fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
-    blurred = [smoothed_field(f, config.blur * (1 - c)) for f, c in zip(fields.values, fields.consistency, strict=True)]
-    solid = [f if bool((f < 0).any()) else _least_contradicted(f, k) for k, f in enumerate(blurred)]
-    return replace(fields, values=torch.stack(solid))
+    widths = config.blur * (1 - torch.tensor(fields.consistency))
+    blurred = smoothed_fields(fields.values, widths, config.blur)
+    solid = (blurred < 0).flatten(1).any(1).tolist()
+    solids = [f if solid[k] else _least_contradicted(f, k) for k, f in enumerate(blurred)]
+    return replace(fields, values=torch.stack(solids))
 
 
 def untextured(fields: FusedFields, views: ViewSet, config: ReconstructionConfig) -> Reconstruction:
@@ -168,15 +170,3 @@ def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tens
         return field
     logger.warning("The views of hypothesis %d contradict each other everywhere; its shape means little.", index)
     return field - level
-
-
-def redistanced(sdf: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, "g g g"]:
-    """A truncated field carried on to a distance everywhere; kept as it is next to the surface."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = (sdf < 0).cpu().numpy()
-    if not inside.any() or inside.all():
-        return sdf
-    far = distance_transform_edt(~inside) - distance_transform_edt(inside)
-    far = torch.from_numpy((far - np.sign(far) * 0.5) * spacing).to(sdf)
-    return torch.where(far.abs() < 1.5 * spacing, sdf, far)

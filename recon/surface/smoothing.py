@@ -1,4 +1,4 @@
-"""Smoothing: of a mesh without shrinking it, and of the field that it is cut from."""
+"""Smoothing: of a mesh without shrinking it, and of the fields that meshes are cut from."""
 
 from dataclasses import replace
 
@@ -26,10 +26,23 @@ def smoothed_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
     return replace(mesh, vertices=vertices)
 
 
-def smoothed_field(field: Float[Tensor, "g g g"], sigma: float) -> Float[Tensor, "g g g"]:
-    """Convolved with a Gaussian of ``sigma`` cells: takes away crumbs and pits, which no smoothing of a mesh can."""
-    if sigma <= 0:
-        return field
-    from scipy.ndimage import gaussian_filter
-
-    return torch.from_numpy(gaussian_filter(field.detach().cpu().numpy(), sigma, mode="nearest")).to(field)
+def smoothed_fields(
+    fields: Float[Tensor, "n g g g"], sigma: Float[Tensor, "n"], limit: float
+) -> Float[Tensor, "n g g g"]:
+    """Each convolved with its own Gaussian of ``sigma`` cells, at most ``limit``: takes away crumbs and pits, which no
+    smoothing of a mesh can. The border continues outwards."""
+    radius = round(4 * limit)
+    if not bool((sigma > 0).any()):
+        return fields
+    offset = torch.arange(-radius, radius + 1, device=fields.device)
+    weight = torch.exp(-0.5 * (offset / sigma.to(fields)[:, None].clamp_min(1e-3)) ** 2)
+    weight = (weight / weight.sum(1, keepdim=True))[..., None, None, None]  # [n 2r+1 1 1 1]
+    g = fields.shape[-1]
+    border = torch.arange(-radius, g + radius, device=fields.device).clamp(0, g - 1)
+    for axis in (1, 2, 3):
+        wide = fields.index_select(axis, border)
+        fields = fields * weight[:, radius]
+        for step in range(radius):
+            pair = wide.narrow(axis, step, g) + wide.narrow(axis, 2 * radius - step, g)
+            fields = fields.addcmul_(pair, weight[:, step])
+    return fields

@@ -1,0 +1,30 @@
+"""A field that is a distance beside its zero level only, carried on to a distance everywhere."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Cells from those beside the surface up to which the field is kept.
+_KEPT = 1.2
+
+
+def redistanced(field: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, "g g g"]:
+    """``field``, kept next to its zero level, continued by the distance to the nearest cell beside it and that cell's.
+
+    One transform does for both sides; without a surface the field stays as it is.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    inside = field.cpu() < 0
+    beside = torch.zeros_like(inside)
+    for axis in range(3):
+        change = inside.diff(dim=axis)
+        beside.narrow(axis, 0, change.shape[axis]).logical_or_(change)
+        beside.narrow(axis, 1, change.shape[axis]).logical_or_(change)
+    if not bool(beside.any()):
+        return field
+    cells, index = distance_transform_edt(~beside.numpy(), return_indices=True)
+    cells = torch.from_numpy(cells).to(field)
+    nearest = field[tuple(torch.from_numpy(index).to(field.device).long())]
+    far = torch.where(field < 0, -cells, cells) * spacing + nearest
+    return torch.where(cells < _KEPT, field, far)

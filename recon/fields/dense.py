@@ -21,10 +21,14 @@ class DenseField(torch.nn.Module):
         free = flat.abs() < 0.98 * flat.abs().amax(1, keepdim=True)
         self.cells, self.used = marked(free)
         self.correction = torch.nn.Parameter(torch.zeros(self.cells.shape, device=initial.device))
+        self._made: tuple[tuple[int, torch.device, bool], Tensor] | None = None
 
     def values(self) -> Float[Tensor, "n g g g"]:
-        flat = self.initial.flatten(1).scatter_add(1, self.cells, self.correction * self.used)
-        return flat.reshape(self.initial.shape)
+        """Put together once for all that is asked between two steps of an optimiser."""
+        state = self.correction._version, self.correction.device, torch.is_grad_enabled()
+        if self._made is None or self._made[0] != state:
+            self._made = state, _Placed.apply(self.correction, self.initial, self.cells, self.used)
+        return self._made[1]
 
     def evaluate(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p"]:
         return trilinear(self.values(), points, self.grid)
@@ -44,3 +48,16 @@ class DenseField(torch.nn.Module):
         from recon.fields.field import evaluated_on
 
         return evaluated_on(self, grid, len(values))
+
+
+class _Placed(torch.autograd.Function):
+    """Corrections added to their cells. What it needs backward stays: many losses may go through one result."""
+
+    @staticmethod
+    def forward(ctx, correction, initial, cells, used):
+        ctx.cells, ctx.used = cells, used
+        return initial.flatten(1).scatter_add(1, cells, correction * used).reshape(initial.shape)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.flatten(1).gather(1, ctx.cells) * ctx.used, None, None, None

@@ -12,6 +12,7 @@ from recon.rendering import render_mesh
 from recon.surface import charts
 from recon.surface.delight import delit
 from recon.surface.filling import carried_on
+from recon.surface.packing import flat, packed
 from recon.surface.texture import TextureConfig, textured
 from recon.surface.unwrap import texels, unwrapped
 
@@ -85,6 +86,23 @@ def test_charts_are_as_large_in_the_atlas_as_on_the_surface(ball):
     assert float(density.max() / density.min()) < 1.2
     assert (face >= 0).float().mean() > 0.4
     assert torch.allclose(bary[face >= 0].sum(-1), torch.ones(()), atol=1e-4)
+
+
+def test_rings_and_slivers_are_packed_as_they_are_shaped():
+    import trimesh
+
+    ring = trimesh.creation.annulus(0.35, 0.4, 0.02)
+    rod = trimesh.creation.box((0.8, 0.004, 0.004))
+    both = trimesh.util.concatenate([ring.subdivide(), rod.apply_translation((0, 0, 0.2))])
+    mesh = TexturedMesh.from_arrays(both.vertices, both.faces)
+    cut = charts.cut(mesh)
+    own = flat(mesh, cut)
+    made = packed(own, mesh.faces.numpy(), cut, 256)
+    assert int(times_covered(replace(mesh, uv=torch.from_numpy(made)), 128).max()) == 1
+    before, after = (np.abs(np.linalg.det(np.diff(uv.astype(float), axis=1))) for uv in (own, made))
+    for chart in range(cut.count):  # xatlas makes small charts up to a texel larger, but bends none
+        scale = (after / before)[cut.chart == chart]
+        assert scale.max() < 1.01 * scale.min()
 
 
 def test_every_face_looks_towards_its_chart(spring, ball):

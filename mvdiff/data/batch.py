@@ -96,7 +96,7 @@ def sample_batch(
     targets = _decode(_flip(targets, mirror), known)
     _turn_normals(targets[:, :, 4:7], torch.deg2rad(turn[:, 0]), sign[:, 0])
     references = store.references[index[:, None, None], photos[:, :, None], channels[:, None, :4]]
-    references = _flip(references, mirror).float() / 255
+    references = _flip(references, mirror) / 255
     references = augment_references(references.flatten(0, 1), generator, config.augment).unflatten(0, photos.shape)
     return TrainingBatch(
         targets=targets,
@@ -119,10 +119,11 @@ def _host_twin(generator: torch.Generator) -> torch.Generator:
 
 def _decode(pictures: Tensor, known: Bool[Tensor, "b 8"]) -> Float[Tensor, "b v 8 h w"]:
     """8-bit records to [-1, 1]; all but alpha is 0 where the object is not, and what is not known everywhere."""
-    values = pictures.float().div_(127.5).sub_(1)
+    values = (pictures / 127.5).sub_(1)
     inside = pictures[:, :, 3:4] > 0
-    values[:, :, :3] *= inside
-    values[:, :, 4:] *= inside & known[:, None, 4:, None, None]
+    # Not by *=, which copies each slice onto itself once more.
+    values[:, :, :3].mul_(inside)
+    values[:, :, 4:].mul_(inside & known[:, None, 4:, None, None])
     return values
 
 
@@ -132,8 +133,8 @@ def _flip(pictures: UInt8[Tensor, "b v c h w"], mirror: Bool[Tensor, "b"]) -> UI
 
 def _turn_normals(normals: Float[Tensor, "b v 3 h w"], turn: Float[Tensor, "b"], sign: Float[Tensor, "b"]) -> None:
     """In place: turn the world so that azimuth ``turn`` comes to 0, then mirror x where ``sign`` is -1."""
-    c, s = (value[:, None, None, None] for value in (turn.cos(), turn.sin()))
+    c, s, sign = (value[:, None, None, None] for value in (turn.cos(), turn.sin(), sign))
     x, z = normals[:, :, 0], normals[:, :, 2]
-    turned = (x * c).addcmul_(z, s, value=-1).mul_(sign[:, None, None, None])
+    turned = (x * (c * sign)).addcmul_(z, s * sign, value=-1)
     z.mul_(c).addcmul_(x, s)
     x.copy_(turned)

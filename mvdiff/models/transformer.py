@@ -162,28 +162,31 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         )
         points = patch_centres(patches, sample.device)
         photo_points = patch_centres(photo_patches, sample.device)
-        dtype = self.embed_reference.weight.dtype
+        device = sample.device.type
+        # Of all that passes through, the residual stream too: the step is bound by memory, and ten blocks add up well
+        # in 16 bits. Pictures become so before they are laid out as patches, and parameters before they are added.
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else self.embed_reference.weight.dtype
 
         time = self.embed_time(_sinusoids(timestep).to(dtype))  # [b v d]
         # The noisiest view sets the block's modulation; each view's own level rides on its tokens.
         main_time = self.embed_time(_sinusoids(timestep.amax(1)).to(dtype))
-        tokens = rearrange(sample, "b v c (y p) (x q) -> b v (y x) (c p q)", p=config.patch_size, q=config.patch_size)
-        tokens = self.embed_view(tokens.to(dtype)) + self.embed_view_time(time)[:, :, None]
+        tokens = rearrange(
+            sample.to(dtype), "b v c (y p) (x q) -> b v (y x) (c p q)", p=config.patch_size, q=config.patch_size
+        )
+        tokens = self.embed_view(tokens) + self.embed_view_time(time)[:, :, None]
         tokens = tokens + self._rays(target_c2w, target_lens, points, dtype)
         photo = rearrange(
-            reference,
+            reference.to(dtype),
             "b m c (y p) (x q) -> b m (y x) (c p q)",
             p=config.reference_patch_size,
             q=config.reference_patch_size,
         )
-        photo = self.embed_reference(photo.to(dtype))
+        photo = self.embed_reference(photo)
         if drop_reference is not None:
-            photo = torch.where(drop_reference[:, None, None, None], self.no_reference.to(photo.dtype), photo)
-        photo = photo + self.reference_type + self._rays(reference_c2w, reference_lens, photo_points, dtype)
+            photo = torch.where(drop_reference[:, None, None, None], self.no_reference.to(dtype), photo)
+        photo = photo + self.reference_type.to(dtype) + self._rays(reference_c2w, reference_lens, photo_points, dtype)
         hidden = torch.cat([tokens.flatten(1, 2), photo.flatten(1, 2)], 1)
-        if torch.is_autocast_enabled(hidden.device.type):
-            # The residual stream too: the step is bound by memory, and ten blocks add up well in 16 bits.
-            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
 
         of_targets = self._token_projections(target_c2w, target_lens, len(points))
         of_photos = self._token_projections(reference_c2w, reference_lens, len(photo_points))

@@ -130,7 +130,7 @@ def flow_loss(
 
     Channels that are not ``known`` count nothing, and no other channel more for it.
     """
-    error = (prediction - clean).square().mean((-1, -2))  # [b v c]
+    error = nn.functional.mse_loss(prediction, clean, reduction="none").mean((-1, -2))  # [b v c]
     if known is not None:
         error = error * known[:, None]
     color, alpha, geometry = (part.sum(-1) for part in error.split([3, 1, 4], -1))

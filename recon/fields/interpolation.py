@@ -33,19 +33,18 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, "q *c"]):
         table, base, share = ctx.saved_tensors
-        x, y, z = _columns(share, table)
+        shares = _columns(share, table)
         of_table = of_share = None
         if ctx.needs_input_grad[0]:
             of_table = torch.zeros_like(table)
-            for number, step in enumerate(_steps(ctx.size)):
-                part = gradient * (z if number & 1 else 1 - z) * (y if number & 2 else 1 - y)
-                _add(of_table, base + step, part * (x if number & 4 else 1 - x))
+            for step, part in zip(_steps(ctx.size), _split(gradient, shares), strict=True):
+                _add(of_table[step:], base, part)
         if ctx.needs_input_grad[2]:
             rows = _rows(table, base, ctx.size)
             slopes = []
             for axis, bit in enumerate((4, 2, 1)):
                 near, far = ([row for number, row in enumerate(rows) if bool(number & bit) == side] for side in (0, 1))
-                across = [share for other, share in enumerate((x, y, z)) if other != axis]
+                across = [part for other, part in enumerate(shares) if other != axis]
                 slope = _mean([b - a for a, b in zip(near, far, strict=True)], across)
                 slopes.append((gradient * slope).flatten(1).sum(1) if table.ndim > 1 else gradient * slope)
             of_share = torch.stack(slopes)
@@ -58,7 +57,7 @@ def _steps(size: int) -> tuple[int, ...]:
 
 
 def _rows(table: Float[Tensor, "m *c"], base: Int[Tensor, "q"], size: int) -> list[Float[Tensor, "q *c"]]:
-    return [table.index_select(0, base + step) for step in _steps(size)]
+    return [table[step:].index_select(0, base) for step in _steps(size)]
 
 
 def _columns(share: Float[Tensor, "3 q"], table: Float[Tensor, "m *c"]) -> list[Float[Tensor, "q *one"]]:
@@ -71,6 +70,15 @@ def _mean(rows: list[Float[Tensor, "q *c"]], shares: list[Float[Tensor, "q *one"
     for share in reversed(shares):
         rows = [torch.lerp(near, far, share) for near, far in zip(rows[::2], rows[1::2], strict=True)]
     return rows[0]
+
+
+def _split(value: Float[Tensor, "q *c"], shares: list[Float[Tensor, "q *one"]]) -> list[Float[Tensor, "q *c"]]:
+    """What each row had its part in: the way back from :func:`_mean`."""
+    parts = [value]
+    for share in shares:
+        upper = [part * share for part in parts]
+        parts = [half for pair in zip(parts, upper, strict=True) for half in (pair[0] - pair[1], pair[1])]
+    return parts
 
 
 def _add(table: Float[Tensor, "m *c"], row: Int[Tensor, "q"], values: Float[Tensor, "q *c"]) -> None:

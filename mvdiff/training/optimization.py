@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mvdiff.training.config import OptimizerConfig
-from mvdiff.training.sharding import is_shared_out
+from mvdiff.training.muon import Muon
 from recon.errors import InputError
 
 
@@ -54,17 +54,7 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig) -> JointOptimize
     adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
     if not hidden:
         return JointOptimizer([adamw])
-    return JointOptimizer([adamw, _muon(hidden, config)])
-
-
-def _muon(matrices: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    if not hasattr(torch.optim, "Muon"):
-        raise InputError(f"torch {torch.__version__} has no Muon; use torch >= 2.9 or optimizer.name adamw.")
-    from mvdiff.training.sharded_muon import ShardedMuon
-
-    muon = ShardedMuon if is_shared_out(matrices[0]) else torch.optim.Muon
-    # This adjustment gives Muon's updates the size of AdamW's, so that both share one learning rate.
-    return muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return JointOptimizer([adamw, Muon(hidden, config.learning_rate, config.weight_decay)])
 
 
 def _adamw8bit(groups: list[dict], config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -1,5 +1,7 @@
 """Optimisers, averages and the rate's schedule."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from training_runs import tiny
 
 from mvdiff.training.config import OptimizerConfig
 from mvdiff.training.ema import ExponentialMovingAverage
+from mvdiff.training.muon import Muon
 from mvdiff.training.objective import Objective, build_models
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.trainer import _clear_nonfinite
@@ -51,6 +54,28 @@ def test_muon_takes_the_matrices_inside_blocks_and_adamw_the_rest(tmp_path):
     assert [group["weight_decay"] for group in adamw.param_groups] == [OptimizerConfig().weight_decay, 0.0]
     count = sum(len(group["params"]) for group in adamw.param_groups) + len(hidden)
     assert count == len(names)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
+def test_matrices_stepped_together_go_where_torch_s_muon_takes_each():
+    shapes = [(48, 16), (16, 16), (16, 40), (48, 16)]
+    before = [torch.randn(shape) for shape in shapes]
+    gradients = [[torch.randn(shape) for shape in shapes] for _ in range(3)]
+
+    def matrices_after(make) -> list[torch.Tensor]:
+        matrices = [nn.Parameter(value.clone()) for value in before]
+        optimizer = make(matrices, lr=0.01, weight_decay=0.1)
+        for step in gradients:
+            for matrix, gradient in zip(matrices, step, strict=True):
+                matrix.grad = gradient.clone()
+            optimizer.step()
+        return [matrix.detach() for matrix in matrices]
+
+    one_by_one = matrices_after(functools.partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw"))
+    for matrix, expected, first in zip(matrices_after(Muon), one_by_one, before, strict=True):
+        way = (expected - first).norm()
+        assert way > 0.03
+        assert (matrix - expected).norm() < 0.01 * way  # products in bfloat16 may round in another order
 
 
 @pytest.mark.parametrize(("name", "share"), [("adamw", 1e-4), ("muon", 0.1)])

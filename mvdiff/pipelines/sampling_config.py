@@ -15,7 +15,7 @@ class SamplingConfig:
     """Denoising steps."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is the model as it is."""
-    candidates: int = 1
+    candidates: int = 2
     """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
 
     @property

@@ -125,6 +125,17 @@ class PhotoCameraDistribution:
             torch.where(given[:, None], -math.inf, self.log_stds),
         )
 
+    def with_elevation_prior(self, mean: float, std: float) -> "PhotoCameraDistribution":
+        """Times a Gaussian over the elevation (degrees): again a mixture of Gaussians, exactly."""
+        own, log_std = self.means[..., 0], self.log_stds[..., 0]
+        offset, variance, prior = math.radians(mean) - own, (2 * log_std).exp(), math.radians(std) ** 2
+        total = variance + prior
+        means, log_stds = self.means.clone(), self.log_stds.clone()
+        means[..., 0] = own + variance / total * offset
+        log_stds[..., 0] = log_std + 0.5 * (prior / total).log()
+        log_weights = self.log_weights.log_softmax(-1) - 0.5 * (offset**2 / total + total.log())
+        return PhotoCameraDistribution(log_weights, means, log_stds)
+
     def sample(self, generators: Sequence[torch.Generator | None], spread: float = 1.0) -> Float[Tensor, "n 4"]:
         """One draw for each generator from the first batch entry; ``spread`` scales the components' deviations."""
         weights = self.log_weights[0].softmax(-1).double().cpu()

@@ -292,6 +292,7 @@ class ImageTo3D:
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
             elevation=config.elevation,
+            elevation_prior=config.elevation_prior,
             generator=generators(config.seed, indices, config.candidates),
             rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
             callback_on_step_end=on_step,

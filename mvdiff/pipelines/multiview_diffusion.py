@@ -18,8 +18,8 @@ from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
-from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG, RigConfig
 from mvdiff.training.losses import MIN_SIGMA
@@ -119,14 +119,21 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             raise InputError(f"Callbacks can see {self._callback_tensor_inputs}, not {sorted(unknown)}.")
 
     @torch.no_grad()
-    def estimate_camera(self, reference: ReferenceImage, elevation: float | None = None) -> PhotoCameraDistribution:
-        """p(photo camera | photo), given the elevation and, for a framed picture, the crop.
+    def estimate_camera(
+        self,
+        reference: ReferenceImage,
+        elevation: float | None = None,
+        elevation_prior: tuple[float, float] | None = None,
+    ) -> PhotoCameraDistribution:
+        """p(photo camera | photo), given the elevation (or a Gaussian over it) and, for a framed picture, the crop.
 
         The network is asked about the mirror image, too, which was taken from the same height: it errs otherwise there.
         """
         picture = encode_reference(reference.rgba[None]).to(self._execution_device, self.camera_estimator.dtype)
         both = (self.camera_estimator(picture), self.camera_estimator(picture.flip(-1)).mirrored())
         distribution = PhotoCameraDistribution.mixture(both)
+        if elevation_prior is not None:
+            distribution = distribution.with_elevation_prior(*elevation_prior)
         crop = reference.crop_parameters() if reference.framed else None
         return distribution.conditioned(elevation=elevation, crop=crop)
 
@@ -151,11 +158,12 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         self,
         image: Any,
         num_hypotheses: int = 8,
-        num_inference_steps: int = GenerationConfig.num_inference_steps,
-        guidance_scale: float = GenerationConfig.guidance_scale,
+        num_inference_steps: int = SamplingConfig.num_inference_steps,
+        guidance_scale: float = SamplingConfig.guidance_scale,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         generator: Generators = None,
         elevation: float | None = None,
+        elevation_prior: tuple[float, float] | None = SamplingConfig.elevation_prior,
         rig: RigConfig = DEFAULT_RIG,
         cameras: Cameras | None = None,
         known_views: ViewSet | None = None,
@@ -178,6 +186,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
             generator: one for each hypothesis; a single one is drawn from in turn.
             elevation: of the photo in degrees, when known; otherwise each hypothesis draws its own.
+            elevation_prior: mean and standard deviation in degrees, when it is known roughly.
             rig: target cameras around the object. ``cameras`` [v] or [n v], in the photo's frame, replaces it.
             known_views: views (of one or of every hypothesis) given clean; they come first in the result.
             more_photos: further photos of the object with their cameras (azimuth, elevation, crop).
@@ -194,7 +203,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             raise InputError(f"The strength lies above 0 and is at most 1, got {strength}.")
         reference = image if isinstance(image, ReferenceImage) else prepare(image)
         generators = list(generator) if isinstance(generator, Sequence) else [generator] * num_hypotheses
-        distribution = self.estimate_camera(reference, elevation)
+        distribution = self.estimate_camera(reference, elevation, elevation_prior)
         draws, noise, rigs = [], [], []
         # Hypothesis by hypothesis, so that a shared generator also means the same for any N.
         for k, own in enumerate(generators):

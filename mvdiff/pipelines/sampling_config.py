@@ -17,6 +17,8 @@ class SamplingConfig:
     """How hard the photo is followed; 1 is the model as it is."""
     candidates: int = 2
     """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
+    elevation_prior: tuple[float, float] | None = None
+    """What is known of the photo's elevation before it is looked at: mean and standard deviation in degrees."""
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -31,3 +33,10 @@ class SamplingConfig:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if self.candidates < 1:
             raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")
+        if self.elevation_prior is not None:
+            mean, std = self.elevation_prior
+            if not -90 <= mean <= 90 or not 0 < std < math.inf:
+                raise InputError(
+                    "The elevation prior is a mean between -90 and 90 degrees and a standard deviation above 0, "
+                    f"not {mean} and {std}."
+                )

@@ -28,7 +28,7 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
     """
     shape = json.loads(json.dumps(asdict(reconstruction)))
     kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
-    return generation.sampling | {"reconstruction": kept}
+    return json.loads(json.dumps(generation.sampling)) | {"reconstruction": kept}
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -81,8 +81,8 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        # Earlier versions drew one candidate and did not say so.
-        made_with = {"candidates": 1} | calibration.provenance.get("settings", {})
+        # What earlier versions did not have, and so did not say.
+        made_with = {"candidates": 1, "elevation_prior": None} | calibration.provenance.get("settings", {})
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()

@@ -250,6 +250,8 @@ def refused(run, out: Path, *arguments) -> str:
         (("--seed", -1), "seed"),
         (("--guidance-scale", "nan"), "guidance scale"),
         (("--elevation", 120), "between -90 and 90"),
+        (("--elevation-prior", 120, 10), "between -90 and 90"),
+        (("--elevation-prior", 15, 0), "standard deviation above 0"),
         (("--device", "tpu"), "auto, cpu or cuda"),
         (("--preset", "nonsense"), "nonsense"),
         (("--weights", "/no/such/weights"), "/no/such/weights"),

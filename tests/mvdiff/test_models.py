@@ -1,12 +1,15 @@
 """Laws that the networks hold by construction, and the shapes of their contracts."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers.models.attention_dispatch import attention_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import Float
+from torch import Tensor
 
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.models.cameras import ProjectivePositions, camera_tensors, patch_centres, pluecker_rays, projections
@@ -207,6 +210,36 @@ def test_conditioning_picks_the_component_that_explains_the_evidence():
     assert samples[:, 3].abs().max() < 0.5  # all from the first component
     fixed = mixture().conditioned(elevation=10.0, crop=(0.1, 0.2, 0.3)).sample([None])
     assert torch.allclose(fixed, torch.tensor([[math.radians(10), 0.1, 0.2, 0.3]]))
+
+
+@given(mean=st.floats(-90, 90), std=st.floats(1, 60))
+def test_an_elevation_prior_multiplies_the_density(mean: float, std: float):
+    elevation = torch.linspace(-math.pi, math.pi, 4001, dtype=torch.float64)
+    before = mixture()
+    before = replace(before, **{name: value.double() for name, value in vars(before).items()})
+
+    def marginal(distribution: PhotoCameraDistribution) -> Float[Tensor, "4001"]:
+        weights, means, stds = (vars(distribution)[name][0] for name in ("log_weights", "means", "log_stds"))
+        each = torch.distributions.Normal(means[:, 0], stds[:, 0].exp()).log_prob(elevation[:, None])
+        return (weights.log_softmax(-1) + each).logsumexp(-1).exp()
+
+    prior = torch.distributions.Normal(math.radians(mean), math.radians(std)).log_prob(elevation).exp()
+    expected = marginal(before) * prior
+    expected /= expected.sum() * (elevation[1] - elevation[0])
+    assert torch.allclose(marginal(before.with_elevation_prior(mean, std)), expected, atol=1e-4 * float(expected.max()))
+
+
+def test_an_elevation_prior_leaves_the_crop_and_what_is_known_alone():
+    wide, known = mixture().with_elevation_prior(20.0, 1e6), mixture().conditioned(elevation=5.0)
+    points = torch.randn(16, 4) * 0.3
+    one = replace(mixture(), **{name: value.expand(16, *value.shape[1:]) for name, value in vars(mixture()).items()})
+    many = replace(wide, **{name: value.expand(16, *value.shape[1:]) for name, value in vars(wide).items()})
+    assert torch.allclose(many.log_prob(points), one.log_prob(points), atol=1e-4)
+    narrow = mixture().with_elevation_prior(20.0, 3.0)
+    assert torch.equal(narrow.means[..., 1:], mixture().means[..., 1:])
+    assert torch.equal(narrow.log_stds[..., 1:], mixture().log_stds[..., 1:])
+    still = known.with_elevation_prior(60.0, 2.0).sample([torch.Generator().manual_seed(0)])
+    assert torch.rad2deg(still[0, 0]) == pytest.approx(5.0, abs=1e-4)
 
 
 def test_camera_estimator_learns_a_constant():

@@ -89,6 +89,12 @@ def test_known_elevation_is_used(pipe, reference):
     assert torch.allclose(output.photo_cameras.elevation, torch.tensor([33.0, 33.0]))
 
 
+def test_an_elevation_known_roughly_is_drawn_near_it(pipe, reference):
+    drawn = sample(pipe, reference, elevation_prior=(33.0, 0.1)).photo_cameras.elevation
+    assert torch.allclose(drawn, torch.tensor([33.0, 33.0]), atol=1.0)
+    assert drawn[0] != drawn[1]
+
+
 def test_known_views_come_back_unchanged_and_steer_the_rest(pipe, reference):
     cameras = Cameras.orbit(torch.tensor([[180.0]]), 5.0, size=32)
     alpha = torch.zeros(1, 1, 1, 32, 32)

@@ -1,7 +1,8 @@
 """The same work for several hypotheses in threads, as far as torch may use more than one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -19,22 +20,20 @@ def in_threads(
     each other and gets no more here. ``done`` hears how many are ready. An error, ``done``'s own and Ctrl-C too, ends
     the work once the items that are begun are finished.
     """
-    threads = torch.get_num_threads()
-    workers = min(threads, len(items))
+    workers = min(torch.get_num_threads(), len(items))
     if workers < 2:
         return _collected(map(function, items), done)
-    pool = _pool(workers)
-    try:
+    with worker_threads(workers) as pool:
         return _collected(pool.map(function, items), done)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        # Parts of torch take what a worker set for what all threads want.
-        torch.set_num_threads(threads)
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that work as the calling one does: with or without gradients, on its stream of the GPU."""
-    gradients = torch.is_grad_enabled()
+@contextmanager
+def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads of one core each that work as the calling one does: with or without gradients, on its stream of the GPU.
+
+    In the end what has begun is finished, and the rest is dropped.
+    """
+    threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
     stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
 
     def begin() -> None:
@@ -43,7 +42,13 @@ def _pool(workers: int) -> ThreadPoolExecutor:
         if stream is not None:
             torch.cuda.set_stream(stream)
 
-    return ThreadPoolExecutor(workers, initializer=begin)
+    pool = ThreadPoolExecutor(workers, initializer=begin)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # Parts of torch take what a worker set for what all threads want.
+        torch.set_num_threads(threads)
 
 
 def _collected(results: Iterable[_Result], done: Callable[[int], None] | None) -> list[_Result]:

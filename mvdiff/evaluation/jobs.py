@@ -2,12 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import TypeVar
-
-import torch
 
 from mvdiff.evaluation.baselines import baseline_meshes
 from mvdiff.evaluation.cases import Case
@@ -18,6 +15,7 @@ from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.candidates import hypothesis_seed
 from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.rig import DEFAULT_RIG
+from recon.parallel import worker_threads
 from recon.reconstruction import fitted_fields
 from recon.views import ViewSet
 
@@ -42,7 +40,8 @@ def finished(
         yield from map(finish, cases)
         return
     running: set[Future] = set()
-    with _pool(workers) as pool:
+    # Threads, as the work is in libraries that release the lock.
+    with worker_threads(workers) as pool:
         for case in cases:
             running.add(pool.submit(finish, case))
             # A case holds views and meshes: do not let them pile up.
@@ -51,16 +50,6 @@ def finished(
         while running:
             done, running = wait(running, None, FIRST_COMPLETED)
             yield from (future.result() for future in done)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads (the work is in libraries that release the lock), each with one core of torch's."""
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:

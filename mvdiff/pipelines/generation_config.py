@@ -1,7 +1,7 @@
 """What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
@@ -31,6 +31,12 @@ class GenerationConfig(SamplingConfig):
     """uniform: the samples as they are. photo: by how well each hypothesis shows what the photo shows."""
     format: FileFormat = "glb"
     """Of the hypotheses' files."""
+
+    @staticmethod
+    def recorded(values: dict[str, Any]) -> "GenerationConfig":
+        """As a manifest has it: JSON knows no tuples."""
+        prior = values.get("elevation_prior")
+        return GenerationConfig(**values | {"elevation_prior": None if prior is None else tuple(prior)})
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""

@@ -56,7 +56,7 @@ class FinishedRun:
     def open(path: str | os.PathLike) -> "FinishedRun":
         """Raises :class:`InputError` where there is no complete run."""
         folder = GenerationFolder.open(path)
-        config = GenerationConfig(**folder.output.manifest["inputs"]["config"])
+        config = GenerationConfig.recorded(folder.output.manifest["inputs"]["config"])
         return FinishedRun(folder, folder.load(), replace(config, num_hypotheses=folder.num_hypotheses))
 
     def next_config(self, num_hypotheses: int | None, seed: int | None) -> GenerationConfig:

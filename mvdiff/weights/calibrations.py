@@ -26,9 +26,9 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
 
     Sampled views have depth: what carves views without it has no part in their shapes.
     """
-    shape = json.loads(json.dumps(asdict(reconstruction)))
+    shape = asdict(reconstruction)
     kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
-    return json.loads(json.dumps(generation.sampling)) | {"reconstruction": kept}
+    return json.loads(json.dumps(generation.sampling | {"reconstruction": kept}))
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -1,7 +1,7 @@
 """Hypotheses that draw several candidates and keep one, on the tiny network."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +116,9 @@ def test_less_than_one_candidate_is_refused(run, photo: Path) -> None:
     code, _, error = run("generate", photo, "--candidates", 0)
     assert code == 2
     assert "candidates is at least 1" in error
+
+
+@pytest.mark.parametrize("prior", [None, (15.0, 20.0)])
+def test_settings_are_read_from_a_manifest_as_they_were(prior: tuple[float, float] | None) -> None:
+    settings = replace(SETTINGS, elevation_prior=prior)
+    assert GenerationConfig.recorded(json.loads(json.dumps(asdict(settings)))) == settings

@@ -21,6 +21,7 @@ from recon.io.glb import save_glb
 from recon.io.images import load_image
 from recon.io.mesh_files import load_mesh, save_mesh
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.next_view import NextView
 from recon.report import write_report
@@ -147,14 +148,14 @@ class GenerationFolder:
     def save_stage(self, hypotheses: Sequence[Hypothesis]) -> None:
         names = self._stage_files()
         self._note(*names)
-        for name, hypothesis in zip(names, hypotheses, strict=True):
-            hypothesis.save(self.path / name)
+        in_threads(lambda k: hypotheses[k].save(self.path / names[k]), range(len(names)))
 
     def load_stage(self, views: ViewSet) -> list[Hypothesis] | None:
         names = self._stage_files()
         if not all(self.output.has(name) for name in names):
             return None
-        return [_with_views(Hypothesis.load(self.path / name), views[k]) for k, name in enumerate(names)]
+        loaded = in_threads(lambda name: Hypothesis.load(self.path / name), names)
+        return [_with_views(hypothesis, views[k]) for k, hypothesis in enumerate(loaded)]
 
     # Results
 

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior.distances import iou_matrix
 from recon.posterior.hypothesis import Hypothesis
 
@@ -71,21 +72,25 @@ def _frames(hypotheses: Sequence[Hypothesis], inside: Bool[Tensor, "n g g g"]) -
 def _turned(inside: Bool[Tensor, "n g g g"]) -> list[str]:
     agreement = iou_matrix(inside)
     count = len(inside)
-    found = []
-    for k in range(count):
+    solid = inside.float()
+    turns = [(name, q) for name in _TURNS for q in ((1, 3) if name != "about Y" else (1, 2, 3))]
+
+    def told(k: int) -> list[str]:
         others = [j for j in range(count) if j != k]
         among = agreement[others][:, others]
         if float((among.sum() - among.diagonal().sum()) / max((count - 1) * (count - 2), 1)) < _AGREEMENT:
-            continue
+            return []
+        turned = torch.stack([torch.rot90(solid[k], quarter, _TURNS[name]) for name, quarter in turns])
+        fits = iou_matrix(turned, solid)[:, others].mean(1).tolist()
         own = float(agreement[k, others].mean())
-        for name, axes in _TURNS.items():
-            for quarter in (1, 3) if name != "about Y" else (1, 2, 3):
-                turned = torch.rot90(inside[k], quarter, axes)[None]
-                fit = float(iou_matrix(torch.cat([turned, inside[others]]))[0, 1:].mean())
-                if fit > own + _GAIN:
-                    found.append(
-                        f"Hypothesis {k} fits the others when it is turned by {90 * quarter} degrees {name}: is it in "
-                        f"another frame?"
-                    )
-                    own = fit
-    return found
+        found = []
+        for (name, quarter), fit in zip(turns, fits, strict=True):
+            if fit > own + _GAIN:
+                found.append(
+                    f"Hypothesis {k} fits the others when it is turned by {90 * quarter} degrees {name}: is it in "
+                    f"another frame?"
+                )
+                own = fit
+        return found
+
+    return [text for each in in_threads(told, range(count)) for text in each]

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 
 
 def chamfer_matrix(
@@ -17,21 +18,25 @@ def chamfer_matrix(
 
     Distances are measured from a surface's own reading of its field, so that equal hypotheses are exactly 0 apart.
     """
-    rows = []
-    for index, mesh in enumerate(meshes):
+
+    def row(index: int) -> Float[Tensor, "n"]:
         generator = torch.Generator().manual_seed(0)  # the same points on the same mesh, whatever its place in the list
-        values = grid.sample(fields, mesh.sample_surface(samples, generator))
-        rows.append((values - values[index]).abs().mean(-1))
-    one_way = torch.stack(rows)
+        values = grid.sample(fields, meshes[index].sample_surface(samples, generator))
+        return (values - values[index]).abs().mean(-1)
+
+    one_way = torch.stack(in_threads(row, range(len(meshes))))
     return (one_way + one_way.T) / 2
 
 
-def iou_matrix(inside: Bool[Tensor, "n g g g"]) -> Float[Tensor, "n n"]:
-    """Volume intersection over union of every pair; two empty shapes agree."""
+def iou_matrix(
+    inside: Shaped[Tensor, "n g g g"], others: Shaped[Tensor, "m g g g"] | None = None
+) -> Float[Tensor, "n m"]:
+    """Volume intersection over union of every pair, of one with ``others`` where they are given; two empty shapes
+    agree. Volumes are true or 1 inside."""
     flat = inside.flatten(1).float()
-    shared = flat @ flat.T
-    volume = shared.diagonal()
-    union = volume[:, None] + volume[None] - shared
+    other = flat if others is None else others.flatten(1).float()
+    shared = flat @ other.T
+    union = flat.sum(1)[:, None] + other.sum(1) - shared
     return torch.where(union > 0, shared / union.clamp_min(1), torch.ones_like(union))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from recon.grid import VoxelGrid
 from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 
 
 def weighted_quantile(
@@ -17,18 +18,17 @@ def weighted_quantile(
 ) -> Float[Tensor, "*shape"]:
     """The smallest value whose cumulative weight reaches ``level`` (no interpolation)."""
     ordered, order = values.sort(0)
-    reached = weights[order].cumsum(0) >= level - 1e-6
-    reached[-1] = True
-    return ordered.gather(0, reached.to(torch.uint8).argmax(0, keepdim=True))[0]
+    short = (weights[order].cumsum(0) < level - 1e-6).sum(0, keepdim=True)
+    return ordered.gather(0, short.clamp_max(len(values) - 1))[0]
 
 
 def weighted_median(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*shape"]:
     """Midway between the lower and the upper median: turning all signs turns its sign."""
     ordered, order = values.sort(0)
     reached = weights[order].cumsum(0)
-    places = [(reached >= level).to(torch.uint8).argmax(0, keepdim=True) for level in (0.5 - 1e-6, 0.5 + 1e-6)]
     # Rounding may leave the whole sum below the upper level: then no place is reached, and it is the last one.
-    places[1] = torch.where(reached[-1:] < 0.5 + 1e-6, len(values) - 1, places[1])
+    last = len(values) - 1
+    places = [(reached < level).sum(0, keepdim=True).clamp_max(last) for level in (0.5 - 1e-6, 0.5 + 1e-6)]
     return (ordered.gather(0, places[0]) + ordered.gather(0, places[1]))[0] / 2
 
 
@@ -49,8 +49,7 @@ def outward_offsets(
 
     ``own`` is the field whose zero level the mesh is: reading it too cancels the resampling error.
     """
-    values = grid.sample(torch.cat([own[None], fields]), mesh.vertices)
-    return values[0] - values[1:]
+    return grid.sample(own[None], mesh.vertices) - grid.sample(fields, mesh.vertices)
 
 
 def with_spread(
@@ -71,27 +70,40 @@ def central_interval(
 
 
 def with_colors(
-    mesh: TexturedMesh, sources: Sequence[TexturedMesh], weights: Float[Tensor, "n"], coverage: float
-) -> TexturedMesh:
-    """``mesh`` with the hypotheses' mean colour where it has none, and three attributes per vertex of the colours of
-    their nearest vertices: ``color_spread`` [k] (standard deviation, root mean square over the channels),
+    meshes: Sequence[TexturedMesh], sources: Sequence[TexturedMesh], weights: Float[Tensor, "n"], coverage: float
+) -> list[TexturedMesh]:
+    """``meshes`` with the hypotheses' mean colour where they have none, and three attributes per vertex of the colours
+    of their nearest vertices: ``color_spread`` [k] (standard deviation, root mean square over the channels),
     ``color_low`` and ``color_high`` [k 3] (central ``coverage`` interval of each channel)."""
     from scipy.spatial import cKDTree
 
-    painted = [(vertex_colors(source), source, float(w)) for source, w in zip(sources, weights, strict=True)]
-    painted = [(colors, source, w) for colors, source, w in painted if colors is not None]
-    if not painted or len(mesh.vertices) == 0:
+    points = torch.cat([mesh.vertices for mesh in meshes]).double().numpy()
+
+    def seen(source: TexturedMesh) -> Float[Tensor, "p 3"] | None:
+        colors = vertex_colors(source)
+        if colors is None:
+            return None
+        _, nearest = cKDTree(source.vertices.double().numpy()).query(points)
+        return colors[torch.as_tensor(nearest)]
+
+    found = in_threads(seen, sources)
+    painted = [k for k, colors in enumerate(found) if colors is not None]
+    if not painted:
+        return list(meshes)
+    parts = torch.stack([found[k] for k in painted]).split([len(mesh.vertices) for mesh in meshes], 1)
+    w = weights[painted] / weights[painted].sum()
+    return [_with_colors(mesh, part, w, coverage) for mesh, part in zip(meshes, parts, strict=True)]
+
+
+def _with_colors(
+    mesh: TexturedMesh, seen: Float[Tensor, "n k 3"], weights: Float[Tensor, "n"], coverage: float
+) -> TexturedMesh:
+    if len(mesh.vertices) == 0:
         return mesh
-    points = mesh.vertices.double().numpy()
-    found = []
-    for colors, source, _ in painted:
-        _, nearest = cKDTree(source.vertices.double().numpy()).query(points, workers=-1)
-        found.append(colors[torch.as_tensor(nearest)])
-    seen, w = torch.stack(found), torch.tensor([w for _, _, w in painted])
-    w = (w / w.sum())[:, None, None]
+    w = weights[:, None, None]
     mean = (w * seen).sum(0)
     variance = (w * (seen - mean) ** 2).sum(0)
-    low, high = central_interval(seen, w[:, 0, 0], coverage).unbind(-1)
+    low, high = central_interval(seen, weights, coverage).unbind(-1)
     stated = {"color_spread": variance.mean(-1).sqrt(), "color_low": low, "color_high": high}
     mesh = replace(mesh, attributes={**mesh.attributes, **stated})
     return mesh if mesh.colors is not None or mesh.texture is not None else replace(mesh, colors=mean)

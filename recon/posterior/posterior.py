@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.grid import VoxelGrid, inside_volume
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.convergence import Convergence, convergence
@@ -90,7 +91,7 @@ class Posterior:
         meshes = [h.mesh for h in hypotheses]
         grid = VoxelGrid.around(meshes, config.grid)
         # In the precision of the file, so that a loaded posterior says what a fresh one says.
-        fields = torch.stack([_field(h, grid) for h in hypotheses]).half().float()
+        fields = torch.stack(in_threads(lambda h: _field(h, grid), hypotheses)).half().float()
         distances = chamfer_matrix(meshes, fields, grid, config.samples)
         index = medoid(distances, weights)
         middle = weighted_quantile(fields, weights, 0.5)
@@ -112,13 +113,9 @@ class Posterior:
             warnings=warnings_of(hypotheses, weights, fields < 0),
             calibration=calibration,
         )
-
-        def finished(mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> TexturedMesh:
-            return with_colors(bare._stated(mesh, own), meshes, weights, config.coverage)
-
-        return replace(
-            bare, representative=finished(bare.representative, fields[index]), median=finished(bare.median, middle)
-        )
+        stated = [bare._stated(bare.representative, fields[index]), bare._stated(bare.median, middle)]
+        representative, median = with_colors(stated, meshes, weights, config.coverage)
+        return replace(bare, representative=representative, median=median)
 
     def __len__(self) -> int:
         return len(self.weights)

@@ -85,7 +85,8 @@ def save_hypothesis(hypothesis: Hypothesis, path: Path) -> Path:
         arrays["sdf"] = hypothesis.sdf
     header = {"format": _HYPOTHESIS_FORMAT} | {name: getattr(hypothesis, name) for name in _NUMBERS}
     with atomic_write(path) as temporary:
-        _write(temporary, header, arrays)
+        # Kept for a short time only, and its floats are noise to a compressor: it would take longer than the posterior.
+        _write(temporary, header, arrays, np.savez)
     return path
 
 
@@ -96,8 +97,10 @@ def load_hypothesis(path: Path) -> Hypothesis:
     return _read(path, _HYPOTHESIS_FORMAT, "hypothesis", assemble)
 
 
-def _write(path: Path, header: dict, arrays: dict[str, Tensor]) -> None:
-    np.savez_compressed(
+def _write(
+    path: Path, header: dict, arrays: dict[str, Tensor], save: Callable[..., None] = np.savez_compressed
+) -> None:
+    save(
         path,
         header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
         **{name: value.contiguous().numpy() for name, value in arrays.items()},

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from recon.errors import InputError
 from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid, find_modes
+from recon.posterior.distances import iou_matrix
 from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
 from recon.posterior.voxelize import mesh_distance, winding_inside
@@ -268,6 +270,30 @@ def test_a_median_of_strangers_is_empty_but_harmless(tmp_path) -> None:
 # Fields
 
 
+def test_the_number_of_threads_changes_nothing() -> None:
+    hypotheses = [ball(0.2 + 0.02 * k, color=(0.1 * k, 0.5, 0.5), sdf=field_ball(0.2 + 0.02 * k)) for k in range(5)]
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(Posterior.from_hypotheses(hypotheses, SMALL))
+    finally:
+        torch.set_num_threads(threads)
+    one, several = found
+    assert torch.equal(one.fields, several.fields)
+    assert torch.equal(one.distances, several.distances)
+    for name in ("uncertainty", "interval", "color_spread", "color_low", "color_high"):
+        assert torch.equal(one.median.attributes[name], several.median.attributes[name])
+
+
+def test_overlap_is_measured_with_other_shapes_too() -> None:
+    solid = torch.zeros(3, 4, 4, 4, dtype=torch.bool)
+    solid[0, :2], solid[1, 1:3] = True, True
+    assert torch.equal(iou_matrix(solid[:1], solid[1:]), iou_matrix(solid)[:1, 1:])
+    assert iou_matrix(solid)[0].tolist() == pytest.approx([1, 1 / 3, 0])
+    assert iou_matrix(solid)[2, 2] == 1
+
+
 def test_given_fields_and_meshes_agree() -> None:
     radii = [0.2, 0.27, 0.35]
     meshes = Posterior.from_hypotheses([ball(r, level=4) for r in radii], SMALL)
@@ -402,7 +428,9 @@ def test_files_of_other_versions_say_what_to_do(tmp_path, form: str, told: str) 
 
 def test_hypotheses_are_saved_and_loaded(tmp_path) -> None:
     hypothesis = ball(0.3, seed=2**50, weight=2.0, elevation=7.5, sdf=field_ball(0.3, 24), extent=0.6)
-    loaded = Hypothesis.load(hypothesis.save(tmp_path / "000.npz"))
+    path = hypothesis.save(tmp_path / "000.npz")
+    assert {entry.compress_type for entry in zipfile.ZipFile(path).infolist()} == {zipfile.ZIP_STORED}
+    loaded = Hypothesis.load(path)
     assert torch.equal(loaded.sdf, hypothesis.sdf)
     assert torch.equal(loaded.mesh.vertices, hypothesis.mesh.vertices)
     assert torch.equal(loaded.mesh.colors, hypothesis.mesh.colors)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from recon.parallel import in_threads
 from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
@@ -65,7 +66,7 @@ def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
     Of sampled views the mean tells more about the shape's error than the middle one. A view that shows nothing
     contradicts the others as much as a view can.
     """
-    return torch.tensor([_contradiction(views[k]) for k in range(len(views))])
+    return torch.tensor(in_threads(lambda k: _contradiction(views[k]), range(len(views))))
 
 
 def _contradiction(views: ViewSet) -> float:

@@ -104,7 +104,9 @@ class ProjectivePositions:
         groups = rearrange(projective, "b n h (g i) -> b n h g i", i=4)
         if x.is_cuda:
             # Written out: a 4x4 product on the last axis fuses into one elementwise kernel, a batched matmul does not.
-            moved = sum(groups[..., j, None] * matrix[:, :, None, None, :, j] for j in range(4))
+            moved = groups[..., 0, None] * matrix[:, :, None, None, :, 0]
+            for j in range(1, 4):
+                moved = torch.addcmul(moved, groups[..., j, None], matrix[:, :, None, None, :, j])
         else:  # where one product is several times faster than sixteen
             moved = (groups.flatten(2, 3) @ matrix.transpose(-1, -2)).unflatten(2, groups.shape[2:4])
         first, second = rotary.chunk(2, -1)

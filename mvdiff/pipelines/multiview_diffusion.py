@@ -16,6 +16,7 @@ from torch import Tensor
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
+from mvdiff.models.recorded import RecordedPass, recordable
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
@@ -26,7 +27,11 @@ from mvdiff.training.losses import MIN_SIGMA
 from mvdiff.weights import packing
 from recon.cameras import Cameras
 from recon.errors import InputError
+from recon.parallel import in_threads
 from recon.views import ViewSet
+
+#: Passes through the transformer from which it pays to record one of them, which costs two.
+_WORTH_RECORDING = 4
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
@@ -204,17 +209,22 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         reference = image if isinstance(image, ReferenceImage) else prepare(image)
         generators = list(generator) if isinstance(generator, Sequence) else [generator] * num_hypotheses
         distribution = self.estimate_camera(reference, elevation, elevation_prior)
-        draws, noise, rigs = [], [], []
-        # Hypothesis by hypothesis, so that a shared generator also means the same for any N.
-        for k, own in enumerate(generators):
-            if photo_cameras is None:
-                draws.append(PhotoCamera.from_parameters(distribution.sample([own], spread=camera_spread)))
-            else:
-                draws.append(photo_cameras[k : k + 1])
-            target = rig.cameras(draws[-1].elevation) if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1]
-            rigs.append(target[0])
-            size = self.transformer.config.sample_size
-            noise.append(self.prepare_samples([own], (len(rigs[-1]), CHANNELS, size, size))[0])
+        size = self.transformer.config.sample_size
+
+        def draw(k: int) -> tuple[PhotoCamera, Cameras, Tensor]:
+            """Photo camera, target cameras and noise of hypothesis ``k``, all from its own generator."""
+            photo_camera = None if photo_cameras is None else photo_cameras[k : k + 1]
+            if photo_camera is None:
+                drawn = distribution.sample([generators[k]], spread=camera_spread)
+                photo_camera = PhotoCamera.from_parameters(drawn)
+            rig_cameras = rig.cameras(photo_camera.elevation)
+            target = (rig_cameras if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1])[0]
+            return photo_camera, target, self.prepare_samples([generators[k]], (len(target), CHANNELS, size, size))[0]
+
+        # A shared generator is asked hypothesis by hypothesis, so that it also means the same for any N.
+        apart = len(set(map(id, generators))) == num_hypotheses
+        drawn = in_threads(draw, range(num_hypotheses)) if apart else map(draw, range(num_hypotheses))
+        draws, rigs, noise = zip(*drawn, strict=True)
         photo_cameras = PhotoCamera.cat(draws)
         targets = Cameras.stack(rigs)
         if cameras is not None and len(cameras.shape) == 2:
@@ -292,12 +302,19 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         photo_cameras = Cameras.stack([camera.cameras(size).expand(n) for _, camera in photos], dim=1).to(device)
         condition = (*camera_tensors(all_cameras), *camera_tensors(photo_cameras))
 
+        def forward(state: Tensor, timestep: Tensor, hidden: Tensor) -> Float[Tensor, "n v c h w"]:
+            return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
+
+        state, passes = torch.cat([clean, sample], 1), num_inference_steps * (1 if guidance_scale == 1 else 2)
+        if passes >= _WORTH_RECORDING and recordable(self.transformer):
+            hidden = torch.zeros(n, dtype=torch.bool, device=device)
+            forward = RecordedPass(forward, state.to(dtype), torch.zeros(state.shape[:2], device=device), hidden)
+
         def predict(state: Tensor, sigma: float, drop: bool) -> Float[Tensor, "n v c h w"]:
             timestep = torch.full(state.shape[:2], sigma * 1000.0, device=device)
             timestep[:, :known_count] = 0.0
             hidden = torch.full((n,), drop, device=device)
-            output = self.transformer(state.to(dtype), timestep, pictures, *condition, hidden, return_dict=False)[0]
-            return output.float()[:, known_count:]
+            return forward(state.to(dtype), timestep, hidden).float()[:, known_count:]
 
         prediction = sample
         timesteps = self.set_timesteps(num_inference_steps, device)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,11 +135,13 @@ class GenerationFolder:
 
     def write_transforms(self, views: ViewSet) -> None:
         """The same views for other programs: transforms.json and RGBA pictures, one folder for each hypothesis."""
-        for index in range(len(views)):
-            folder = Path(_sample_files(index)[1]).parent
-            transforms_json.save(views, self.path / folder, hypothesis=index)
-            written = (self.path / folder).rglob("*")
-            self._note(*(str(path.relative_to(self.path)) for path in sorted(written) if path.is_file()))
+
+        def write(index: int) -> list[str]:
+            folder = (self.path / _sample_files(index)[1]).parent
+            transforms_json.save(views, folder, hypothesis=index)
+            return [str(path.relative_to(self.path)) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+        self._note(*(name for names in in_threads(write, range(len(views))) for name in names))
 
     # Fitted hypotheses, kept until the run is complete
 
@@ -161,13 +164,7 @@ class GenerationFolder:
 
     def write_results(self, result: "GenerationResult", file_format: str) -> None:
         posterior, inputs = result.posterior, self.output.manifest["inputs"]
-        for index, hypothesis in enumerate(result.hypotheses):
-            mesh = posterior.with_spread(hypothesis.mesh, index)
-            self._write_mesh(mesh, f"hypotheses/{index:03d}", file_format, {"seed": hypothesis.seed})
-        self._note("posterior.npz")
-        posterior.save(self.path)
-        middle = posterior.median if len(posterior.median) else posterior.representative
-        self._write_mesh(middle, "posterior", "glb", {"coverage": posterior.coverage})
+        self._write_shapes(result, file_format)
         summary = posterior.summary() | {"photo": inputs["photo"], "model": inputs["weights"]}
         novelty = None if result.novelty is None else result.novelty.record()
         summary["out_of_distribution"] = novelty
@@ -208,15 +205,31 @@ class GenerationFolder:
         with atomic_write(self.path / NEXT_VIEW[1]) as temporary:
             draw_next_view(view, meshes).save(temporary, optimize=True)
 
-    def _write_mesh(self, mesh: TexturedMesh, stem: str, file_format: str, extras: dict[str, Any]) -> None:
-        name = f"{stem}.{file_format}"
-        if file_format == "obj" and mesh.texture is not None:
-            self._note(f"{stem}.mtl", f"{stem}.png")
-        self._note(name)
-        if file_format == "glb":
-            save_glb(mesh, self.path / name, extras=extras)
-        else:
-            save_mesh(mesh, self.path / name)
+    def _write_shapes(self, result: "GenerationResult", file_format: str) -> None:
+        """The posterior, its middle and the hypotheses, beside each other."""
+        posterior = result.posterior
+
+        def write_middle() -> None:
+            middle = posterior.median if len(posterior.median) else posterior.representative
+            save_glb(middle, self.path / "posterior.glb", extras={"coverage": posterior.coverage})
+
+        def write_hypothesis(index: int, path: Path) -> None:
+            hypothesis = result.hypotheses[index]
+            mesh = posterior.with_spread(hypothesis.mesh, index)
+            if file_format == "glb":
+                save_glb(mesh, path, extras={"seed": hypothesis.seed})
+            else:
+                save_mesh(mesh, path)
+
+        names, writers = ["posterior.npz", "posterior.glb"], [lambda: posterior.save(self.path), write_middle]
+        for index, hypothesis in enumerate(result.hypotheses):
+            stem = f"hypotheses/{index:03d}"
+            if file_format == "obj" and hypothesis.mesh.texture is not None:
+                names += [f"{stem}.mtl", f"{stem}.png"]
+            names.append(f"{stem}.{file_format}")
+            writers.append(partial(write_hypothesis, index, self.path / names[-1]))
+        self._note(*names)
+        in_threads(lambda write: write(), writers)
 
     def load(self) -> "GenerationResult":
         """What a complete run left: meshes from their files, without distance fields."""

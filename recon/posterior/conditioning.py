@@ -11,6 +11,7 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior.posterior import Posterior
 from recon.rendering import render_mesh
 from recon.views import ViewSet
@@ -144,7 +145,7 @@ def information_after(
 def predictions(meshes: Sequence[TexturedMesh], cameras: Cameras, noise: NoiseModel) -> ViewSet:
     """Each hypothesis as each camera of [v] would see it, [n v], at the size at which pictures are compared."""
     cameras = cameras.resized(noise.size, noise.size)
-    return ViewSet.cat([render_mesh(mesh, cameras).to("cpu") for mesh in meshes])
+    return ViewSet.cat(in_threads(lambda mesh: render_mesh(mesh, cameras).to("cpu"), meshes))
 
 
 def reweighted(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) -> Float[Tensor, "n"]:

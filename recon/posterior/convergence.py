@@ -27,6 +27,7 @@ class Convergence:
 
 def convergence(inside: Bool[Tensor, "n g g g"]) -> tuple[Convergence, ...]:
     """From two hypotheses on to all of them, in the order in which they were drawn."""
+    inside = inside[:, inside.any(0)]  # elsewhere all agree
     difference = 1 - iou_matrix(inside)
     votes = inside[0].float()
     found = []

@@ -28,9 +28,7 @@ def chamfer_matrix(
     return (one_way + one_way.T) / 2
 
 
-def iou_matrix(
-    inside: Shaped[Tensor, "n g g g"], others: Shaped[Tensor, "m g g g"] | None = None
-) -> Float[Tensor, "n m"]:
+def iou_matrix(inside: Shaped[Tensor, "n *s"], others: Shaped[Tensor, "m *s"] | None = None) -> Float[Tensor, "n m"]:
     """Volume intersection over union of every pair, of one with ``others`` where they are given; two empty shapes
     agree. Volumes are true or 1 inside."""
     flat = inside.flatten(1).float()

@@ -57,8 +57,12 @@ def with_spread(
 ) -> TexturedMesh:
     """``mesh`` with two attributes per vertex in world units: ``uncertainty`` (root mean square distance of the
     hypotheses' surfaces from it) and ``interval`` (of where the surface lies, outwards positive)."""
-    spread = (weights[:, None] * outwards**2).sum(0).sqrt()
-    return replace(mesh, attributes={**mesh.attributes, "uncertainty": spread, "interval": interval})
+    stated = {"uncertainty": root_mean_square(outwards, weights), "interval": interval}
+    return replace(mesh, attributes={**mesh.attributes, **stated})
+
+
+def root_mean_square(outwards: Float[Tensor, "n k"], weights: Float[Tensor, "n"]) -> Float[Tensor, "k"]:
+    return (weights[:, None] * outwards**2).sum(0).sqrt()
 
 
 def central_interval(

@@ -24,6 +24,7 @@ from recon.posterior.intervals import (
     central_interval,
     deviation,
     outward_offsets,
+    root_mean_square,
     weighted_median,
     weighted_quantile,
     with_colors,
@@ -204,8 +205,7 @@ class Posterior:
     @cached_property
     def spread(self) -> Float[Tensor, "g g g"]:
         """Standard deviation of the hypotheses' signed distances; 0 for one hypothesis."""
-        limit = SPREAD_LIMIT * self.grid.spacing
-        return deviation(self.fields.clamp(-limit, limit), self.weights)
+        return deviation(self._limited, self.weights)
 
     def local(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"]]:
         """``location`` and ``spread`` at world points, without making the volumes."""
@@ -220,8 +220,12 @@ class Posterior:
 
     def _offsets(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> Float[Tensor, "n k"]:
         limit = SPREAD_LIMIT * self.grid.spacing
-        fields, own = (values.clamp(-limit, limit) for values in (self.fields, own))
-        return outward_offsets(mesh, own, fields, self.grid)
+        return outward_offsets(mesh, own.clamp(-limit, limit), self._limited, self.grid)
+
+    @cached_property
+    def _limited(self) -> Float[Tensor, "n g g g"]:
+        limit = SPREAD_LIMIT * self.grid.spacing
+        return self.fields.clamp(-limit, limit)
 
     @cached_property
     def mean_spread(self) -> float:
@@ -243,6 +247,10 @@ class Posterior:
     def with_spread(self, mesh: TexturedMesh, index: int) -> TexturedMesh:
         """Hypothesis ``index``'s mesh with ``uncertainty`` and ``interval`` per vertex, seen from its own surface."""
         return self._stated(mesh, self.fields[index])
+
+    def uncertainty_of(self, mesh: TexturedMesh, index: int) -> Float[Tensor, "k"]:
+        """The first of these alone, which needs no quantiles."""
+        return root_mean_square(outward_offsets(mesh, self.fields[index], self.fields, self.grid), self.weights)
 
     def _stated(self, mesh: TexturedMesh, own: Float[Tensor, "g g g"]) -> TexturedMesh:
         outwards = outward_offsets(mesh, own, self.fields, self.grid)

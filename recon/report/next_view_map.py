@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior.next_view import NextView
 from recon.report.pictures import render_lit
 
@@ -46,7 +47,7 @@ def predicted(
     view: NextView, meshes: Sequence[TexturedMesh], size: int = _TILE - 10
 ) -> list[UInt8[np.ndarray, "h w 4"]]:
     """The first few hypotheses as the best next photo would show them."""
-    return [render_lit(mesh, view.camera(size=size))[0] for mesh in meshes[:MAX_TILES]]
+    return in_threads(lambda mesh: render_lit(mesh, view.camera(size=size))[0], meshes[:MAX_TILES])
 
 
 def centred_order(view: NextView) -> list[int]:

@@ -13,6 +13,7 @@ from PIL import Image
 from recon.cameras import Cameras
 from recon.io.glb import uncertainty_colors
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior import Posterior, ViewStatistics
 
 #: Azimuth and elevation in degrees of the pictures of an object.
@@ -127,13 +128,13 @@ def view_maps(statistics: ViewStatistics) -> list[tuple[str, str, str]]:
     def picture(values: torch.Tensor) -> str:
         return data_uri(_ink(values[0].clamp(0, 1).numpy()))
 
-    maps = []
-    for view in range(len(statistics.rgb_mean)):
+    def maps(view: int) -> tuple[str, str, str]:
         mean = (statistics.rgb_mean[view].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
         # 0.5 is the largest standard deviation that values in [0, 1] can have.
         colour = statistics.rgb_std[view].square().mean(0, keepdim=True).sqrt()
-        maps.append((data_uri(mean), picture(statistics.alpha_std[view] * 2), picture(colour * 2)))
-    return maps
+        return data_uri(mean), picture(statistics.alpha_std[view] * 2), picture(colour * 2)
+
+    return in_threads(maps, range(len(statistics.rgb_mean)))
 
 
 def strip(pictures: Sequence[UInt8[np.ndarray, "h w 4"]]) -> str:

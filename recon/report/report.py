@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from recon.io.bundle import write_bytes
+from recon.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.conditioning import stated
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
@@ -53,7 +54,8 @@ def render_report(
         raise ValueError(f"The posterior is of {len(posterior)} hypotheses, not of these {len(hypotheses)}.")
     hypotheses = [hypothesis.to("cpu") for hypothesis in hypotheses]
     summary = posterior.summary()
-    rendered = [pictures.render_sides(hypothesis.mesh) for hypothesis in hypotheses]
+    looks = [*(hypothesis.mesh for hypothesis in hypotheses), pictures.painted(posterior.representative)]
+    *rendered, spread = in_threads(pictures.render_sides, looks)
     page = Template(resources.files("recon.report").joinpath("template.html").read_text("utf-8"))
     return page.substitute(
         title=html.escape(title),
@@ -63,7 +65,7 @@ def render_report(
         photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
         facts=_facts(summary),
         warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),
-        spread=pictures.strip(pictures.render_sides(pictures.painted(posterior.representative))),
+        spread=pictures.strip(spread),
         representative=posterior.representative_index,
         coverage=f"{posterior.coverage:.0%}",
         mean_spread=f"{summary['representative']['mean_uncertainty']:.4f}",
@@ -71,7 +73,7 @@ def render_report(
         max_spread=f"{summary['representative']['max_uncertainty']:.4f}",
         modes="".join(_mode(number, mode, rendered) for number, mode in enumerate(summary["modes"], 1)),
         modes_note=_modes_note(summary),
-        gallery="".join(_card(k, posterior, summary, rendered[k]) for k in range(len(hypotheses))),
+        gallery="".join(in_threads(lambda k: _card(k, posterior, summary, rendered[k]), range(len(hypotheses)))),
         next_view=_next_view(posterior, hypotheses, view),
         sections="".join(_section(*each) for each in pictures.sections(posterior)),
         views=_views(posterior),
@@ -79,7 +81,7 @@ def render_report(
         sources=statements.sources(posterior, summary, novelty),
         convergence=statements.convergence(summary["convergence"]),
         convergence_data=_script_json(statements.convergence_traces(summary["convergence"])),
-        change=statements.changed(change, stated(posterior)),
+        change=statements.changed(change, stated(posterior)) if change else "",
         table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
         settings=statements.definitions(settings or {}),
         provenance=statements.definitions(provenance or {}),

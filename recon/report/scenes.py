@@ -11,6 +11,7 @@ from recon.decimate import decimated
 from recon.io.atlas import vertex_colors
 from recon.io.glb import uncertainty_colors
 from recon.mesh import TexturedMesh
+from recon.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.report.pictures import ramp, scale_of
 
@@ -23,30 +24,31 @@ _GREY = (0.72, 0.72, 0.72)
 
 def scene(posterior: Posterior) -> dict[str, Any]:
     """What the hypotheses say together: traces with their labels, all but the first hidden."""
-    representative = posterior.representative
-    labelled = [("Uncertainty", _spread_trace(representative)), ("Representative", _colour_trace(representative))]
-    if len(posterior.median):
-        labelled.append(("Median shape", _colour_trace(posterior.median)))
     tail = (1 - posterior.coverage) / 2
-    for level in (tail, 1 - tail):  # between them lies the stated share of the surface
-        shell = posterior.shell(level)
-        if len(shell):
-            labelled.append((f"{level:.0%} shell", _colour_trace(shell)))
-    for index, (_, trace) in enumerate(labelled):
+    levels = (tail, 1 - tail)  # between them lies the stated share of the surface
+    shells = in_threads(posterior.shell, levels)
+    shapes = {"Representative": posterior.representative, "Median shape": posterior.median}
+    shapes |= {f"{level:.0%} shell": shell for level, shell in zip(levels, shells, strict=True)}
+    shapes = {label: mesh for label, mesh in shapes.items() if len(mesh)}
+    traces = [_spread_trace(posterior.representative), *in_threads(_colour_trace, list(shapes.values()))]
+    for index, trace in enumerate(traces):
         trace["visible"] = index == 0
-    return {"labels": [label for label, _ in labelled], "traces": [trace for _, trace in labelled]}
+    return {"labels": ["Uncertainty", *shapes], "traces": traces}
 
 
 def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
     """All hypotheses to be turned together: traces with the colours of the mesh and, beside them, of its spread."""
     faces = max(min(ALL_FACES // len(hypotheses), FACES), _LEAST_FACES)
     most = scale_of(posterior.representative.attributes["uncertainty"])
-    traces, spreads = [], []
-    for index, hypothesis in enumerate(hypotheses):
-        light, source = decimated(hypothesis.mesh, faces)
-        share = posterior.with_spread(hypothesis.mesh, index).attributes["uncertainty"][source] / most
-        traces.append(_geometry(light) | {"vertexcolor": _hexed(_colors(hypothesis.mesh)[source.numpy()])})
-        spreads.append(_hexed(ramp(share.clamp(0, 1).numpy())))
+
+    def drawn(index: int) -> tuple[dict[str, Any], list[str]]:
+        mesh = hypotheses[index].mesh
+        light, source = decimated(mesh, faces)
+        share = posterior.uncertainty_of(mesh, index)[source] / most
+        colors = _hexed(_colors(mesh)[source.numpy()])
+        return _geometry(light) | {"vertexcolor": colors}, _hexed(ramp(share.clamp(0, 1).numpy()))
+
+    traces, spreads = (list(each) for each in zip(*in_threads(drawn, range(len(hypotheses))), strict=True))
     labels = [f"#{k} · {float(weight):.0%}" for k, weight in enumerate(posterior.weights)]
     return {"labels": labels, "traces": traces, "spreads": spreads}
 

@@ -80,10 +80,8 @@ def sources(posterior: Posterior, summary: Mapping[str, Any], novelty: Mapping[s
     return definitions(known)
 
 
-def changed(record: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:
+def changed(record: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """A refined run: what was open before, after weighing the old hypotheses anew, and now."""
-    if record is None or after is None:
-        return ""
     columns = {
         "effective_size": ("effective hypotheses", "{:.1f}"),
         "index_entropy_bits": ("bits open", "{:.2f}"),

@@ -444,8 +444,9 @@ def test_every_hypothesis_has_its_own_spread() -> None:
     hypotheses = [ball(r, level=4) for r in (0.26, 0.3)]
     posterior = Posterior.from_hypotheses(hypotheses, SMALL)
     for k, outwards in ((0, 0.04), (1, -0.04)):
-        interval = posterior.with_spread(hypotheses[k].mesh, k).attributes["interval"].mean(0)
-        assert sorted(interval.tolist()) == pytest.approx(sorted([0, outwards]), abs=1e-3)
+        found = posterior.with_spread(hypotheses[k].mesh, k).attributes
+        assert sorted(found["interval"].mean(0).tolist()) == pytest.approx(sorted([0, outwards]), abs=1e-3)
+        assert torch.equal(posterior.uncertainty_of(hypotheses[k].mesh, k), found["uncertainty"])
 
 
 def test_summary_is_json_with_its_meanings() -> None:

@@ -297,6 +297,17 @@ def test_one_hypothesis_states_no_agreement(hypotheses: list[Hypothesis]) -> Non
     assert data_of(page, "convergence-data")[0]["x"] == []
 
 
+def test_the_number_of_threads_changes_nothing(posterior: Posterior, hypotheses: list[Hypothesis]) -> None:
+    threads, pages = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            pages.append(render_report(posterior, hypotheses))
+    finally:
+        torch.set_num_threads(threads)
+    assert pages[0] == pages[1]
+
+
 def test_it_is_written_whole(tmp_path, posterior: Posterior, hypotheses: list[Hypothesis]) -> None:
     path = write_report(tmp_path / "report.html", posterior, hypotheses)
     assert path.read_text("utf-8").rstrip().endswith("</html>")

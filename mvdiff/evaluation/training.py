@@ -52,7 +52,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
     from mvdiff.pipelines.image_to_3d import pick_device
     from mvdiff.training.config import load_config
     from mvdiff.training.ema import ExponentialMovingAverage
-    from mvdiff.training.objective import Objective, build_models
+    from mvdiff.training.objective import Objective, build_models, build_teacher
     from mvdiff.training.optimization import build_optimizer
     from recon.io.bundle import write_json
 
@@ -65,7 +65,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
     store, _ = fill_store(Photographers(recipe.data.record, device), shots, device)
     photographed = len(store) / (time.perf_counter() - start)
 
-    objective = Objective(*build_models(recipe), recipe.loss).to(device)
+    objective = Objective(*build_models(recipe), recipe.loss, teacher=build_teacher(recipe)).to(device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         objective.compile_blocks()

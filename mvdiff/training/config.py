@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mvdiff.data.batch import BatchConfig
 from mvdiff.data.record import RecordConfig
+from mvdiff.pipelines.sampling_config import SamplingConfig
 from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
 from mvdiff.training.tracking import LoggingConfig
@@ -85,7 +86,8 @@ class ValidationConfig:
     sampled_objects: int = 8
     hypotheses: int = 2
     """Sampled of each of them, with fixed seeds."""
-    num_inference_steps: int = 12
+    num_inference_steps: int = SamplingConfig.num_inference_steps
+    guidance_scale: float = SamplingConfig.guidance_scale
     patience: int = 0
     """Validations without a better loss after which the run stops and exports its best weights; 0 never stops."""
 

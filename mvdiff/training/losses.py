@@ -39,6 +39,9 @@ class LossConfig:
     """Of the disagreement between the predicted depths of neighbouring views."""
     perceptual_weight: float = 0.0
     """Of LPIPS between predicted and true colours; needs the extra lpips and its weights."""
+    distilled_guidance: float = 0.0
+    """Other than 0: learn, instead of the true views, what the weights that the run begins from predict of them at this
+    guidance scale (Meng et al. 2023), so that one pass at scale 1 says what two say now."""
 
 
 def training_loss(
@@ -47,15 +50,21 @@ def training_loss(
     batch,
     generator: torch.Generator,
     config: LossConfig,
+    teacher: nn.Module | None = None,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-    """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``."""
+    """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``.
+
+    With a ``teacher`` the views to be learnt are those that it predicts at ``config.distilled_guidance``.
+    """
     parts: dict[str, Float[Tensor, ""]] = {}
     loss = torch.zeros((), device=batch.references.device)
     if config.flow_weight:
-        sigma, prediction = denoise(transformer, batch, generator, config)
-        parts["flow"] = flow_loss(prediction, batch.targets, sigma, config, batch.known)
+        noisy = NoisyViews.of(batch, generator, config)
+        prediction = noisy.denoised(transformer, batch, noisy.drop)
+        targets = batch.targets if teacher is None else noisy.guided(teacher, batch, config.distilled_guidance)
+        parts["flow"] = flow_loss(prediction, targets, noisy.sigma, config, batch.known)
         loss = loss + config.flow_weight * parts["flow"]
-        for name, weight, value in _optional(prediction, batch, sigma, config):
+        for name, weight, value in _optional(prediction, batch, noisy.sigma, config):
             parts[name] = value
             loss = loss + weight * value
     if config.camera_weight:
@@ -66,25 +75,42 @@ def training_loss(
     return loss, {name: value.detach() for name, value in ({"loss": loss} | parts).items()}
 
 
-def denoise(
-    transformer: nn.Module, batch, generator: torch.Generator, config: LossConfig
-) -> tuple[Float[Tensor, "b v"], Float[Tensor, "b v 8 h w"]]:
-    """Noise levels, and the views that the network sees behind noise of these levels."""
-    clean = batch.targets
-    sigma = noise_levels(clean.shape[:2], config, generator, clean.device)
-    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-    noisy = torch.lerp(clean, noise, sigma[:, :, None, None, None])
-    drop = torch.rand(len(clean), generator=generator, device=clean.device) < config.drop_reference_probability
-    prediction = transformer(
-        noisy,
-        sigma * 1000,
-        encode_reference(batch.references),
-        *camera_tensors(batch.target_cameras),
-        *camera_tensors(batch.reference_cameras),
-        drop,
-        return_dict=False,
-    )[0]
-    return sigma, prediction.float()
+@dataclass(frozen=True)
+class NoisyViews:
+    """What the network is shown of a batch."""
+
+    sigma: Float[Tensor, "b v"]
+    views: Float[Tensor, "b v 8 h w"]
+    drop: Bool[Tensor, "b"]
+    """Whose photo is hidden."""
+
+    @staticmethod
+    def of(batch, generator: torch.Generator, config: LossConfig) -> "NoisyViews":
+        clean = batch.targets
+        sigma = noise_levels(clean.shape[:2], config, generator, clean.device)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        noisy = torch.lerp(clean, noise, sigma[:, :, None, None, None])
+        drop = torch.rand(len(clean), generator=generator, device=clean.device) < config.drop_reference_probability
+        return NoisyViews(sigma, noisy, drop)
+
+    def denoised(self, transformer: nn.Module, batch, drop: Bool[Tensor, "b"]) -> Float[Tensor, "b v 8 h w"]:
+        """The views that ``transformer`` sees behind the noise."""
+        prediction = transformer(
+            self.views,
+            self.sigma * 1000,
+            encode_reference(batch.references),
+            *camera_tensors(batch.target_cameras),
+            *camera_tensors(batch.reference_cameras),
+            drop,
+            return_dict=False,
+        )[0]
+        return prediction.float()
+
+    @torch.no_grad()
+    def guided(self, teacher: nn.Module, batch, scale: float) -> Float[Tensor, "b v 8 h w"]:
+        """The same under classifier-free guidance; where the photo is hidden, without."""
+        hidden = self.denoised(teacher, batch, torch.ones_like(self.drop))
+        return hidden + scale * (self.denoised(teacher, batch, self.drop) - hidden)
 
 
 def _optional(

@@ -25,8 +25,12 @@ class Objective(nn.Module):
         camera_estimator: PhotoCameraEstimator,
         config: LossConfig,
         lora: LoraConfig | None = None,
+        teacher: MultiViewTransformer | None = None,
     ) -> None:
+        """``teacher``: see :func:`training_loss`; it is not trained, averaged or saved."""
         super().__init__()
+        # Out of the reach of whatever lists this module's parts.
+        self._teachers = [] if teacher is None else [teacher.eval().requires_grad_(False)]
         self.transformer, self.camera_estimator, self.config, self.lora = transformer, camera_estimator, config, lora
         if not config.flow_weight and (self.adapts or not config.camera_weight):
             raise InputError("There is nothing to train: loss.flow_weight 0 needs loss.camera_weight, and no LoRA.")
@@ -45,11 +49,18 @@ class Objective(nn.Module):
 
     def compile_blocks(self) -> None:
         """Block by block, as one compilation serves all of a kind; what FSDP does before and after them stays out."""
-        for block in self.blocks:
+        for block in [*self.blocks, *(block for teacher in self._teachers for block in teacher.blocks)]:
             block.forward = torch.compile(block.forward, dynamic=False)
 
     def forward(self, batch: TrainingBatch, generator):
-        return training_loss(self.transformer, self.camera_estimator, batch, generator, self.config)
+        networks = self.transformer, self.camera_estimator
+        return training_loss(*networks, batch, generator, self.config, next(iter(self._teachers), None))
+
+    def _apply(self, *arguments, **options):
+        """What moves this module moves its teacher."""
+        for teacher in self._teachers:
+            teacher._apply(*arguments, **options)
+        return super()._apply(*arguments, **options)
 
     def twin(self) -> "Objective":
         """A whole copy that shares nothing with this one, not even what was compiled; see :func:`sharding.whole`."""
@@ -86,3 +97,12 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
             f"render it with --size {transformer.config.sample_size}."
         )
     return transformer, camera_estimator
+
+
+def build_teacher(config: TrainConfig) -> MultiViewTransformer | None:
+    """The network whose guided predictions are learnt, where they are."""
+    if not config.loss.distilled_guidance:
+        return None
+    if config.model.init_from is None:
+        raise InputError("loss.distilled_guidance needs weights whose guidance is learnt: set model.init_from.")
+    return MultiViewDiffusionPipeline.from_pretrained(config.model.init_from).transformer

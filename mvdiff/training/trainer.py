@@ -28,7 +28,7 @@ from mvdiff.training.config import TrainConfig, changed_settings
 from mvdiff.training.data import load_data, record_config
 from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.export import export_run
-from mvdiff.training.objective import Objective, build_models
+from mvdiff.training.objective import Objective, build_models, build_teacher
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.patience import Patience
 from mvdiff.training.tracking import Tracker
@@ -72,7 +72,7 @@ class Trainer:
         config.data.record = record_config(config.data)
         if config.loss.flow_weight and not config.data.record.num_targets:
             raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0, too.")
-        self.objective = Objective(*build_models(config), config.loss, config.lora)
+        self.objective = Objective(*build_models(config), config.loss, config.lora, build_teacher(config))
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)

@@ -70,6 +70,7 @@ def sample_validation(
             reference,
             num_hypotheses=config.hypotheses,
             num_inference_steps=config.num_inference_steps,
+            guidance_scale=config.guidance_scale,
             generator=[torch.Generator().manual_seed(seed) for seed in range(config.hypotheses)],
             cameras=truth.cameras,
         ).views

@@ -47,13 +47,12 @@ class Agreement:
         v = len(maps.cameras)
         if maps.surface is None or v < 3:
             return Agreement(maps.pictures.new_ones(v), maps.pictures.new_zeros(v))
-        pairs = maps.pictures.new_zeros(v, v)
-        for own in range(v):
-            shown = _some((maps.pictures[own, 1] > 0.5).flatten().nonzero()[:, 0], points_of_view)
-            if len(shown):
-                seen = maps.read(maps.surface[own].reshape(-1, 3)[shown])
-                past = torch.where(seen.covered, seen.ahead, seen.outside) * seen.visible
-                pairs[own] = past.clamp(0, _CAP).mean(1)
+        shown = [_some((solid > 0.5).flatten().nonzero()[:, 0], points_of_view) for solid in maps.pictures[:, 1]]
+        points = torch.cat([surface.reshape(-1, 3)[own] for surface, own in zip(maps.surface, shown, strict=True)])
+        seen = maps.read(points)
+        past = (torch.where(seen.covered, seen.ahead, seen.outside) * seen.visible).clamp(0, _CAP)
+        # A view that shows nothing has no points to be seen past.
+        pairs = torch.stack([own.sum(1) / max(own.shape[1], 1) for own in past.split(list(map(len, shown)), 1)])
         error = _usual((pairs + pairs.T) / 2)
         middle = float(error.median())
         trust = 1 / (1 + (error / (1.5 * max(middle, _ROUNDING))) ** 4)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -125,9 +125,13 @@ class GenerationFolder:
         record = json.loads((self.path / names[0]).read_text("utf-8"))
         return ViewSet.load(self.path / names[1]), PhotoCamera(**{k: torch.tensor([v]) for k, v in record.items()})
 
-    def save_sample(self, index: int, views: ViewSet, photo_camera: PhotoCamera) -> None:
+    def save_samples(self, samples: Mapping[int, tuple[ViewSet, PhotoCamera]]) -> None:
+        """What was sampled of each hypothesis, by its index."""
+        self._note(*(name for index in samples for name in _sample_files(index)))
+        in_threads(lambda index: self._save_sample(index, *samples[index]), list(samples))
+
+    def _save_sample(self, index: int, views: ViewSet, photo_camera: PhotoCamera) -> None:
         camera, tensors, sheet = _sample_files(index)
-        self._note(camera, tensors, sheet)
         write_json(self.path / camera, {name: float(value[0]) for name, value in vars(photo_camera).items()})
         with atomic_write(self.path / sheet) as temporary:
             contact_sheet(views).save(temporary)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -267,9 +267,10 @@ class ImageTo3D:
                 made = self._sample_chunk(
                     reference, config, missing, given, lambda done: progress("sample", done, total)
                 )
-                kept |= dict(zip(missing, made, strict=True))
-                for k in missing if folder else ():
-                    folder.save_sample(k, *kept[k])
+                new = dict(zip(missing, made, strict=True))
+                kept |= new
+                if folder:
+                    folder.save_samples(new)
             found += kept.values()
             progress("sample", (start + len(indices)) * config.num_inference_steps, total)
         return ViewSet.cat([views for views, _ in found]), PhotoCamera.cat([camera for _, camera in found])
@@ -398,8 +399,8 @@ class _Samples:
     def load_sample(self, index: int) -> tuple[ViewSet, PhotoCamera] | None:
         return self._kept.get(index)
 
-    def save_sample(self, index: int, views: ViewSet, photo_camera: PhotoCamera) -> None:
-        self._kept[index] = (views, photo_camera)
+    def save_samples(self, samples: Mapping[int, tuple[ViewSet, PhotoCamera]]) -> None:
+        self._kept |= samples
 
 
 class _Clock:

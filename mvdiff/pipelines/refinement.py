@@ -90,8 +90,8 @@ class FinishedRun:
     ) -> GenerationResult:
         """The same hypotheses with other weights, as a run of their own."""
         result = self.result
-        for k in range(len(result.hypotheses)):
-            folder.save_sample(k, result.views[k], result.photo_cameras[k : k + 1])
+        kept = range(len(result.hypotheses))
+        folder.save_samples({k: (result.views[k], result.photo_cameras[k : k + 1]) for k in kept})
         folder.save_stage([replace(h, weight=float(w)) for h, w in zip(result.hypotheses, weights, strict=True)])
         return model.run(result.reference, self.config, folder, progress)
 
@@ -184,9 +184,10 @@ def feedback(
     allowed = torch.zeros_like(weights)
     allowed[keep or [k for k in range(len(weights)) if k not in reject]] = 1.0
     sources = keep + systematic(weights * allowed, config.num_hypotheses - len(keep))
-    for k, source in enumerate(keep):
-        if folder.load_sample(k) is None:
-            folder.save_sample(k, result.views[source], result.photo_cameras[source : source + 1])
+    missing = {k: source for k, source in enumerate(keep) if folder.load_sample(k) is None}
+    folder.save_samples(
+        {k: (result.views[source], result.photo_cameras[source : source + 1]) for k, source in missing.items()}
+    )
     conditions = Conditions(
         photo_cameras=PhotoCamera.cat([result.photo_cameras[k : k + 1] for k in sources]),
         initial_views=ViewSet.cat([result.views[k] for k in sources]),

@@ -191,7 +191,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
             generator: one for each hypothesis; a single one is drawn from in turn.
             elevation: of the photo in degrees, when known; otherwise each hypothesis draws its own.
-            elevation_prior: mean and standard deviation in degrees, when it is known roughly.
+            elevation_prior: mean and standard deviation in degrees of what is known roughly; None: nothing.
             rig: target cameras around the object. ``cameras`` [v] or [n v], in the photo's frame, replaces it.
             known_views: views (of one or of every hypothesis) given clean; they come first in the result.
             more_photos: further photos of the object with their cameras (azimuth, elevation, crop).

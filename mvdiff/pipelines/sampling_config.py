@@ -17,8 +17,9 @@ class SamplingConfig:
     """How hard the photo is followed; 1 is the model as it is."""
     candidates: int = 2
     """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
-    elevation_prior: tuple[float, float] | None = None
-    """What is known of the photo's elevation before it is looked at: mean and standard deviation in degrees."""
+    elevation_prior: tuple[float, float] | None = (15.0, 20.0)
+    """What is known of the photo's elevation before it is looked at: mean and standard deviation in degrees. The
+    default is how people photograph objects that stand before them; None believes the model alone."""
 
     @property
     def sampling(self) -> dict[str, Any]:

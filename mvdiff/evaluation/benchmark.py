@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
@@ -82,7 +82,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     result = {
         "part": part,
         "command": command,
-        "settings": json.loads(json.dumps(asdict(config), default=str)),
+        "settings": recorded(config),
         "weights": model.weights,
         "device": device_name(model.device),
         "threads": torch.get_num_threads(),

@@ -1,5 +1,6 @@
 """Settings of one evaluation. Free of torch, so that the script's help stays fast."""
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -75,9 +76,9 @@ class JobConfig(SamplingConfig):
         return batch, workers
 
     def identity(self) -> dict[str, Any]:
-        """What the numbers depend on: a resumed run must agree in all of it."""
+        """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
         free = ("meshes", "output", "weights", "lora", "device", "limit", "batch_objects", "workers", "overwrite")
-        return {name: value for name, value in asdict(self).items() if name not in free}
+        return json.loads(json.dumps({name: value for name, value in asdict(self).items() if name not in free}))
 
 
 @dataclass(frozen=True)

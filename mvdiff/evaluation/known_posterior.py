@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.data.procedural import Distribution, ProceduralObject, make, remake
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, View, photograph
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.image_to_3d import ImageTo3D
@@ -76,7 +76,7 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
     keys = ("total_variation", "total_variation_by_chance", "present", "present_truth", "visible_arc", "kuiper_p")
     results = {
         "command": command,
-        "settings": {name: str(v) if isinstance(v, Path) else v for name, v in vars(config).items()},
+        "settings": recorded(config),
         "weights": model.weights,
         "device": device_name(model.device),
         "versions": versions(),

@@ -1,6 +1,8 @@
 """On what the numbers were made."""
 
+import json
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +25,8 @@ def versions() -> dict[str, str]:
     import mvdiff
 
     return {"mvdiff": mvdiff.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """Settings (a dataclass) as the file of the results gives them back."""
+    return json.loads(json.dumps(asdict(config), default=str))

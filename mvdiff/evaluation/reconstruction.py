@@ -1,11 +1,10 @@
 """How good and how dear reconstruction is by itself: views of known objects in, scores of their meshes out."""
 
-import json
 import resource
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from mvdiff.evaluation.contradictions import Contradictions
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
 from mvdiff.evaluation.shape_scores import THRESHOLD, Frame, Subject
@@ -75,7 +74,7 @@ def benchmark_reconstruction(config: ReconstructionBenchmarkConfig, command: str
     result = {
         "part": "recon",
         "command": command,
-        "settings": json.loads(json.dumps(asdict(config), default=str)),
+        "settings": recorded(config),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": versions(),

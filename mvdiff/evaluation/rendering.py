@@ -2,11 +2,11 @@
 
 import functools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
     record = {
         "part": "render",
         "command": command,
-        "settings": asdict(config) | {"meshes": [str(p) for p in config.meshes], "output": str(config.output)},
+        "settings": recorded(config),
         "device": device_name(device),
         "versions": versions(),
         "objects": len(shots),

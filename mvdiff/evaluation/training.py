@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from recon.errors import InputError
 
 
@@ -115,7 +115,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
     record = {
         "part": "train",
         "command": command,
-        "settings": asdict(config) | {"config": str(config.config), "output": str(config.output), "batch_size": size},
+        "settings": recorded(config) | {"batch_size": size},
         "device": device_name(device),
         "versions": versions(),
         "parameters": sum(p.numel() for p in objective.parameters()),

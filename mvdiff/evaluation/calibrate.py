@@ -1,6 +1,5 @@
 """Known objects to the calibration of a model's uncertainty."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -13,6 +12,7 @@ import mvdiff
 from mvdiff.evaluation.cases import Case
 from mvdiff.evaluation.config import CalibrationConfig
 from mvdiff.evaluation.jobs import finished
+from mvdiff.evaluation.machine import recorded
 from mvdiff.evaluation.objects import ObjectSet
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Subject
@@ -37,7 +37,7 @@ def calibrate(
     objects = ObjectSet(config.meshes, config.limit, config.holdout_every, config.procedural)
     identity = config.identity() | {
         "weights": model.weights.get("sha256"),
-        "reconstruction": json.loads(json.dumps(asdict(model.reconstruction))),
+        "reconstruction": recorded(model.reconstruction),
         "posterior": asdict(model.posterior),
         "version": mvdiff.__version__,
     }

@@ -1,13 +1,13 @@
 """Settings of one evaluation. Free of torch, so that the script's help stays fast."""
 
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
+from mvdiff.evaluation.machine import recorded
 from mvdiff.pipelines.generation_config import Framing, GenerationConfig
 from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
@@ -78,7 +78,7 @@ class JobConfig(SamplingConfig):
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
         free = ("meshes", "output", "weights", "lora", "device", "limit", "batch_objects", "workers", "overwrite")
-        return json.loads(json.dumps({name: value for name, value in asdict(self).items() if name not in free}))
+        return {name: value for name, value in recorded(self).items() if name not in free}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Objects through the main job, scores to files."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ import mvdiff
 from mvdiff.evaluation.cases import Case, score
 from mvdiff.evaluation.config import EvaluationConfig
 from mvdiff.evaluation.jobs import finished
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import device_name, recorded, versions
 from mvdiff.evaluation.objects import ObjectSet
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.sheet import stack, strip
@@ -37,7 +36,7 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
         "meshes": config.meshes.name,
         "weights": model.weights.get("sha256"),
         "lora": model.weights.get("lora_sha256"),
-        "reconstruction": json.loads(json.dumps(asdict(model.reconstruction))),
+        "reconstruction": recorded(model.reconstruction),
         "posterior": asdict(model.posterior),
         "calibration": _calibration_name(config, model),
         "version": mvdiff.__version__,

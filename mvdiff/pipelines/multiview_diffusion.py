@@ -305,10 +305,10 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         def forward(state: Tensor, timestep: Tensor, hidden: Tensor) -> Float[Tensor, "n v c h w"]:
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
-        state, passes = torch.cat([clean, sample], 1), num_inference_steps * (1 if guidance_scale == 1 else 2)
+        passes = num_inference_steps * (1 if guidance_scale == 1 else 2)
         if passes >= _WORTH_RECORDING and recordable(self.transformer):
-            hidden = torch.zeros(n, dtype=torch.bool, device=device)
-            forward = RecordedPass(forward, state.to(dtype), torch.zeros(state.shape[:2], device=device), hidden)
+            state, hidden = torch.cat([clean, sample], 1).to(dtype), torch.zeros(n, dtype=torch.bool, device=device)
+            forward = RecordedPass(forward, state, torch.zeros(state.shape[:2], device=device), hidden)
 
         def predict(state: Tensor, sigma: float, drop: bool) -> Float[Tensor, "n v c h w"]:
             timestep = torch.full(state.shape[:2], sigma * 1000.0, device=device)

@@ -184,9 +184,12 @@ def feedback(
     allowed = torch.zeros_like(weights)
     allowed[keep or [k for k in range(len(weights)) if k not in reject]] = 1.0
     sources = keep + systematic(weights * allowed, config.num_hypotheses - len(keep))
-    missing = {k: source for k, source in enumerate(keep) if folder.load_sample(k) is None}
     folder.save_samples(
-        {k: (result.views[source], result.photo_cameras[source : source + 1]) for k, source in missing.items()}
+        {
+            k: (result.views[source], result.photo_cameras[source : source + 1])
+            for k, source in enumerate(keep)
+            if folder.load_sample(k) is None
+        }
     )
     conditions = Conditions(
         photo_cameras=PhotoCamera.cat([result.photo_cameras[k : k + 1] for k in sources]),

@@ -58,14 +58,14 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
 
     device = pick_device(config.device)
     recipe = load_config(config.config)
-    recipe.model.init_from = None  # the numbers do not matter, the shapes do
     size = config.batch_size or recipe.batch_size
     shots = [Shot(s, record_seed(0, i, 0), False) for i, s in enumerate(procedural_sources(range(config.objects)))]
     start = time.perf_counter()
     store, _ = fill_store(Photographers(recipe.data.record, device), shots, device)
     photographed = len(store) / (time.perf_counter() - start)
 
-    objective = Objective(*build_models(recipe), recipe.loss, teacher=build_teacher(recipe)).to(device)
+    networks = build_models(recipe)
+    objective = Objective(*networks, recipe.loss, teacher=build_teacher(recipe, networks[0])).to(device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         objective.compile_blocks()

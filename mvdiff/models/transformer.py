@@ -115,7 +115,9 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         heads: int = 7,
         mlp_ratio: float = 2.5714286,
         bottleneck: int = 192,
+        learnt_guidance: float = 1.0,
     ) -> None:
+        """``learnt_guidance``: the scale of classifier-free guidance that a pass with the photo shown amounts to."""
         super().__init__()
         if width % heads or (width // heads) % 8:
             raise ValueError(f"width / heads must be a multiple of 8 for the camera positions, got {width} / {heads}.")
@@ -137,6 +139,12 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         for layer in (self.modulation, self.modulation_out, self.proj_out, self.embed_view_time):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    def claim_guidance(self, scale: float) -> None:
+        """Set ``learnt_guidance`` of a network that is trained to have it."""
+        # What diffusers still takes for a default, its from_config would not copy.
+        defaults = [name for name in self.config.get("_use_default_values", ()) if name != "learnt_guidance"]
+        self.register_to_config(learnt_guidance=scale, _use_default_values=defaults)
 
     def forward(
         self,

@@ -187,7 +187,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
         Args:
             image: a ``ReferenceImage``, or a picture, array or path that ``mvdiff.reference.prepare`` takes.
-            guidance_scale: 1 follows the model as it is; more follows the photo harder.
+            guidance_scale: 1 follows what the model knows; more follows the photo harder. At the scale that the
+                transformer has learnt to follow by itself (``learnt_guidance``) a step takes one pass instead of two.
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
             generator: one for each hypothesis; a single one is drawn from in turn.
             elevation: of the photo in degrees, when known; otherwise each hypothesis draws its own.
@@ -305,7 +306,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         def forward(state: Tensor, timestep: Tensor, hidden: Tensor) -> Float[Tensor, "n v c h w"]:
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
-        passes = num_inference_steps * (1 if guidance_scale == 1 else 2)
+        learnt = self.transformer.config.learnt_guidance
+        passes = num_inference_steps * (1 if guidance_scale == learnt else 2)
         if passes >= _WORTH_RECORDING and recordable(self.transformer):
             state, hidden = torch.cat([clean, sample], 1).to(dtype), torch.zeros(n, dtype=torch.bool, device=device)
             forward = RecordedPass(forward, state, torch.zeros(state.shape[:2], device=device), hidden)
@@ -327,9 +329,10 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         for index, (timestep, sigma) in enumerate(zip(timesteps[begin:], sigmas[begin:], strict=True)):
             state = torch.cat([clean, sample], 1)
             prediction = predict(state, sigma, drop=False)
-            if guidance_scale != 1 and guidance_interval[0] <= sigma <= guidance_interval[1]:
+            scale = guidance_scale if guidance_interval[0] <= sigma <= guidance_interval[1] else 1.0
+            if scale != learnt:
                 unconditional = predict(state, sigma, drop=True)
-                prediction = unconditional + guidance_scale * (prediction - unconditional)
+                prediction = unconditional + scale / learnt * (prediction - unconditional)
             # The scheduler's contract is the velocity noise - x, with the same clamp as in training.
             velocity = (sample - prediction) / max(sigma, MIN_SIGMA)
             sample = self.scheduler.step(velocity, timestep, sample, return_dict=False)[0]

@@ -28,6 +28,9 @@ class ModelConfig:
     compile: Literal["auto", "always", "never"] = "auto"
     """auto: torch.compile where there is CUDA; on the CPU it needs a C++ compiler."""
     gradient_checkpointing: bool = False
+    learnt_guidance: float | None = None
+    """Scale of classifier-free guidance that one pass is to amount to, so that sampling at it needs no second one
+    (model guidance, Tang et al. 2025); it takes weights to continue from. None: what those have learnt."""
 
 
 @dataclass

@@ -39,9 +39,6 @@ class LossConfig:
     """Of the disagreement between the predicted depths of neighbouring views."""
     perceptual_weight: float = 0.0
     """Of LPIPS between predicted and true colours; needs the extra lpips and its weights."""
-    distilled_guidance: float = 0.0
-    """Other than 0: learn, instead of the true views, what the weights that the run begins from predict of them at this
-    guidance scale (Meng et al. 2023), so that one pass at scale 1 says what two say now."""
 
 
 def training_loss(
@@ -54,14 +51,17 @@ def training_loss(
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``.
 
-    With a ``teacher`` the views to be learnt are those that it predicts at ``config.distilled_guidance``.
+    With a ``teacher`` the true views are moved as guidance at the scale of ``transformer.config.learnt_guidance`` moves
+    its predictions of them. What is learnt is then the mean of the true views and the guidance in one pass.
     """
     parts: dict[str, Float[Tensor, ""]] = {}
     loss = torch.zeros((), device=batch.references.device)
     if config.flow_weight:
         noisy = NoisyViews.of(batch, generator, config)
         prediction = noisy.denoised(transformer, batch, noisy.drop)
-        targets = batch.targets if teacher is None else noisy.guided(teacher, batch, config.distilled_guidance)
+        targets = batch.targets
+        if teacher is not None:
+            targets = targets + noisy.guidance(teacher, batch, transformer.config.learnt_guidance)
         parts["flow"] = flow_loss(prediction, targets, noisy.sigma, config, batch.known)
         loss = loss + config.flow_weight * parts["flow"]
         for name, weight, value in _optional(prediction, batch, noisy.sigma, config):
@@ -107,10 +107,11 @@ class NoisyViews:
         return prediction.float()
 
     @torch.no_grad()
-    def guided(self, teacher: nn.Module, batch, scale: float) -> Float[Tensor, "b v 8 h w"]:
-        """The same under classifier-free guidance; where the photo is hidden, without."""
+    def guidance(self, teacher: nn.Module, batch, scale: float) -> Float[Tensor, "b v 8 h w"]:
+        """What classifier-free guidance at ``scale`` adds to a prediction; nothing where the photo is hidden."""
         hidden = self.denoised(teacher, batch, torch.ones_like(self.drop))
-        return hidden + scale * (self.denoised(teacher, batch, self.drop) - hidden)
+        # A teacher that has learnt guidance itself shows the difference that the photo makes so many times too large.
+        return (scale - 1) / teacher.config.learnt_guidance * (self.denoised(teacher, batch, self.drop) - hidden)
 
 
 def _optional(

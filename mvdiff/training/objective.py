@@ -40,6 +40,10 @@ class Objective(nn.Module):
             add_lora(transformer, lora)
 
     @property
+    def teacher(self) -> MultiViewTransformer | None:
+        return next(iter(self._teachers), None)
+
+    @property
     def adapts(self) -> bool:
         return self.lora is not None and self.lora.rank > 0
 
@@ -54,7 +58,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: TrainingBatch, generator):
         networks = self.transformer, self.camera_estimator
-        return training_loss(*networks, batch, generator, self.config, next(iter(self._teachers), None))
+        return training_loss(*networks, batch, generator, self.config, self.teacher)
 
     def _apply(self, *arguments, **options):
         """What moves this module moves its teacher."""
@@ -91,6 +95,8 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
     camera_estimator = kept.get("camera_estimator") or PhotoCameraEstimator(
         **({"sample_size": size} | model.camera_estimator)
     )
+    if model.learnt_guidance is not None:
+        transformer.claim_guidance(model.learnt_guidance)
     if transformer.config.sample_size != size:
         raise InputError(
             f"The model makes pictures of {transformer.config.sample_size} pixels, the data has {size}: "
@@ -99,10 +105,12 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
     return transformer, camera_estimator
 
 
-def build_teacher(config: TrainConfig) -> MultiViewTransformer | None:
-    """The network whose guided predictions are learnt, where they are."""
-    if not config.loss.distilled_guidance:
+def build_teacher(config: TrainConfig, transformer: MultiViewTransformer) -> MultiViewTransformer | None:
+    """The network that shows what guidance does, where ``transformer`` is to learn it."""
+    if transformer.config.learnt_guidance == 1:
         return None
     if config.model.init_from is None:
-        raise InputError("loss.distilled_guidance needs weights whose guidance is learnt: set model.init_from.")
+        raise InputError(
+            "A network from scratch has no guidance to learn yet: set model.init_from, or model.learnt_guidance 1."
+        )
     return MultiViewDiffusionPipeline.from_pretrained(config.model.init_from).transformer

@@ -72,7 +72,9 @@ class Trainer:
         config.data.record = record_config(config.data)
         if config.loss.flow_weight and not config.data.record.num_targets:
             raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0, too.")
-        self.objective = Objective(*build_models(config), config.loss, config.lora, build_teacher(config))
+        networks = build_models(config)
+        config.model.learnt_guidance = networks[0].config.learnt_guidance
+        self.objective = Objective(*networks, config.loss, config.lora, build_teacher(config, networks[0]))
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)
@@ -264,7 +266,7 @@ class Trainer:
         networks = averaged.transformer, averaged.camera_estimator
         batch = self.data.validation_batch(config.objects, self.device)
         with self.accelerator.autocast():
-            values = validation_loss(*networks, batch, self.config.loss)
+            values = validation_loss(*networks, batch, self.config.loss, teacher=self.objective.teacher)
             values |= camera_scores(averaged.camera_estimator, batch)
             if config.sampled_objects and self.config.loss.flow_weight:
                 picture = self.folder / "validation" / f"{self.step:07d}.png"

@@ -27,13 +27,15 @@ def validation_loss(
     batch: TrainingBatch,
     config: LossConfig,
     chunk: int = 32,
+    teacher: MultiViewTransformer | None = None,
 ) -> dict[str, float]:
+    """Means over the batch of what :func:`training_loss` tells apart."""
     generator = torch.Generator(batch.targets.device).manual_seed(0)
     totals: dict[str, float] = {}
     count = len(batch.targets)
     for start in range(0, count, chunk):
         part = TrainingBatch(**{name: value[start : start + chunk] for name, value in vars(batch).items()})
-        for name, value in training_loss(transformer, camera_estimator, part, generator, config)[1].items():
+        for name, value in training_loss(transformer, camera_estimator, part, generator, config, teacher)[1].items():
             totals[f"validation/{name}"] = (
                 totals.get(f"validation/{name}", 0.0) + float(value) * len(part.index) / count
             )

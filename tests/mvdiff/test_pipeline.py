@@ -141,6 +141,23 @@ def test_guidance_acts_only_inside_its_interval(pipe, reference):
     assert not torch.allclose(plain, sample(pipe, reference, guidance_scale=5.0).views.rgb, atol=1e-3)
 
 
+def test_a_pass_that_is_guided_by_itself_is_taken_at_its_word(pipe, reference):
+    """One pass at the learnt scale; at any other, what the photo adds is scaled from there."""
+    twin = MultiViewTransformer.from_config(pipe.transformer.config).eval()
+    twin.claim_guidance(2.0)
+    twin.load_state_dict(pipe.transformer.state_dict())
+    guided = MultiViewDiffusionPipeline(twin, pipe.camera_estimator, pipe.scheduler)
+    guided.set_progress_bar_config(disable=True)
+    passes = []
+    twin.register_forward_hook(lambda *_: passes.append(1))
+    own = sample(guided, reference, num_inference_steps=3, guidance_scale=2.0).views.rgb
+    assert len(passes) == 3
+    assert torch.equal(own, sample(pipe, reference, num_inference_steps=3, guidance_scale=1.0).views.rgb)
+    twice = sample(guided, reference, num_inference_steps=3, guidance_scale=6.0).views.rgb
+    assert len(passes) == 9
+    torch.testing.assert_close(twice, sample(pipe, reference, num_inference_steps=3, guidance_scale=3.0).views.rgb)
+
+
 def test_callback_sees_and_changes_the_sample(pipe, reference):
     seen = []
 

@@ -46,7 +46,7 @@ def test_diffusers_names_are_the_same_settings(tmp_path):
     assert (more.checkpoint_every_steps, more.model.init_from) == (5, "embedded")
 
 
-@pytest.mark.parametrize("name", ["finetune_lora", "finetune_full", "embedded", "distilled", "tiny"])
+@pytest.mark.parametrize("name", ["finetune_lora", "finetune_full", "embedded", "tiny"])
 def test_recipes_can_be_read(name):
     config = parse_arguments(["--config", str(ROOT / f"configs/train/{name}.yaml"), "--seed", "5"])
     assert config.seed == 5

@@ -1,0 +1,142 @@
+"""Guidance learnt by the network itself."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import tiny
+
+from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.pipelines import MultiViewDiffusionPipeline
+from mvdiff.training.config import load_config
+from mvdiff.training.data import load_data
+from mvdiff.training.losses import LossConfig, NoisyViews, flow_loss, training_loss
+from mvdiff.training.objective import Objective, build_models, build_teacher
+from mvdiff.training.trainer import Trainer
+from recon.errors import InputError
+
+ROOT = Path(__file__).parents[3]
+CONFIG = LossConfig(drop_reference_probability=0.5, camera_weight=0.0)
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    config = tiny(tmp_path_factory.mktemp("guidance"))
+    data = load_data(config.data, 0, torch.device("cpu"))
+    return data.batch(6, torch.Generator().manual_seed(0), torch.device("cpu"))
+
+
+def network(batch, seed: int, learnt_guidance: float = 1.0) -> MultiViewTransformer:
+    torch.manual_seed(seed)
+    size, shape = batch.targets.shape[-1], {"width": 64, "depth": 2, "heads": 2, "bottleneck": 16, "patch_size": 8}
+    made = MultiViewTransformer(sample_size=size, reference_size=size, learnt_guidance=learnt_guidance, **shape)
+    for parameter in made.parameters():
+        if parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return made
+
+
+def estimator(batch) -> PhotoCameraEstimator:
+    return PhotoCameraEstimator(sample_size=batch.targets.shape[-1], width=32, depth=1, heads=2)
+
+
+def noisy_views(batch) -> NoisyViews:
+    return NoisyViews.of(batch, torch.Generator().manual_seed(0), CONFIG)
+
+
+def loss(student, teacher, batch):
+    return training_loss(student, estimator(batch), batch, torch.Generator().manual_seed(0), CONFIG, teacher)[0]
+
+
+class Guided(torch.nn.Module):
+    """What guidance makes of a network's prediction, in one call."""
+
+    def __init__(self, network: MultiViewTransformer, scale: float) -> None:
+        super().__init__()
+        self.network, self.scale, self.config = network, scale, type(network.config)(learnt_guidance=scale)
+
+    def forward(self, *inputs, return_dict=False):
+        *inputs, drop = inputs
+        shown, hidden = (self.network(*inputs, d, return_dict=False)[0] for d in (drop, torch.ones_like(drop)))
+        return (hidden + self.scale * (shown - hidden),)
+
+
+def test_what_is_learnt_is_guidance(batch):
+    """To learn guidance and to predict the views costs as much as to predict the views, for one who knows it."""
+    plain = network(batch, 0)
+    torch.testing.assert_close(loss(Guided(plain, 3.0), plain, batch), loss(plain, None, batch))
+    assert loss(network(batch, 0, 3.0), plain, batch) != loss(plain, None, batch)
+
+
+def test_one_who_has_learnt_guidance_teaches_what_it_was_taught(batch):
+    plain, noisy = network(batch, 0), noisy_views(batch)
+    assert noisy.drop.any()
+    assert not noisy.drop.all()
+    taught = noisy.guidance(plain, batch, 3.0)
+    torch.testing.assert_close(noisy.guidance(Guided(plain, 3.0), batch, 3.0), taught, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(noisy.guidance(Guided(plain, 2.0), batch, 3.0), taught, atol=1e-5, rtol=1e-4)
+    shown, hidden = (noisy.denoised(plain, batch, torch.full_like(noisy.drop, d)).detach() for d in (False, True))
+    torch.testing.assert_close(taught[~noisy.drop], 2 * (shown - hidden)[~noisy.drop], atol=1e-5, rtol=1e-4)
+    assert (taught[noisy.drop] == 0).all()
+
+
+def test_the_student_comes_to_say_what_guidance_says(batch):
+    teacher, student, noisy = network(batch, 0), network(batch, 0, 3.0), noisy_views(batch)
+    with torch.no_grad():  # views that the teacher predicts perfectly leave guidance alone to be learnt
+        batch = type(batch)(**vars(batch) | {"targets": noisy.denoised(teacher, batch, noisy.drop)})
+        goal = batch.targets + noisy.guidance(teacher, batch, 3.0)
+
+    def missed():
+        return flow_loss(noisy.denoised(student, batch, noisy.drop), goal, noisy.sigma, CONFIG, batch.known)
+
+    optimizer, first = torch.optim.AdamW(student.parameters(), 1e-3), missed().item()
+    for _ in range(40):
+        optimizer.zero_grad()
+        missed().backward()
+        optimizer.step()
+    assert missed().item() < 0.5 * first
+
+
+def test_the_teacher_is_neither_trained_nor_saved_but_moves_along(batch):
+    teacher = network(batch, 0)
+    objective = Objective(network(batch, 1, 3.0), estimator(batch), CONFIG, teacher=teacher)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    own = {id(parameter) for parameter in objective.parameters()}
+    assert not any(id(parameter) in own for parameter in teacher.parameters())
+    twin = objective.twin()
+    assert len(objective.state_dict()) == len(twin.state_dict())
+    assert twin.transformer.config.learnt_guidance == 3
+    objective.to(torch.float64)
+    assert all(parameter.dtype == torch.float64 for parameter in teacher.parameters())
+
+
+def test_a_run_goes_on_with_the_guidance_of_the_weights_it_begins_from(tmp_path):
+    config = tiny(tmp_path)
+    assert build_teacher(config, build_models(config)[0]) is None
+    config.model.learnt_guidance = 2.0
+    with pytest.raises(InputError, match=r"model\.init_from"):
+        build_teacher(config, build_models(config)[0])
+    for transformer in (build_models(config)[0], Objective(*build_models(config), config.loss).twin().transformer):
+        assert transformer.config.learnt_guidance == 2
+
+
+def test_the_embedded_model_can_learn_it(tmp_path):
+    config = load_config(ROOT / "configs/train/embedded.yaml")
+    config.model.learnt_guidance = 2.5
+    transformer, camera_estimator = build_models(config)
+    twin = Objective(transformer, camera_estimator, config.loss).twin()
+    twin.transformer.save_config(tmp_path)
+    assert MultiViewTransformer.load_config(tmp_path)["learnt_guidance"] == 2.5
+
+
+def test_a_run_s_weights_say_what_guidance_they_have_learnt(config, tmp_path):
+    config.lora.rank, config.max_steps, config.model.learnt_guidance = 0, 1, 2.0
+    config.validation.objects = 2
+    Trainer(config).train()
+    first = MultiViewDiffusionPipeline.from_pretrained(config.output_dir)
+    assert first.transformer.config.learnt_guidance == 2
+    config.model.init_from, config.model.learnt_guidance = config.output_dir, None
+    config.output_dir = str(tmp_path / "second")
+    trainer = Trainer(config)
+    assert trainer.objective.teacher.config.learnt_guidance == 2
+    assert config.model.learnt_guidance == 2

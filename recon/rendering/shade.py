@@ -43,6 +43,8 @@ class Surface:
         # One gather for all that lives on corners.
         corners = [mesh.triangles, corner_normals(mesh, smooth_angle), _corner_colors(mesh)]
         self._planes = planes(torch.cat(corners, -1))
+        # Laid out once: pictures from files have their channels last, and every reading would turn them.
+        self._texture = None if mesh.uv is None or mesh.texture is None else mesh.texture.contiguous()
 
     def parts(self, cameras: Cameras) -> Iterator[tuple[slice, SurfacePoints]]:
         """Ranges of the pictures with what they see.
@@ -75,8 +77,8 @@ class Surface:
         shape = (len(cameras), cameras.height, cameras.width)
         values = hits.on(self._planes)
         position, normal, albedo = values.split([3, 3, values.shape[-1] - 6], -1)
-        if self.mesh.uv is not None and self.mesh.texture is not None:
-            albedo = sample_texture(self.mesh.texture, albedo)
+        if self._texture is not None:
+            albedo = sample_texture(self._texture, albedo)
         ways, depth = hits.from_cameras(position, cameras)
         facing = -(ways * normal).sum(-1, keepdim=True)  # where it is negative we see the inside
         length = torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp_min(1e-12)

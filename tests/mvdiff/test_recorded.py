@@ -7,6 +7,7 @@ from mvdiff.models.recorded import RecordedPass, recordable
 from mvdiff.pipelines import multiview_diffusion
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import prepare
+from mvdiff.rig import RigConfig
 
 
 @pytest.mark.cuda
@@ -19,8 +20,8 @@ def test_recorded_passes_sample_the_same_views(weights, photo, dtype, monkeypatc
     for threshold in (1, 10**9):
         monkeypatch.setattr(multiview_diffusion, "_WORTH_RECORDING", threshold)
         generators = [torch.Generator().manual_seed(k) for k in range(3)]
-        output = pipeline(reference, num_hypotheses=3, num_inference_steps=4, guidance_scale=3.0, generator=generators)
-        views[threshold] = output.views
+        settings = {"num_hypotheses": 3, "num_inference_steps": 4, "guidance_scale": 3.0, "rig": RigConfig(size=32)}
+        views[threshold] = pipeline(reference, generator=generators, **settings).views
     for name in ("rgb", "alpha", "normal", "depth"):
         recorded, launched = (getattr(view, name) for view in views.values())
         assert torch.allclose(recorded, launched, atol=1e-3), name

@@ -54,7 +54,11 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
     return {
         "mvdiff": mvdiff.__version__,
         "licence": _licence(),
-        "weights": {"name": weights, "sha256": packing.weights_hash(folder)},
+        "weights": {
+            "name": weights,
+            "sha256": packing.weights_hash(folder),
+            "learnt_guidance": _learnt_guidance(folder),
+        },
         "provenance": _provenance(folder),
         **({} if lora is None else {"lora": _lora(lora)}),
         "python": platform.python_version(),
@@ -75,6 +79,12 @@ def _provenance(folder: Path) -> dict[str, Any]:
     path = folder / "provenance.json"
     record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return _known({"base": record.get("base")} | _run(record, record.get("config", {})))
+
+
+def _learnt_guidance(folder: Path) -> float:
+    """The --guidance-scale at which a step takes one pass."""
+    path = folder / "transformer" / "config.json"
+    return float(json.loads(path.read_text("utf-8")).get("learnt_guidance", 1)) if path.is_file() else 1.0
 
 
 def _run(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:

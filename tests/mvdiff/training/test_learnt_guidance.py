@@ -6,6 +6,7 @@ import pytest
 import torch
 from training_runs import tiny
 
+from mvdiff.cli.info import collect
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.training.config import load_config
@@ -135,6 +136,7 @@ def test_a_run_s_weights_say_what_guidance_they_have_learnt(config, tmp_path):
     Trainer(config).train()
     first = MultiViewDiffusionPipeline.from_pretrained(config.output_dir)
     assert first.transformer.config.learnt_guidance == 2
+    assert collect(config.output_dir)["weights"]["learnt_guidance"] == 2
     config.model.init_from, config.model.learnt_guidance = config.output_dir, None
     config.output_dir = str(tmp_path / "second")
     trainer = Trainer(config)

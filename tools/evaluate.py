@@ -44,10 +44,9 @@ def protocol(arguments: list[str]) -> dict[str, Any]:
     config = tyro.cli(EvaluationConfig, args=arguments, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     config.check()
 
-    from mvdiff.cli.models import load_model
     from mvdiff.evaluation.runner import evaluate
 
-    model = load_model(config.weights, config.device, config.preset, config.lora, config.calibration)
+    model = config.load()
     command = shlex.join(["python", "tools/evaluate.py", *arguments])
     return evaluate(config, model, command)
 

@@ -27,10 +27,9 @@ class Command:
 
     def run(self) -> None:
         self.config.check()
-        from mvdiff.cli.models import load_model
         from mvdiff.evaluation.calibrate import calibrate, summary_lines
 
-        model = load_model(self.config.weights, self.config.device, self.config.preset, calibration="none")
+        model = self.config.load()
         # The file may be published: names, not the places on this machine.
         command = shlex.join(["mvdiff", *(Path(a).name if os.sep in a else a for a in sys.argv[1:])])
         found = calibrate(self.config, model, command, lambda line: print(line, file=sys.stderr, flush=True))

@@ -49,11 +49,7 @@ def calibrate(
         settings = replace(config, framing=framing)
         pending = [k for k, name in enumerate(objects.names) if _key(framing, name) not in records.entries]
         done = len(objects) - len(pending)
-
-        def finish(case: Case, framing: str = framing) -> dict[str, Any]:
-            return observed(case.meshed(model.reconstruction), model.posterior) | {"name": _key(framing, case.name)}
-
-        for entry in finished(settings, model, objects, pending, finish):
+        for entry in finished(settings, model, objects, pending, _learnt_from):
             records.add(entry)
             done += 1
             seconds = time.perf_counter() - start
@@ -97,6 +93,10 @@ def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
             own = [whole if len(group) == len(kept) else whole.subset(group) for group in groups(count, len(kept))]
             counts[str(count)] = [observe(each, distance, surface) for each in own]
     return {"counts": counts, "problem": None, "novelty": dict(case.novelty), "seconds": case.seconds}
+
+
+def _learnt_from(case: Case, config: CalibrationConfig, model: ImageTo3D) -> dict[str, Any]:
+    return observed(case.meshed(model.reconstruction), model.posterior) | {"name": _key(config.framing, case.name)}
 
 
 def _key(framing: str, name: str) -> str:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -11,6 +11,9 @@ from mvdiff.evaluation.machine import recorded
 from mvdiff.pipelines.generation_config import Framing, GenerationConfig
 from mvdiff.pipelines.sampling_config import SamplingConfig
 from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from mvdiff.pipelines.image_to_3d import ImageTo3D
 
 Protocol = Literal["p1", "p2"]
 
@@ -36,15 +39,19 @@ class JobConfig(SamplingConfig):
     """Objects whose hypotheses are reconstructed together; 4 on a GPU, else 1."""
     workers: int | None = None
     """Threads that score while the next objects are made; by default 0 on a CPU, else most of the cores."""
+    processes: int = 1
+    """That each take the next object, with a model and one core of their own: as many as there are cores, one GPU or
+    none, take least time for all objects together."""
     overwrite: bool = False
     """Start again even if the output holds results of other settings."""
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""
         self.generation(self.seed).check()
-        for name, value, least in (("limit", self.limit, 1), ("batch_objects", self.batch_objects, 1)):
-            if value is not None and value < least:
-                raise InputError(f"--{name.replace('_', '-')} is at least {least}, not {value}.")
+        for name in ("limit", "batch_objects", "processes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name.replace('_', '-')} is at least 1, not {value}.")
 
     @property
     def judges_novelty(self) -> bool:
@@ -69,6 +76,12 @@ class JobConfig(SamplingConfig):
             **self.sampling,
         )
 
+    def load(self) -> "ImageTo3D":
+        """The model that is meant."""
+        from mvdiff.cli.models import load_model
+
+        return load_model(self.weights, self.device, self.preset)
+
     def for_device(self, kind: str) -> tuple[int, int]:
         """(batch_objects, workers) on a device of type ``kind``."""
         batch = self.batch_objects or (4 if kind == "cuda" else 1)
@@ -77,7 +90,8 @@ class JobConfig(SamplingConfig):
 
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
-        free = ("meshes", "output", "weights", "lora", "device", "limit", "batch_objects", "workers", "overwrite")
+        free = ("meshes", "output", "weights", "lora", "device", "limit", "overwrite")
+        free += ("batch_objects", "workers", "processes")
         return {name: value for name, value in recorded(self).items() if name not in free}
 
 
@@ -95,6 +109,11 @@ class EvaluationConfig(JobConfig):
     """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
     baselines: bool = False
     """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
+
+    def load(self) -> "ImageTo3D":
+        from mvdiff.cli.models import load_model
+
+        return load_model(self.weights, self.device, self.preset, self.lora, self.calibration)
 
     @property
     def judges_novelty(self) -> bool:
@@ -125,6 +144,11 @@ class CalibrationConfig(JobConfig):
     """Beside the weights it is found by default. Beside it: .objects.jsonl (one line for each finished object)."""
     framings: tuple[Framing, ...] = ("keep", "recentre")
     """Each is calibrated on its own: what is known of the picture changes what is uncertain."""
+
+    def load(self) -> "ImageTo3D":
+        from mvdiff.cli.models import load_model
+
+        return load_model(self.weights, self.device, self.preset, calibration="none")
 
     @property
     def judges_novelty(self) -> bool:

@@ -1,11 +1,13 @@
 """Known objects through the main job, with the work on its results beside it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from typing import TypeVar
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
+from mvdiff.data.workers import Workers, deaths_told
 from mvdiff.evaluation.baselines import baseline_meshes
 from mvdiff.evaluation.cases import Case
 from mvdiff.evaluation.config import JobConfig
@@ -15,11 +17,15 @@ from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.candidates import hypothesis_seed
 from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.rig import DEFAULT_RIG
+from mvdiff.weights import packing
+from recon.errors import InputError
 from recon.parallel import worker_threads
 from recon.reconstruction import fitted_fields
 from recon.views import ViewSet
 
 Result = TypeVar("Result")
+#: Scores a case, or learns from it.
+Finish = Callable[[Case, Any, ImageTo3D], Result]
 
 
 def finished(
@@ -27,9 +33,15 @@ def finished(
     model: ImageTo3D,
     objects: ObjectSet,
     pending: Sequence[int],
-    finish: Callable[[Case], Result],
+    finish: Finish[Result],
 ) -> Iterator[Result]:
-    """What ``finish`` makes of each case, as it is ready; with workers, while the device makes the next objects."""
+    """What ``finish`` (a function of a module, so that processes know it) makes of each case, as it is ready.
+
+    With workers that happens while the device makes the next objects; with processes each makes its own objects.
+    """
+    if config.processes > 1:
+        yield from _in_processes(config, model, objects, pending, finish)
+        return
     batch, workers = config.for_device(model.device.type)
     cases = (
         case
@@ -37,19 +49,47 @@ def finished(
         for case in make_cases(config, model, objects, pending[start : start + batch])
     )
     if workers == 0:
-        yield from map(finish, cases)
+        yield from (finish(case, config, model) for case in cases)
         return
-    running: set[Future] = set()
     # Threads, as the work is in libraries that release the lock.
     with worker_threads(workers) as pool:
-        for case in cases:
-            running.add(pool.submit(finish, case))
-            # A case holds views and meshes: do not let them pile up.
-            done, running = wait(running, None if len(running) > 2 * workers else 0, FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-        while running:
-            done, running = wait(running, None, FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+        yield from _as_ready(lambda case: pool.submit(finish, case, config, model), cases, 2 * workers)
+
+
+def _as_ready(submit: Callable[[Any], Future], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """Results in any order. What is worked on and what waits to be taken holds views and meshes: at most ``ahead``."""
+    running: set[Future] = set()
+    for item in items:
+        running.add(submit(item))
+        done, running = wait(running, None if len(running) > ahead else 0, FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+    while running:
+        done, running = wait(running, None, FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _in_processes(
+    config: JobConfig, model: ImageTo3D, objects: ObjectSet, pending: Sequence[int], finish: Finish[Result]
+) -> Iterator[Result]:
+    if packing.weights_hash(packing.resolve(config.weights)) != model.weights.get("sha256"):
+        raise InputError("Processes load the weights that the settings name: set them to those to judge.")
+    settings = {name: getattr(model, name) for name in ("weights", "reconstruction", "posterior", "calibrations")}
+    work = partial(_made_and_finished, config, settings, finish)
+    with Workers(min(config.processes, max(len(pending), 1))) as workers, deaths_told():
+        own = (objects.only(index) for index in pending)
+        yield from _as_ready(lambda one: workers.submit(work, one), own, 2 * workers.count)
+
+
+def _made_and_finished(config: JobConfig, settings: dict[str, Any], finish: Finish[Result], one: ObjectSet) -> Result:
+    """In a process, which keeps its model for the next object."""
+    model = _own_model(config)
+    vars(model).update(settings)
+    return finish(make_cases(config, model, one, [0])[0], config, model)
+
+
+@lru_cache(maxsize=1)
+def _own_model(config: JobConfig) -> ImageTo3D:
+    return config.load()
 
 
 def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,12 @@ class ObjectSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def only(self, index: int) -> "ObjectSet":
+        """That object alone."""
+        one = copy(self)
+        one._sources, one.names = self._sources[index : index + 1], self.names[index : index + 1]
+        return one
 
     def mesh(self, index: int) -> TexturedMesh:
         """Centred, with radius 0.5; files with all their faces and their texture."""

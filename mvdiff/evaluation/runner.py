@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
     if len(pending) < len(objects):
         report(f"{len(objects) - len(pending)} of {len(objects)} objects are done already.")
     done = len(objects) - len(pending)
-    for entry, picture in _scored(config, model, objects, pending):
+    for entry, picture in finished(config, model, objects, pending, _scored):
         # The picture first: an object whose line is there is complete.
         with atomic_write(_strip_path(config.output, entry["name"])) as temporary:
             picture.save(temporary)
@@ -91,18 +91,12 @@ def _strip_path(output: Path, name: str) -> Path:
     return output.with_suffix(".strips") / (re.sub(r"[^\w.-]+", "_", name) + ".png")
 
 
-def _scored(
-    config: EvaluationConfig, model: ImageTo3D, objects: ObjectSet, pending: Sequence[int]
-) -> Iterator[tuple[dict[str, Any], Image.Image]]:
-    """Entries and pictures as they are ready."""
+def _scored(case: Case, config: EvaluationConfig, model: ImageTo3D) -> tuple[dict[str, Any], Image.Image]:
+    """Entry and picture."""
     calibration, _ = model.calibrations.choose(config.framing, {})
-
-    def finish(case: Case) -> tuple[dict[str, Any], Image.Image]:
-        entry = score(case, config.protocol, model.posterior, calibration=calibration)
-        meshes = [h.mesh for h in case.hypotheses]
-        return entry, strip(_title(entry), case.reference, case.true_views(), case.sampled, meshes)
-
-    return finished(config, model, objects, pending, finish)
+    entry = score(case, config.protocol, model.posterior, calibration=calibration)
+    meshes = [h.mesh for h in case.hypotheses]
+    return entry, strip(_title(entry), case.reference, case.true_views(), case.sampled, meshes)
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -267,6 +267,12 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
     assert json.loads(config.output.read_text())["summary"] == second["summary"]
     assert "chair" in config.output.with_suffix(".md").read_text()
     assert config.output.with_suffix(".png").is_file()
+    # Each in a process of its own: the same in whatever order.
+    apart = replace(config, output=tmp_path / "apart.json", limit=None, processes=2, weights=str(weights), device="cpu")
+    third = evaluate(apart, model, "command", lines.append)
+    assert [entry | {"seconds": 0} for entry in third["objects"]] == [e | {"seconds": 0} for e in second["objects"]]
+    with pytest.raises(InputError, match="weights that the settings name"):
+        evaluate(replace(apart, output=tmp_path / "other.json", weights="embedded"), model)
     with pytest.raises(InputError, match="num_inference_steps"):
         evaluate(replace(config, num_inference_steps=3), model)
     model.weights["lora_sha256"] = "0123"  # with an adapter it is another model

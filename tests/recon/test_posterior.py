@@ -2,106 +2,23 @@
 
 import json
 import math
-import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from posterior_shapes import SMALL, ball, box, field_ball, views
 
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
-from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid, find_modes
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig, find_modes
 from recon.posterior.distances import iou_matrix
 from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
-from recon.posterior.voxelize import mesh_distance, winding_inside
-from recon.views import ViewSet
-
-SMALL = PosteriorConfig(grid=40, samples=1024)
-
-
-def ball(radius: float = 0.3, centre=(0.0, 0.0, 0.0), color=(0.8, 0.3, 0.2), level: int = 3, **known) -> Hypothesis:
-    mesh = trimesh.creation.icosphere(level, radius)
-    mesh.apply_translation(centre)
-    return Hypothesis(
-        TexturedMesh.from_arrays(mesh.vertices, mesh.faces, np.tile(color, (len(mesh.vertices), 1))), **known
-    )
-
-
-def box(size=(0.6, 0.4, 0.2), angle: float = 0.0, centre=(0.0, 0.0, 0.0)) -> TexturedMesh:
-    mesh = trimesh.creation.box(size)
-    mesh.apply_transform(trimesh.transformations.rotation_matrix(angle, [0, 1, 0]))
-    mesh.apply_translation(centre)
-    return TexturedMesh.from_arrays(mesh.vertices, mesh.faces)
-
-
-def field_ball(radius: float, grid: int = 48, extent: float = 0.55) -> torch.Tensor:
-    return VoxelGrid(torch.zeros(3), extent, grid).points().norm(dim=-1) - radius
-
-
-# The grid
-
-
-def test_winding_fills_a_turned_box_with_its_volume() -> None:
-    mesh = box(angle=0.4)
-    grid = VoxelGrid.around([mesh], 64)
-    inside = winding_inside(mesh, grid)
-    local = grid.points() @ torch.tensor(trimesh.transformations.rotation_matrix(0.4, [0, 1, 0])[:3, :3]).float()
-    exact = (local.abs() < torch.tensor([0.3, 0.2, 0.1])).all(-1)
-    assert (inside != exact).float().mean() < 1e-4
-
-
-def test_winding_counts_overlapping_parts_once() -> None:
-    a, b = ball(0.3, (-0.1, 0, 0)).mesh, ball(0.3, (0.1, 0, 0)).mesh
-    both = TexturedMesh(torch.cat([a.vertices, b.vertices]), torch.cat([a.faces, b.faces + len(a.vertices)]))
-    grid = VoxelGrid.around([both], 48)
-    assert torch.equal(winding_inside(both, grid), winding_inside(a, grid) | winding_inside(b, grid))
-
-
-def test_winding_closes_a_bowl_with_a_small_hole() -> None:
-    mesh = ball(0.3, level=4).mesh
-    open_mesh = replace(mesh, faces=mesh.faces[mesh.triangles.mean(1)[:, 1] < 0.27])
-    grid = VoxelGrid.around([mesh], 48)
-    volume = float(winding_inside(open_mesh, grid).sum()) * grid.cell_volume
-    assert volume == pytest.approx(4 / 3 * math.pi * 0.3**3, rel=0.05)
-
-
-def test_mesh_distance_is_the_ball_s() -> None:
-    mesh = ball(0.3, (0.05, 0.1, -0.02), level=5).mesh
-    grid = VoxelGrid.around([mesh], 40)
-    exact = (grid.points() - torch.tensor([0.05, 0.1, -0.02])).norm(dim=-1) - 0.3
-    near = exact.abs() < 1.5 * grid.spacing
-    found = mesh_distance(mesh, grid)
-    assert (found - exact)[near].abs().max() < 1e-3
-    assert (found - exact).abs().max() < grid.spacing
-
-
-def test_surface_faces_outwards_and_samples_where_it_lies() -> None:
-    grid = VoxelGrid(torch.tensor([0.1, 0.2, 0.3]), 0.5, 40)
-    field = (grid.points() - torch.tensor([0.2, 0.2, 0.25])).norm(dim=-1) - 0.2
-    mesh = grid.surface(field)
-    solid = mesh.to_trimesh()
-    assert solid.is_watertight
-    assert solid.volume == pytest.approx(4 / 3 * math.pi * 0.2**3, rel=0.02)
-    assert np.allclose(solid.center_mass, [0.2, 0.2, 0.25], atol=1e-3)
-    assert grid.sample(field[None], mesh.vertices).abs().max() < 2e-3
-    assert len(grid.surface(field + 1)) == 0
-
-
-def test_surfaces_are_watertight_and_without_slivers_of_no_area() -> None:
-    grid = VoxelGrid(torch.zeros(3), 0.5, 32)
-    on_centres = ((grid.points().abs().amax(-1) / grid.spacing).round() - 8) * grid.spacing
-    mesh = grid.surface(on_centres).to_trimesh()
-    assert (on_centres == 0).any()
-    assert mesh.is_watertight
-    assert mesh.area_faces.min() > 1e-12
-
 
 # Weights
 
@@ -352,12 +269,6 @@ def test_vertex_colours_come_from_the_texture() -> None:
     assert vertex_colors(mesh)[:, 0].tolist() == pytest.approx([0.0, 1.0, 0.5])
 
 
-def views(alpha: float, depth: float, azimuth: float = 0.0) -> ViewSet:
-    cameras = Cameras.orbit(torch.tensor([[azimuth, azimuth + 90]]), size=8)
-    shape = (1, 2, 1, 8, 8)
-    return ViewSet(torch.full((1, 2, 3, 8, 8), 0.5), torch.full(shape, alpha), cameras, depth=torch.full(shape, depth))
-
-
 def test_views_have_mean_and_spread() -> None:
     hypotheses = [ball(views=views(1.0, 1.2), weight=3.0), ball(views=views(0.0, 9.0), weight=1.0)]
     statistics = Posterior.from_hypotheses(hypotheses, SMALL).views
@@ -378,66 +289,7 @@ def test_views_of_other_cameras_are_not_mixed() -> None:
     assert torch.equal(statistics.cameras.c2w, shared.cameras.c2w[0, 1:])
 
 
-# Files
-
-
-def test_saved_and_loaded_says_the_same(tmp_path) -> None:
-    hypotheses = [
-        ball(0.2 + 0.05 * i, seed=10 + i, elevation=5.0 * i, residual=0.1, views=views(1.0, 1.0)) for i in range(3)
-    ]
-    posterior = Posterior.from_hypotheses(hypotheses, SMALL)
-    path = posterior.save(tmp_path)
-    assert path.name == "posterior.npz"
-    loaded = Posterior.load(tmp_path)
-    assert loaded.summary() == posterior.summary()
-    assert torch.equal(loaded.probability, posterior.probability)
-    assert torch.equal(loaded.median.vertices, posterior.median.vertices)
-    assert loaded.shell(0.5).vertices.norm(dim=-1).mean() == pytest.approx(0.25, abs=5e-3)
-    assert torch.allclose(loaded.views.alpha_mean, posterior.views.alpha_mean, atol=1e-3)
-    with np.load(path, allow_pickle=False) as file:
-        assert file["probability"].shape == (40, 40, 40)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
-def test_damaged_files_are_named(tmp_path, content: bytes) -> None:
-    (tmp_path / "posterior.npz").write_bytes(content)
-    with pytest.raises(InputError, match="not a readable posterior"):
-        Posterior.load(tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
-        Posterior.load(tmp_path / "other")
-
-
-@pytest.mark.parametrize(
-    ("form", "told"),
-    [
-        ("mvdiff-posterior/1", "earlier version: run the same generate command again with --overwrite"),
-        ("mvdiff-posterior/999", "another version"),
-    ],
-)
-def test_files_of_other_versions_say_what_to_do(tmp_path, form: str, told: str) -> None:
-    path = Posterior.from_hypotheses([ball(0.2, seed=1), ball(0.25, seed=2)], SMALL).save(tmp_path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    header = json.loads(arrays.pop("header").tobytes())
-    assert header["format"] == "mvdiff-posterior/2"
-    header = {"format": form, "extent": header["extent"]}
-    np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
-    with pytest.raises(InputError, match=told):
-        Posterior.load(tmp_path)
-
-
-def test_hypotheses_are_saved_and_loaded(tmp_path) -> None:
-    hypothesis = ball(0.3, seed=2**50, weight=2.0, elevation=7.5, sdf=field_ball(0.3, 24), extent=0.6)
-    path = hypothesis.save(tmp_path / "000.npz")
-    assert {entry.compress_type for entry in zipfile.ZipFile(path).infolist()} == {zipfile.ZIP_STORED}
-    loaded = Hypothesis.load(path)
-    assert torch.equal(loaded.sdf, hypothesis.sdf)
-    assert torch.equal(loaded.mesh.vertices, hypothesis.mesh.vertices)
-    assert torch.equal(loaded.mesh.colors, hypothesis.mesh.colors)
-    known = ("extent", "seed", "weight", "elevation", "residual")
-    assert [getattr(loaded, name) for name in known] == [getattr(hypothesis, name) for name in known]
-    with pytest.raises(InputError, match="another version"):
-        Posterior.load(tmp_path / "000.npz")
+# What is told
 
 
 def test_every_hypothesis_has_its_own_spread() -> None:
@@ -450,7 +302,6 @@ def test_every_hypothesis_has_its_own_spread() -> None:
 
 
 def test_summary_is_json_with_its_meanings() -> None:
-    import json
 
     summary = Posterior.from_hypotheses([ball(elevation=10.0), ball(0.25, elevation=20.0)], SMALL).summary()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary

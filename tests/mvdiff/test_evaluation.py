@@ -267,10 +267,14 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
     assert json.loads(config.output.read_text())["summary"] == second["summary"]
     assert "chair" in config.output.with_suffix(".md").read_text()
     assert config.output.with_suffix(".png").is_file()
-    # Each in a process of its own: the same in whatever order.
+    # Each in a process and on a thread of its own: the same but for the order of sums.
     apart = replace(config, output=tmp_path / "apart.json", limit=None, processes=2, weights=str(weights), device="cpu")
     third = evaluate(apart, model, "command", lines.append)
-    assert [entry | {"seconds": 0} for entry in third["objects"]] == [e | {"seconds": 0} for e in second["objects"]]
+    assert [entry["name"] for entry in third["objects"]] == ["ball", "chair"]
+    known = {name: value for name, value in second["summary"].items() if isinstance(value, float)}
+    assert {"cd_mean", "psnr", "mask_iou"} < known.keys()
+    for name in known.keys() - {"seconds_per_object"}:
+        assert third["summary"][name] == pytest.approx(known[name], rel=1e-3, abs=1e-2), name
     with pytest.raises(InputError, match="weights that the settings name"):
         evaluate(replace(apart, output=tmp_path / "other.json", weights="embedded"), model)
     with pytest.raises(InputError, match="num_inference_steps"):

@@ -6,11 +6,13 @@ from jaxtyping import Float, Int
 from recon.mesh import TexturedMesh
 from recon.surface.charts import Charts
 
-#: Free texels around each chart; xatlas makes the atlas up to half as large again as it is told.
-_PADDING = 3
+#: Texels of the atlas to one that xatlas packs by: its time goes by their number, and no other thread works then.
+_COARSE = 2
+#: Such texels that stay free around each chart; xatlas makes the atlas up to half as large again as it is told.
+_PADDING = 1
 #: xatlas leaves out triangles that are small in absolute terms.
 _SCALE = 1e4
-#: Sides of the outlines that stand for charts: the time of xatlas goes by triangles, and no other thread works then.
+#: Sides of the outlines that stand for charts: the time of xatlas goes by triangles, too.
 _SIDES = 8
 #: Charts that fill less than this share of their outline stand for themselves.
 _HOLLOW = 0.5
@@ -99,7 +101,7 @@ def _by_xatlas(
         np.ascontiguousarray(corner.reshape(-1, 3), np.uint32),
     )
     options = xatlas.PackOptions()
-    options.resolution, options.padding, options.bilinear = size, _PADDING, True
+    options.resolution, options.padding, options.bilinear = size // _COARSE, _PADDING, True
     atlas.generate(xatlas.ChartOptions(), options)
     _, corners, moved = atlas[0]
     return moved[corners].astype(np.float64)

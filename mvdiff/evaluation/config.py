@@ -41,7 +41,7 @@ class JobConfig(SamplingConfig):
     """Threads that score while the next objects are made; by default 0 on a CPU, else most of the cores."""
     processes: int = 1
     """That each take the next object, with a model and one core of their own: as many as there are cores, one GPU or
-    none, take least time for all objects together."""
+    none, take least time for all objects together. ``batch_objects`` and ``workers`` mean nothing then."""
     overwrite: bool = False
     """Start again even if the output holds results of other settings."""
 
@@ -76,11 +76,11 @@ class JobConfig(SamplingConfig):
             **self.sampling,
         )
 
-    def load(self) -> "ImageTo3D":
+    def load(self, lora: Path | None = None, calibration: str = "default") -> "ImageTo3D":
         """The model that is meant."""
         from mvdiff.cli.models import load_model
 
-        return load_model(self.weights, self.device, self.preset)
+        return load_model(self.weights, self.device, self.preset, lora, calibration)
 
     def for_device(self, kind: str) -> tuple[int, int]:
         """(batch_objects, workers) on a device of type ``kind``."""
@@ -90,8 +90,8 @@ class JobConfig(SamplingConfig):
 
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
-        free = ("meshes", "output", "weights", "lora", "device", "limit", "overwrite")
-        free += ("batch_objects", "workers", "processes")
+        place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
+        free = (*place, "device", "batch_objects", "workers", "processes")
         return {name: value for name, value in recorded(self).items() if name not in free}
 
 
@@ -111,9 +111,7 @@ class EvaluationConfig(JobConfig):
     """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
 
     def load(self) -> "ImageTo3D":
-        from mvdiff.cli.models import load_model
-
-        return load_model(self.weights, self.device, self.preset, self.lora, self.calibration)
+        return super().load(self.lora, self.calibration)
 
     @property
     def judges_novelty(self) -> bool:
@@ -146,9 +144,7 @@ class CalibrationConfig(JobConfig):
     """Each is calibrated on its own: what is known of the picture changes what is uncertain."""
 
     def load(self) -> "ImageTo3D":
-        from mvdiff.cli.models import load_model
-
-        return load_model(self.weights, self.device, self.preset, calibration="none")
+        return super().load(calibration="none")
 
     @property
     def judges_novelty(self) -> bool:

@@ -14,7 +14,7 @@ class SamplingConfig:
     num_inference_steps: int = 12
     """Denoising steps."""
     guidance_scale: float = 3.0
-    """How hard the photo is followed; 1 is the model as it is."""
+    """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""
     candidates: int = 2
     """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
     elevation_prior: tuple[float, float] | None = (15.0, 20.0)

@@ -107,7 +107,7 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
 
 def build_teacher(config: TrainConfig, transformer: MultiViewTransformer) -> MultiViewTransformer | None:
     """The network that shows what guidance does, where ``transformer`` is to learn it."""
-    if transformer.config.learnt_guidance == 1:
+    if transformer.config.learnt_guidance == 1 or not config.loss.flow_weight:
         return None
     if config.model.init_from is None:
         raise InputError(

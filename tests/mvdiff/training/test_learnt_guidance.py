@@ -117,6 +117,8 @@ def test_a_run_goes_on_with_the_guidance_of_the_weights_it_begins_from(tmp_path)
     config.model.learnt_guidance = 2.0
     with pytest.raises(InputError, match=r"model\.init_from"):
         build_teacher(config, build_models(config)[0])
+    config.loss.flow_weight = 0.0  # the camera estimator alone has nothing to learn of it
+    assert build_teacher(config, build_models(config)[0]) is None
     for transformer in (build_models(config)[0], Objective(*build_models(config), config.loss).twin().transformer):
         assert transformer.config.learnt_guidance == 2
 

@@ -34,9 +34,11 @@ class GenerationConfig(SamplingConfig):
 
     @staticmethod
     def recorded(values: dict[str, Any]) -> "GenerationConfig":
-        """As a manifest has it: JSON knows no tuples."""
+        """As a manifest has it: JSON knows no tuples, and the first versions knew one scheduler only."""
         prior = values.get("elevation_prior")
-        return GenerationConfig(**values | {"elevation_prior": None if prior is None else tuple(prior)})
+        return GenerationConfig(
+            **{"scheduler": "euler"} | values | {"elevation_prior": None if prior is None else tuple(prior)}
+        )
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""

@@ -22,6 +22,7 @@ from mvdiff.pipelines.lora_loader import lora_file
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG
+from mvdiff.schedulers import make_scheduler
 from mvdiff.weights import packing
 from mvdiff.weights.calibrations import Calibrations, settings_of
 from recon import ReconstructionConfig, ViewSet, reconstruct
@@ -249,12 +250,14 @@ class ImageTo3D:
     ) -> tuple[ViewSet, PhotoCamera]:
         """Views [n v] and photo cameras [n], chunk by chunk; chunks that ``folder`` holds are read from there.
 
-        Views that ``conditions`` knows come first.
+        Views that ``conditions`` knows come first. The scheduler is the one that ``config`` names, whatever the
+        pipeline's own.
         """
         config = config or GenerationConfig()
         progress = progress or (lambda stage, done, total: None)
         if config.num_hypotheses == "auto":
             raise InputError("How many hypotheses are enough is known with their shapes only: give their number here.")
+        self.pipeline.scheduler = make_scheduler(config.scheduler)
         total = config.num_hypotheses * config.num_inference_steps
         found: list[tuple[ViewSet, PhotoCamera]] = []
         chunk = max(1, self.chunk_size // config.candidates)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SchedulerMixin
+from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from jaxtyping import Float, Num
 from torch import Tensor
@@ -23,6 +23,7 @@ from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
 from mvdiff.pipelines.sampling_config import SamplingConfig
 from mvdiff.reference import ReferenceImage, prepare
 from mvdiff.rig import DEFAULT_RIG, RigConfig
+from mvdiff.schedulers import make_scheduler
 from mvdiff.training.losses import MIN_SIGMA
 from mvdiff.weights import packing
 from recon.cameras import Cameras
@@ -68,10 +69,6 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         self.register_modules(transformer=transformer, camera_estimator=camera_estimator, scheduler=scheduler)
 
     @classmethod
-    def default_scheduler(cls) -> FlowMatchEulerDiscreteScheduler:
-        return FlowMatchEulerDiscreteScheduler(shift=3.0)
-
-    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MultiViewDiffusionPipeline":
         """From the model in this package ("embedded"), packed weights, diffusers' own layout, or a training run."""
         folder = packing.resolve(pretrained_model_name_or_path)
@@ -87,7 +84,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             except (OSError, RuntimeError, ValueError) as error:
                 raise InputError(f"The weights in {folder} cannot be used: {error}") from error
         dtype = kwargs.pop("torch_dtype", None) or kwargs.pop("dtype", None)
-        scheduler = kwargs.pop("scheduler", None) or cls.default_scheduler()
+        scheduler = kwargs.pop("scheduler", None) or make_scheduler()
         models = {}
         for name, model_class in (("transformer", MultiViewTransformer), ("camera_estimator", PhotoCameraEstimator)):
             model = kwargs.pop(name, None)

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from recon.errors import InputError
+
+SchedulerName = Literal["euler", "unipc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +15,8 @@ class SamplingConfig:
 
     num_inference_steps: int = 12
     """Denoising steps."""
+    scheduler: SchedulerName = "euler"
+    """How a step is taken: straight on, or with what earlier steps say of the bend (UniPC, Zhao et al. 2023)."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""
     candidates: int = 2
@@ -30,6 +34,9 @@ class SamplingConfig:
         """Raise :class:`InputError` for values that cannot be used."""
         if self.num_inference_steps < 1:
             raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
+        if self.scheduler not in get_args(SchedulerName):
+            names = ", ".join(get_args(SchedulerName))
+            raise InputError(f"The scheduler is one of {names}, not '{self.scheduler}'.")
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if self.candidates < 1:

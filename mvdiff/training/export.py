@@ -6,6 +6,7 @@ from typing import Any
 
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.pipelines.lora_loader import LORA_FILE, write_lora
+from mvdiff.schedulers import make_scheduler
 from mvdiff.training.lora import ADAPTER
 from mvdiff.training.model_card import write_card
 from mvdiff.training.objective import Objective
@@ -19,9 +20,7 @@ def export_run(folder: Path, averaged: Objective, raw: Objective, provenance: di
         write_card(folder, provenance, lora=True)
         return
     for name, objective in (("ema", averaged), ("raw", raw)):
-        pipeline = MultiViewDiffusionPipeline(
-            objective.transformer, objective.camera_estimator, MultiViewDiffusionPipeline.default_scheduler()
-        )
+        pipeline = MultiViewDiffusionPipeline(objective.transformer, objective.camera_estimator, make_scheduler())
         # Beside first: a run that is exported again leaves no mixture of both.
         temporary, final = folder / f".{name}.partial", folder / name
         shutil.rmtree(temporary, ignore_errors=True)

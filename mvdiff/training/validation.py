@@ -13,6 +13,7 @@ from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.models.encoding import decode_views, encode_reference
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.reference import ReferenceImage
+from mvdiff.schedulers import make_scheduler
 from mvdiff.training.config import ValidationConfig
 from mvdiff.training.losses import LossConfig, training_loss
 from recon.io.bundle import atomic_write
@@ -60,7 +61,7 @@ def sample_validation(
     picture: Path,
 ) -> dict[str, float]:
     """Hypotheses of the first objects with fixed seeds: figures of views and of their posterior, a contact sheet."""
-    pipeline = MultiViewDiffusionPipeline(transformer, camera_estimator, MultiViewDiffusionPipeline.default_scheduler())
+    pipeline = MultiViewDiffusionPipeline(transformer, camera_estimator, make_scheduler())
     pipeline.set_progress_bar_config(disable=True)
     rows, scores = [], []
     for index in range(min(config.sampled_objects, len(batch.index))):

@@ -14,6 +14,8 @@ from recon.posterior.calibration import Calibration
 
 FILE = "calibration.json"
 _FORMAT = "mvdiff-calibrations/1"
+#: Settings that earlier versions did not have, and so did not record.
+_BEFORE = {"candidates": 1, "elevation_prior": None, "scheduler": "euler"}
 
 
 def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:
@@ -81,8 +83,7 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        # What earlier versions did not have, and so did not say.
-        made_with = {"candidates": 1, "elevation_prior": None} | calibration.provenance.get("settings", {})
+        made_with = _BEFORE | calibration.provenance.get("settings", {})
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()

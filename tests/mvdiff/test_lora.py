@@ -11,6 +11,7 @@ from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.pipelines.lora_loader import read_lora
+from mvdiff.schedulers import make_scheduler
 from mvdiff.training.lora import ADAPTER, LoraConfig, add_lora
 from mvdiff.weights.packing import save_packed
 from recon.errors import InputError
@@ -115,7 +116,7 @@ def test_adapters_of_other_weights_are_refused(base: Path, tmp_path: Path):
     save_packed({"transformer": transformer(), "camera_estimator": estimator}, tmp_path / "other", {})
     with pytest.raises(InputError, match="trained on other weights"):
         load(tmp_path / "other", path)
-    wide = MultiViewDiffusionPipeline(transformer(96), estimator, MultiViewDiffusionPipeline.default_scheduler())
+    wide = MultiViewDiffusionPipeline(transformer(96), estimator, make_scheduler())
     with pytest.raises(InputError, match="another architecture"):
         wide.load_lora_weights(path)
 

@@ -11,6 +11,7 @@ from mvdiff.data.dataset import render_dataset
 from mvdiff.data.render_config import RenderDataset
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
+from mvdiff.schedulers import make_scheduler
 from mvdiff.training.config import TrainConfig, apply_overrides
 
 
@@ -31,9 +32,7 @@ def base(tmp_path_factory) -> Path:
     for parameter in transformer.parameters():
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter, std=0.02)
-    MultiViewDiffusionPipeline(transformer, estimator, MultiViewDiffusionPipeline.default_scheduler()).save_pretrained(
-        folder
-    )
+    MultiViewDiffusionPipeline(transformer, estimator, make_scheduler()).save_pretrained(folder)
     return folder
 
 

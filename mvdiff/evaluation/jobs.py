@@ -1,11 +1,15 @@
 """Known objects through the main job, with the work on its results beside it."""
 
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
+
+import torch
 
 from mvdiff.data.workers import Workers, deaths_told
 from mvdiff.evaluation.baselines import baseline_meshes
@@ -74,21 +78,35 @@ def _in_processes(
     if packing.weights_hash(packing.resolve(config.weights)) != model.weights.get("sha256"):
         raise InputError("Processes load the weights that the settings name: set them to those to judge.")
     settings = {name: getattr(model, name) for name in ("weights", "reconstruction", "posterior", "calibrations")}
-    work = partial(_made_and_finished, config, settings, finish)
+    work = partial(_made_and_finished, config, visible_devices(config.device), settings, finish)
     with Workers(min(config.processes, max(len(pending), 1))) as workers, deaths_told():
         own = (objects.only(index) for index in pending)
         yield from _as_ready(lambda one: workers.submit(work, one), own, 2 * workers.count)
 
 
-def _made_and_finished(config: JobConfig, settings: dict[str, Any], finish: Finish[Result], one: ObjectSet) -> Result:
+def visible_devices(wanted: str) -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES may be in processes that share the GPUs out; nothing where one of them was named."""
+    if wanted not in ("auto", "cuda"):
+        return ()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return tuple(named.split(",")[:count]) if named else tuple(map(str, range(count)))
+
+
+def _made_and_finished(
+    config: JobConfig, devices: tuple[str, ...], settings: dict[str, Any], finish: Finish[Result], one: ObjectSet
+) -> Result:
     """In a process, which keeps its model for the next object."""
-    model = _own_model(config)
+    model = _own_model(config, devices)
     vars(model).update(settings)
     return finish(make_cases(config, model, one, [0])[0], config, model)
 
 
 @lru_cache(maxsize=1)
-def _own_model(config: JobConfig) -> ImageTo3D:
+def _own_model(config: JobConfig, devices: tuple[str, ...]) -> ImageTo3D:
+    if devices:  # before CUDA starts here: one GPU is all that this process knows
+        number = int(multiprocessing.current_process().name.rpartition("-")[2])
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     return config.load()
 
 

@@ -381,3 +381,22 @@ def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path, capsy
     wrong = benchmark_reconstruction(replace(config, source="inconsistent", num_hypotheses=(), output=None))
     assert wrong["quality"]["fast"]["cd"] > true["cd"]
     assert wrong["quality"]["fast"]["residual"] > true["residual"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named", "expected"),
+    [
+        ("cuda", None, ("0", "1")),
+        ("auto", "3,GPU-7e", ("3", "GPU-7e")),
+        ("cuda:1", None, ()),
+        ("cpu", "0,1", ()),
+    ],
+)
+def test_processes_share_out_the_gpus_that_this_one_may_use(wanted, named, expected, monkeypatch) -> None:
+    from mvdiff.evaluation.jobs import visible_devices
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_devices(wanted) == expected

@@ -40,8 +40,9 @@ class JobConfig(SamplingConfig):
     workers: int | None = None
     """Threads that score while the next objects are made; by default 0 on a CPU, else most of the cores."""
     processes: int = 1
-    """That each take the next object, with a model and one core of their own: as many as there are cores, with
-    GPUs or none, take least time for all objects together; the GPUs are shared out among them. ``batch_objects`` and ``workers`` mean nothing then."""
+    """That each take the next object, with a model and one core of their own, the GPUs shared out among
+    them: as many as there are cores take least time for all objects together. ``batch_objects`` and ``workers`` mean
+    nothing then."""
     overwrite: bool = False
     """Start again even if the output holds results of other settings."""
 

@@ -54,6 +54,7 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
         # Beyond the agreed keys.
         "objects": len(objects),
         "cd_mean_standard_error": _standard_error([_mean(entry["cd"]) for entry in objects]),
+        "seed_spread": {key: _seed_spread([entry[own] for entry in objects]) for key, own in _SAMPLED.items()},
         "cd_aligned_mean": hypotheses("cd_aligned", _mean),
         "normal_consistency": hypotheses("normal_consistency", _mean),
         "view_psnr": hypotheses("view_psnr", _mean),
@@ -87,6 +88,8 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
     return summary
 
 
+#: Means over hypotheses, and where an entry has the values.
+_SAMPLED = {"cd_mean": "cd", "iou_mean": "iou", "fscore_mean": "fscore", "psnr": "psnr", "mask_iou": "mask_iou"}
 _AVERAGED = (
     *("diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
     *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman", "brier_single"),
@@ -128,6 +131,16 @@ def _standard_error(values: Sequence[float | None]) -> float | None:
     return float(known.std() / math.sqrt(len(known))) if len(known) > 1 else None
 
 
+def _seed_spread(values: Sequence[Sequence[float | None]]) -> float | None:
+    """Standard deviation of a mean over objects of means over hypotheses [o n], had these been drawn with other seeds
+    from the same pictures."""
+    known = [torch.tensor([v for v in own if v is not None], dtype=torch.float64) for own in values]
+    known = [own for own in known if len(own) > 1]
+    if not known:
+        return None
+    return math.sqrt(sum(float(own.var()) / len(own) for own in known)) / len(known)
+
+
 def _std(values: Sequence[float | None]) -> float | None:
     known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
     return float(known.std()) if len(known) > 1 else None
@@ -145,8 +158,10 @@ def table(summary: dict[str, Any], objects: Sequence[Entry], title: str, command
 
     single = ("objects", "cd_mean_standard_error", "cd_aligned_mean", "normal_consistency", "view_psnr")
     names = [*KEYS, *single, "elevation_error", "empty_hypotheses", *(k for k in DISTRIBUTION if k in summary)]
-    rows = [f"| {key} | {shown(summary[key])} |" for key in names]
-    text = [f"# {title}", "", f"`{command}`", "", "| measure | value |", "|---|---|", *rows, ""]
+    spread = summary["seed_spread"]
+    rows = [f"| {k} | {shown(summary[k])}{f' ± {spread[k]:.4f}' if spread.get(k) else ''} |" for k in names]
+    text = [f"# {title}", "", f"`{command}`", "", "± is what other seeds change for the same pictures.", ""]
+    text += ["| measure | value |", "|---|---|", *rows, ""]
     counts = list(summary["cd_best_of"])
     text += ["| best of | " + " | ".join(counts) + " |", "|---" * (len(counts) + 1) + "|"]
     text += [f"| {k} | " + " | ".join(shown(v) for v in summary[f"{k}_best_of"].values()) + " |" for k in ("cd", "iou")]

@@ -383,6 +383,16 @@ def test_reconstruction_benchmark_scores_and_times_known_objects(tmp_path, capsy
     assert wrong["quality"]["fast"]["residual"] > true["residual"]
 
 
+def test_the_stated_spread_is_that_of_other_draws() -> None:
+    from mvdiff.evaluation.summary import _seed_spread
+
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(2000, 5, 8, generator=generator, dtype=torch.float64) * torch.linspace(0.2, 3, 5)[:, None]
+    stated = torch.tensor([_seed_spread(each.tolist()) for each in drawn])
+    assert abs(float(stated.square().mean().sqrt() / drawn.mean((1, 2)).std()) - 1) < 0.05
+    assert _seed_spread([[1.0], [2.0, None]]) is None  # one hypothesis says nothing of others
+
+
 @pytest.mark.parametrize(
     ("wanted", "named", "expected"),
     [

@@ -13,9 +13,9 @@ SchedulerName = Literal["euler", "unipc"]
 class SamplingConfig:
     """Hypotheses of other values are others: a calibration belongs to all of these."""
 
-    num_inference_steps: int = 12
+    num_inference_steps: int = 6
     """Denoising steps."""
-    scheduler: SchedulerName = "euler"
+    scheduler: SchedulerName = "unipc"
     """How a step is taken: straight on, or with what earlier steps say of the bend (UniPC, Zhao et al. 2023)."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""

@@ -5,6 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -77,12 +78,19 @@ def _begin() -> None:
     Giving big blocks back to the system and having them filled with zeros again took a tenth of the rendering time.
     """
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(5)  # a training step that waits for a processor leaves a whole device idle
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "mallopt"):  # glibc
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         library.mallopt(_MMAP_THRESHOLD, 1 << 25)
+
+
+def _end_with_parent() -> None:
+    """Where that was killed, nobody else would say so: workers would wait for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _finished(pending: deque[tuple[Item, Future]]) -> tuple[Item, Any]:

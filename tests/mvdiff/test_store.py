@@ -4,10 +4,12 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,6 +171,36 @@ def test_worker_processes_take_the_same_pictures():
 def test_a_killed_worker_ends_the_work_with_a_sentence():
     with Workers(2) as workers, pytest.raises(InputError, match="killed"):
         list(workers.map(os._exit, [1] * 5))
+
+
+_KILLED = """
+import os, signal, time
+from mvdiff.data.workers import Workers
+
+if __name__ == "__main__":
+    workers = Workers(2)
+    numbers = [workers.submit(eval, "(__import__('time').sleep(1), __import__('os').getpid())[1]") for _ in range(2)]
+    print(*{number.result() for number in numbers}, flush=True)
+    busy = [workers.submit(time.sleep, 2) for _ in range(4)]
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the process in /proc")
+def test_workers_end_with_a_killed_parent(tmp_path: Path):
+    script = tmp_path / "killed.py"
+    script.write_text(_KILLED)
+    with (tmp_path / "numbers").open("w") as numbers:
+        ended = subprocess.run([sys.executable, script], stdout=numbers, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    workers = [Path("/proc") / number for number in (tmp_path / "numbers").read_text().split()]
+    assert workers
+    deadline = time.monotonic() + 30
+    while any(worker.exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(worker.exists() for worker in workers)
 
 
 SIZES = {"size": 16, "supersample": 1, "ring_views": 6, "references": 2}

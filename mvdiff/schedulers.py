@@ -7,11 +7,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin, UniPCMult
 
 from mvdiff.pipelines.sampling_config import SamplingConfig, SchedulerName
 
-#: How far noise levels are moved towards noise, where the object is decided (Esser et al. 2024).
-_SHIFT = 3.0
 
-
-def make_scheduler(name: SchedulerName = SamplingConfig.scheduler) -> SchedulerMixin:
+def make_scheduler(
+    name: SchedulerName = SamplingConfig.scheduler, shift: float = SamplingConfig.shift
+) -> SchedulerMixin:
     if name == "unipc":
-        return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=_SHIFT)
-    return FlowMatchEulerDiscreteScheduler(shift=_SHIFT)
+        return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
+    return FlowMatchEulerDiscreteScheduler(shift=shift)

@@ -28,13 +28,15 @@ class MeshSource:
     """In the pack; without a path, the seed of a procedural object."""
     path: str | None = None
     """Of a mesh pack or of a single mesh file."""
+    ambiguous: bool = False
+    """Of a procedural object: one with an attribute that some photos hide."""
 
     def load(self, max_faces: int | None = MAX_FACES) -> TexturedMesh:
         """``max_faces`` holds for files: packs and procedural objects are light as they are."""
         if self.path is None:
-            from mvdiff.data.procedural import make
+            from mvdiff.data.procedural import AMBIGUOUS, FAMILIES, make
 
-            return make(self.index).mesh
+            return make(self.index, families=AMBIGUOUS if self.ambiguous else FAMILIES).mesh
         if self.path.endswith(".npz"):
             return _pack(self.path)[self.index]
         return load_object(self.path, max_faces)
@@ -118,8 +120,9 @@ def pack_sources(path: str) -> list[MeshSource]:
     return [MeshSource(str(name), index, path) for index, name in enumerate(pack.names) if filled[index]]
 
 
-def procedural_sources(seeds: range) -> list[MeshSource]:
-    return [MeshSource(f"procedural/{seed}", seed) for seed in seeds]
+def procedural_sources(seeds: range, ambiguous: bool = False) -> list[MeshSource]:
+    group = "ambiguous" if ambiguous else "procedural"
+    return [MeshSource(f"{group}/{seed}", seed, ambiguous=ambiguous) for seed in seeds]
 
 
 def iter_objects(

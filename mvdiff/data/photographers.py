@@ -156,5 +156,6 @@ class StoreRefresher:
         index = int(dice.number(0, len(self.store)))
         source = self._sources[index]
         if source.path is None:
-            source = procedural_sources(range(self._first_new_seed + number, self._first_new_seed + number + 1))[0]
+            new = self._first_new_seed + number
+            source = procedural_sources(range(new, new + 1), source.ambiguous)[0]
         return index, Shot(source, record_seed(self.seed, number, 2), warp=dice.chance(_WARPED))

@@ -34,10 +34,12 @@ class GenerationConfig(SamplingConfig):
 
     @staticmethod
     def recorded(values: dict[str, Any]) -> "GenerationConfig":
-        """As a manifest has it: JSON knows no tuples, and the first versions knew one scheduler only."""
+        """As a manifest has it: JSON knows no tuples, and the first versions knew one scheduler and one shift only."""
         prior = values.get("elevation_prior")
         return GenerationConfig(
-            **{"scheduler": "euler"} | values | {"elevation_prior": None if prior is None else tuple(prior)}
+            **{"scheduler": "euler", "shift": 3.0}
+            | values
+            | {"elevation_prior": None if prior is None else tuple(prior)}
         )
 
     def check(self) -> None:

@@ -257,7 +257,7 @@ class ImageTo3D:
         progress = progress or (lambda stage, done, total: None)
         if config.num_hypotheses == "auto":
             raise InputError("How many hypotheses are enough is known with their shapes only: give their number here.")
-        self.pipeline.scheduler = make_scheduler(config.scheduler)
+        self.pipeline.scheduler = make_scheduler(config.scheduler, config.shift)
         total = config.num_hypotheses * config.num_inference_steps
         found: list[tuple[ViewSet, PhotoCamera]] = []
         chunk = max(1, self.chunk_size // config.candidates)

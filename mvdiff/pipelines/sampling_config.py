@@ -17,6 +17,8 @@ class SamplingConfig:
     """Denoising steps."""
     scheduler: SchedulerName = "unipc"
     """How a step is taken: straight on, or with what earlier steps say of the bend (UniPC, Zhao et al. 2023)."""
+    shift: float = 3.0
+    """How far noise levels are moved towards noise, where the object is decided (Esser et al. 2024); 1: evenly."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""
     candidates: int = 2
@@ -37,6 +39,8 @@ class SamplingConfig:
         if self.scheduler not in get_args(SchedulerName):
             names = ", ".join(get_args(SchedulerName))
             raise InputError(f"The scheduler is one of {names}, not '{self.scheduler}'.")
+        if not 0 < self.shift < math.inf:
+            raise InputError(f"The shift is a positive number, not {self.shift}.")
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if self.candidates < 1:

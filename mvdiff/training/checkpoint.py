@@ -22,14 +22,22 @@ _PARTIAL, _OLD = ".partial", ".old"
 
 
 def checkpoint_tensors(
-    module: nn.Module, ema: ExponentialMovingAverage, optimizer: torch.optim.Optimizer
+    module: nn.Module,
+    ema: ExponentialMovingAverage,
+    optimizer: torch.optim.Optimizer,
+    teacher: dict[str, Tensor] | None = None,
 ) -> dict[str, dict[str, Tensor]]:
-    """Trained weights, averages and the optimiser's state, each whole: all processes must ask together."""
+    """Trained weights, averages and the optimiser's state, each whole: all processes must ask together.
+
+    ``teacher``: weights of one that changes while training.
+    """
     parts = {
         "raw": trained_state(module),
         "ema": ema.state_dict(),
         "optimizer": _flatten_optimizer(module, optimizer),
     }
+    if teacher:
+        parts["teacher"] = teacher
     return {part: {name: whole(value) for name, value in tensors.items()} for part, tensors in parts.items()}
 
 
@@ -100,14 +108,8 @@ def read_state(path: Path) -> dict[str, Any]:
 def load_checkpoint(
     path: Path, module: nn.Module, ema: ExponentialMovingAverage, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     state = read_state(path)
-    try:
-        raw, average, moments = (load_file(path / f"{name}.safetensors") for name in ("raw", "ema", "optimizer"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+    raw, average, moments = (_load_tensors(path, name) for name in ("raw", "ema", "optimizer"))
     try:
         load_trained_state(module, raw)
         ema.load_state_dict(average)
@@ -117,6 +119,21 @@ def load_checkpoint(
             f"The checkpoint {path} is of another model or optimiser than the config says: {error}."
         ) from error
     return state
+
+
+def load_teacher(path: Path) -> dict[str, Tensor] | None:
+    """Weights of a teacher that had changed by then."""
+    return _load_tensors(path, "teacher") if (path / "teacher.safetensors").exists() else None
+
+
+def _load_tensors(path: Path, part: str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path / f"{part}.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _damaged(path, error) from error
 
 
 def trained_state(module: nn.Module) -> dict[str, Tensor]:

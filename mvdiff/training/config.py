@@ -31,6 +31,9 @@ class ModelConfig:
     learnt_guidance: float | None = None
     """Scale of classifier-free guidance that one pass is to amount to, so that sampling at it needs no second one
     (model guidance, Tang et al. 2025); it takes weights to continue from. None: what those have learnt."""
+    guidance_refresh: int = 0
+    """Every so many steps the network that shows what guidance does becomes the average of what was trained so far,
+    for runs that change what it knows; 0: it stays what the run began with."""
 
 
 @dataclass
@@ -46,7 +49,9 @@ class DataConfig:
     variants: int = 1
     """Records of each mesh of the packs; all but the first are warped."""
     procedural: int = 0
-    """Number of procedural objects."""
+    """Number of procedural objects, of all families."""
+    ambiguous: int = 0
+    """So many more, of the families whose hidden attribute has a known distribution."""
     procedural_seed: int = 1_000_000
     """First seed; validation uses the seeds just below it."""
     holdout_every: int = 64

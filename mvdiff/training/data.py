@@ -170,4 +170,6 @@ def _sources(config: DataConfig) -> tuple[list[MeshSource], list[MeshSource]]:
         first = config.procedural_seed
         meshes += procedural_sources(range(first, first + config.procedural))
         unseen += procedural_sources(range(first - 16, first))
+    if config.ambiguous:
+        meshes += procedural_sources(range(config.procedural_seed, config.procedural_seed + config.ambiguous), True)
     return meshes, unseen

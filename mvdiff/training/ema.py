@@ -21,6 +21,11 @@ class ExponentialMovingAverage:
         current = [share(value.detach()).float() for value in module.parameters() if value.requires_grad]
         torch._foreach_lerp_([share(average) for average in self.averages.values()], current, 1 - decay)
 
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The averages of one part of the module, by their names within it."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): value for key, value in self.averages.items() if key.startswith(prefix)}
+
     def copy_to(self, module: nn.Module) -> None:
         """Into a module of whole parameters."""
         with torch.no_grad():

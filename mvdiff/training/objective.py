@@ -1,7 +1,9 @@
 """What is trained: both networks and their loss as one module."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mvdiff.data.batch import TrainingBatch
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
@@ -31,6 +33,7 @@ class Objective(nn.Module):
         super().__init__()
         # Out of the reach of whatever lists this module's parts.
         self._teachers = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+        self._teacher_changed = False
         self.transformer, self.camera_estimator, self.config, self.lora = transformer, camera_estimator, config, lora
         if not config.flow_weight and (self.adapts or not config.camera_weight):
             raise InputError("There is nothing to train: loss.flow_weight 0 needs loss.camera_weight, and no LoRA.")
@@ -42,6 +45,18 @@ class Objective(nn.Module):
     @property
     def teacher(self) -> MultiViewTransformer | None:
         return next(iter(self._teachers), None)
+
+    @torch.no_grad()
+    def take_over_teacher(self, weights: Mapping[str, Tensor]) -> None:
+        """The teacher becomes a network of these weights of the transformer, which does what this one is to learn."""
+        self.teacher.claim_guidance(self.transformer.config.learnt_guidance)
+        for name, value in self.teacher.named_parameters():
+            value.copy_(whole(weights[name]))
+        self._teacher_changed = True
+
+    def changed_teacher(self) -> dict[str, Tensor] | None:
+        """Weights of a teacher that is not the one that the config names any more."""
+        return dict(self.teacher.named_parameters()) if self._teacher_changed else None
 
     @property
     def adapts(self) -> bool:
@@ -109,6 +124,8 @@ def build_teacher(config: TrainConfig, transformer: MultiViewTransformer) -> Mul
     """The network that shows what guidance does, where ``transformer`` is to learn it."""
     if transformer.config.learnt_guidance == 1 or not config.loss.flow_weight:
         return None
+    if config.model.guidance_refresh and config.lora.rank:
+        raise InputError("A LoRA's teacher is the network without it: leave out model.guidance_refresh.")
     if config.model.init_from is None:
         raise InputError(
             "A network from scratch has no guidance to learn yet: set model.init_from, or model.learnt_guidance 1."

@@ -19,6 +19,7 @@ from mvdiff.training.checkpoint import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
+    load_teacher,
     read_state,
     recover,
     save_checkpoint,
@@ -122,6 +123,8 @@ class Trainer:
         for text in changed_settings(read_state(checkpoint).get("config", {}), self.config):
             logger.warning("Resuming with another setting than before: %s.", text)
         state = load_checkpoint(checkpoint, self.objective, self.ema, self.optimizer)
+        if (teacher := load_teacher(checkpoint)) is not None and self.objective.teacher is not None:
+            self.objective.take_over_teacher(teacher)
         self.step, self.seconds_before = state["step"], state["seconds"]
         self.patience.load(state.get("patience", {}))
         if self.accelerator.scaler is not None and state.get("scaler"):
@@ -216,6 +219,9 @@ class Trainer:
             scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.objective, self.step)
+        every = self.config.model.guidance_refresh
+        if every and self.step % every == every - 1 and self.objective.teacher is not None:
+            self.objective.take_over_teacher(self.ema.part("transformer"))
         self.data.refresh()
         return means, norm
 
@@ -279,7 +285,7 @@ class Trainer:
             self.stop_asked = True
 
     def checkpoint(self) -> None:
-        tensors = checkpoint_tensors(self.objective, self.ema, self.optimizer)
+        tensors = checkpoint_tensors(self.objective, self.ema, self.optimizer, self.objective.changed_teacher())
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler

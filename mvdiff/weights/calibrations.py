@@ -15,7 +15,7 @@ from recon.posterior.calibration import Calibration
 FILE = "calibration.json"
 _FORMAT = "mvdiff-calibrations/1"
 #: Settings that earlier versions did not have, and so did not record.
-_BEFORE = {"candidates": 1, "elevation_prior": None, "scheduler": "euler"}
+_BEFORE = {"candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
 
 
 def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:

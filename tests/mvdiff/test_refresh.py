@@ -3,6 +3,7 @@
 import torch
 
 from mvdiff.data.photographers import Photographers, Shot, StoreRefresher, fill_store, procedural_sources, record_seed
+from mvdiff.data.procedural import AMBIGUOUS, make
 from mvdiff.data.record import RecordConfig
 
 CONFIG = RecordConfig(size=32, references=2, ring_views=6, supersample=1)
@@ -47,3 +48,22 @@ def test_workers_replace_records_without_being_waited_for():
     refresher.photographers.close()
     assert refresher.count >= 3
     assert not torch.equal(before, store.targets)
+
+
+def test_ambiguous_objects_are_replaced_by_ambiguous_ones():
+    sources = procedural_sources(range(1000, 1002)) + procedural_sources(range(1000, 1002), ambiguous=True)
+    assert [source.name.split("/")[0] for source in sources] == ["procedural"] * 2 + ["ambiguous"] * 2
+    photographers = Photographers(CONFIG, "cpu", 0)
+    store, kept = fill_store(photographers, [Shot(s, record_seed(0, i, 0), False) for i, s in enumerate(sources)])
+    refresher = StoreRefresher(store, kept, photographers, seed=3, first_new_seed=2000)
+    for index, shot in map(refresher._shot, range(30)):
+        assert shot.source.ambiguous == (index >= 2)
+        assert shot.source.index >= 2000
+
+
+def test_the_families_of_an_ambiguous_object_hide_something():
+    made = [make(seed, families=AMBIGUOUS) for seed in range(40)]
+    assert {thing.family for thing in made} == set(AMBIGUOUS)
+    assert all(thing.hidden is not None for thing in made)
+    mesh = procedural_sources(range(7, 8), ambiguous=True)[0].load()
+    assert torch.equal(mesh.vertices, made[7].mesh.vertices)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.image_to_3d import ImageTo3D
@@ -47,18 +49,36 @@ def test_the_main_job_samples_with_the_one_that_is_named(model: ImageTo3D, photo
 
 
 def test_another_scheduler_than_the_calibration_was_made_with_is_said(model: ImageTo3D) -> None:
-    def notes(recorded: dict, name: str) -> str:
+    def notes(recorded: dict, name: str, shift: float = 3.0) -> str:
         made = Calibration({}, {"settings": recorded})
-        wanted = settings_of(replace(SETTINGS, scheduler=name), model.reconstruction)
+        wanted = settings_of(replace(SETTINGS, scheduler=name, shift=shift), model.reconstruction)
         return " ".join(Calibrations({"keep": made}).choose("keep", wanted)[1])
 
     assert notes({"scheduler": "unipc"}, "unipc") == notes({}, "euler") == ""  # there was only one at first
     assert "scheduler" in notes({"scheduler": "unipc"}, "euler")
     assert "scheduler" in notes({}, "unipc")
+    assert "shift" in notes({}, "euler", 5.0)
+    assert notes({"shift": 5.0}, "euler", 5.0) == ""
+
+
+@pytest.mark.parametrize("name", ["euler", "unipc"])
+def test_a_greater_shift_spends_more_steps_near_noise(name: str) -> None:
+    def levels(shift: float) -> Tensor:
+        scheduler = make_scheduler(name, shift)
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.2, 5))
+        return scheduler.sigmas[:5].double()
+
+    evenly = torch.linspace(1.0, 0.2, 5, dtype=torch.float64)
+    for shift in (3.0, 8.0):
+        torch.testing.assert_close(levels(shift), shift * evenly / (1 + (shift - 1) * evenly), atol=1e-4, rtol=0)
 
 
 def test_unknown_names_are_refused_and_old_runs_read(run, photo: Path) -> None:
     code, _, error = run("generate", photo, "--scheduler", "heun")
     assert code == 2
     assert "euler" in error
-    assert GenerationConfig.recorded({"seed": 3}).scheduler == "euler"
+    old = GenerationConfig.recorded({"seed": 3})
+    assert (old.scheduler, old.shift) == ("euler", 3.0)
+    code, _, error = run("generate", photo, "--shift", "0")
+    assert code == 2
+    assert "shift" in error

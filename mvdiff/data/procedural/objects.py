@@ -1,6 +1,7 @@
 """Objects from a seed."""
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,11 @@ class ProceduralObject:
     hidden: HiddenAttribute | None = None
 
 
-def make(seed: int, family: str | None = None) -> ProceduralObject:
-    """The object of ``seed`` (>= 0), of a family that the seed picks unless it is given."""
+def make(seed: int, family: str | None = None, families: Iterable[str] = FAMILIES) -> ProceduralObject:
+    """The object of ``seed`` (>= 0), of a family that the seed picks among ``families`` unless it is given."""
     if family is None:
-        family = sorted(FAMILIES)[np.random.default_rng([seed, 1]).integers(len(FAMILIES))]
+        names = sorted(families)
+        family = names[np.random.default_rng([seed, 1]).integers(len(names))]
     if family not in FAMILIES:
         raise ValueError(f"Unknown family {family!r}; choose one of {', '.join(sorted(FAMILIES))}.")
     return _build(seed, family, _DRAWN)

@@ -144,3 +144,40 @@ def test_a_run_s_weights_say_what_guidance_they_have_learnt(config, tmp_path):
     trainer = Trainer(config)
     assert trainer.objective.teacher.config.learnt_guidance == 2
     assert config.model.learnt_guidance == 2
+
+
+def follows(config, folder: Path, **settings) -> Trainer:
+    """Four steps whose teacher is renewed after each second one."""
+    config.lora.rank, config.max_steps, config.output_dir = 0, 4, str(folder)
+    config.model.learnt_guidance, config.model.guidance_refresh = 2.0, 2
+    for name, value in settings.items():
+        setattr(config, name, value)
+    return Trainer(config)
+
+
+def test_a_teacher_that_is_renewed_is_the_average_of_what_was_trained(config, tmp_path):
+    trainer = follows(config, tmp_path / "a")
+    first = trainer.objective.teacher.blocks[0].mlp.up.weight.clone()
+    assert trainer.objective.teacher.config.learnt_guidance == 1
+    trainer.train()
+    teacher = trainer.objective.teacher
+    assert teacher.config.learnt_guidance == 2
+    assert not torch.equal(teacher.blocks[0].mlp.up.weight, first)
+    averages = trainer.ema.part("transformer")
+    assert all(torch.equal(value, averages[name]) for name, value in teacher.named_parameters())
+
+
+def test_a_run_with_a_renewed_teacher_resumes_bit_for_bit(config, tmp_path):
+    unbroken = follows(config, tmp_path / "a", checkpoint_every_steps=3)
+    unbroken.train()
+    resumed = follows(config, tmp_path / "b", resume=str(tmp_path / "a" / "checkpoint-0000003"))
+    assert resumed.objective.teacher.config.learnt_guidance == 2
+    resumed.train()
+    ends = [trainer.objective.state_dict() for trainer in (unbroken, resumed)]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_a_lora_has_one_teacher(config, tmp_path):
+    config.model.learnt_guidance, config.model.guidance_refresh = 2.0, 2
+    with pytest.raises(InputError, match="guidance_refresh"):
+        Trainer(config)

@@ -2,8 +2,7 @@
 
 Sampled views are never quite of one object. Before anything is built, every view's surface points are carried into
 all others: a point that another view sees through, or sees beside its silhouette, is a contradiction between the two.
-A view
-that most others contradict more than is usual among them is wrong as a whole.
+A view that most others contradict more than is usual among them is wrong as a whole.
 """
 
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from recon.views import ViewSet
 _CAP = 0.1
 #: What rounding to pixels makes of true views: no view is blamed for less.
 _ROUNDING = 0.002
+#: Of each view's surface, that are looked up in the others.
+_POINTS = 2048
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,12 @@ class Agreement:
         return 1 / (1 + (self.contradiction / _ROUNDING) ** 2)
 
     @staticmethod
-    def of(maps: VoteMaps, points_of_view: int = 2048) -> "Agreement":
+    def of(maps: VoteMaps, points_of_view: int = _POINTS) -> "Agreement":
         """Views without depth have no surface points, and are trusted."""
         v = len(maps.cameras)
         if maps.surface is None or v < 3:
             return Agreement(maps.pictures.new_ones(v), maps.pictures.new_zeros(v))
-        shown = [_some((solid > 0.5).flatten().nonzero()[:, 0], points_of_view) for solid in maps.pictures[:, 1]]
-        points = torch.cat([surface.reshape(-1, 3)[own] for surface, own in zip(maps.surface, shown, strict=True)])
-        seen = maps.read(points)
-        past = (torch.where(seen.covered, seen.ahead, seen.outside) * seen.visible).clamp(0, _CAP)
-        # A view that shows nothing has no points to be seen past.
-        pairs = torch.stack([own.sum(1) / max(own.shape[1], 1) for own in past.split(list(map(len, shown)), 1)])
-        error = _usual((pairs + pairs.T) / 2)
+        error = _usual(_disagreement(maps, 1, points_of_view))[0]
         middle = float(error.median())
         trust = 1 / (1 + (error / (1.5 * max(middle, _ROUNDING))) ** 4)
         return Agreement(trust, error)
@@ -65,21 +60,48 @@ def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
     Of sampled views the mean tells more about the shape's error than the middle one. A view that shows nothing
     contradicts the others as much as a view can.
     """
-    return torch.tensor(in_threads(lambda k: _contradiction(views[k]), range(len(views))))
+    # A GPU takes all of them at once, a processor one in each thread.
+    parts = [views] if views.device.type == "cuda" else [views[k] for k in range(len(views))]
+    return torch.cat(in_threads(_contradictions, parts)).cpu()
 
 
-def _contradiction(views: ViewSet) -> float:
-    if not bool(showing(views).all()):
-        return _CAP
-    return float(Agreement.of(VoteMaps.of(views)).errors.mean())
+def _contradictions(views: ViewSet) -> Float[Tensor, "n"]:
+    v = views.num_views
+    shown = showing(views).all(1)
+    error = torch.where(shown, 0.0, _CAP)
+    if views.depth is None or v < 3 or not bool(shown.any()):
+        return error
+    whole = views[shown.nonzero()[:, 0].tolist()] if not bool(shown.all()) else views
+    error[shown] = _usual(_disagreement(VoteMaps.of(whole.as_one()), len(whole), _POINTS)).mean(1)
+    return error
 
 
-def _some(index: Int[Tensor, "p"], count: int) -> Int[Tensor, "q"]:
-    """At most ``count`` of ``index``, evenly spread."""
-    return index if len(index) <= count else index[torch.linspace(0, len(index) - 1, count, device=index.device).long()]
+def _disagreement(maps: VoteMaps, n: int, points_of_view: int) -> Float[Tensor, "n v v"]:
+    """How far two views see past each other's surfaces, of ``maps`` of ``n`` hypotheses that follow each other."""
+    index, real = _some(maps.pictures[:, 1].flatten(1) > 0.5, points_of_view)
+    points = maps.surface.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 3))
+    v, q = len(points) // n, points.shape[1]
+    points = points.reshape(n, 1, v * q, 3).expand(-1, v, -1, -1)  # each view reads those of its hypothesis
+    seen = maps.read(points.flatten(0, 1))
+    past = (torch.where(seen.covered, seen.ahead, seen.outside) * seen.visible).clamp(0, _CAP)
+    real = real.reshape(n, 1, v, q)
+    # A view that shows nothing has no points to be seen past.
+    pairs = (past.reshape(n, v, v, q) * real).sum(-1) / real.sum(-1).clamp_min(1)
+    return (pairs + pairs.mT) / 2
 
 
-def _usual(pairs: Float[Tensor, "v v"]) -> Float[Tensor, "v"]:
+def _some(chosen: Bool[Tensor, "b p"], count: int) -> tuple[Int[Tensor, "b q"], Bool[Tensor, "b q"]]:
+    """Places of ``count`` that are ``chosen``, evenly spread, and which of them are real where there are fewer."""
+    count = min(count, chosen.shape[1])
+    so_far = chosen.cumsum(1)
+    total = so_far[:, -1:]
+    slot = torch.arange(count, device=chosen.device).expand(len(chosen), -1)
+    rank = torch.where(total > count, slot * (total - 1) // max(count - 1, 1), slot)
+    return torch.searchsorted(so_far, rank + 1).clamp_max(chosen.shape[1] - 1), slot < total
+
+
+def _usual(pairs: Float[Tensor, "n v v"]) -> Float[Tensor, "n v"]:
     """A view's median error with another one, so that one wrong partner is no fault of its own."""
-    off: Bool[Tensor, "v v"] = ~torch.eye(len(pairs), dtype=torch.bool, device=pairs.device)
-    return pairs[off].reshape(len(pairs), -1).median(1).values
+    n, v, _ = pairs.shape
+    off: Bool[Tensor, "v v"] = ~torch.eye(v, dtype=torch.bool, device=pairs.device)
+    return pairs[:, off].reshape(n, v, v - 1).median(-1).values

@@ -69,7 +69,7 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
         maps = VoteMaps.of(views[k])
         agreement = Agreement.of(maps)
         # The agreement is of the views that show something.
-        trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k]), agreement.trust)
+        trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)
         return _fused(maps, agreement, grid, config), trust, agreement.consistency
 
     values, trust, consistency = zip(*in_threads(fused, range(len(views))), strict=True)
@@ -96,7 +96,7 @@ def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseCo
 
 
 def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], config: FuseConfig) -> Float[Tensor, "p"]:
-    limit, seen = config.truncation, maps.read(points)
+    limit, seen = config.truncation, maps.read(points[None])
     outside = torch.where(seen.visible, seen.outside, -limit)
     if maps.surface is None:
         return _intersection(outside.clamp(-limit, limit))

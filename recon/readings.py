@@ -51,7 +51,7 @@ class VoteMaps:
 
         Views that show nothing are left out where others show something.
         """
-        shown = showing(views)
+        shown = showing(views)[0]
         if bool(shown.any()) and not bool(shown.all()):
             views = views.select_views(shown.nonzero()[:, 0].tolist())
         cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
@@ -63,8 +63,9 @@ class VoteMaps:
         pictures = torch.cat([edge, weight, weight * views.depth[0], weight * _cosine(views)], 1)
         return VoteMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
 
-    def read(self, points: Float[Tensor, "p 3"]) -> Readings:
-        pixels, z = self.cameras.project(points[None])
+    def read(self, points: Float[Tensor, "#v p 3"]) -> Readings:
+        """Of the same points in every view, or of its own in each."""
+        pixels, z = self.cameras.project(points)
         size = pixels.new_tensor([self.cameras.width, self.cameras.height])
         values = torch.nn.functional.grid_sample(
             self.pictures, (pixels / size * 2 - 1)[:, None], padding_mode="border", align_corners=False
@@ -80,9 +81,9 @@ class VoteMaps:
         return Readings(visible, outside, visible & (weight > 1e-2), weight, cosine, (depth - z) * cosine)
 
 
-def showing(views: ViewSet) -> Bool[Tensor, "v"]:
-    """Which of ``views`` [1 v] show anything of the object."""
-    return (views.alpha[0] > 0.5).flatten(1).any(1)
+def showing(views: ViewSet) -> Bool[Tensor, "n v"]:
+    """Which of ``views`` show anything of the object."""
+    return (views.alpha > 0.5).flatten(2).any(2)
 
 
 def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:

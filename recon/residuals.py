@@ -38,11 +38,11 @@ class Residuals:
 
 
 def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]) -> Float[Tensor, "k"]:
-    shown = showing(views)
+    shown = showing(views)[0]
     if len(mesh) == 0 or not bool(shown.any()):
         return own.new_zeros(len(mesh.vertices))
     maps, own = VoteMaps.of(views, 0.5 * _MISMATCH), own[shown]
-    cameras, said = maps.cameras, maps.read(mesh.vertices)
+    cameras, said = maps.cameras, maps.read(mesh.vertices[None])
     pixels, depth = cameras.project(mesh.vertices[None])
     column, row = pixels.floor().long().unbind(-1)
     inside = (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height) & (depth > 0)

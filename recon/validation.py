@@ -83,7 +83,7 @@ def _with_silhouettes(views: ViewSet) -> ViewSet:
 
 
 def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
-    shown = showing(views)
+    shown = showing(views)[0]
     if not bool(shown.all()):
         empty = (~shown).nonzero()[:, 0].tolist()
         logger.warning("Views %s of hypothesis %d show nothing and are left out.", empty, k)
@@ -93,7 +93,7 @@ def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
     maps = VoteMaps.of(replace(views, depth=None, normal=None))
     points = VoxelGrid(torch.zeros(3, device=views.device), extent, _PLACES).points().reshape(-1, 3)
     spacing = 2 * extent / _PLACES
-    seen = maps.read(points)
+    seen = maps.read(points[None])
     agreeing = (seen.visible & (seen.outside < spacing)).sum(0)
     if int(agreeing.amax()) < 2:
         raise InputError(
@@ -101,7 +101,7 @@ def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
             f"{extent:g} around the origin lies within two silhouettes (are the cameras those of the pictures?)."
         )
     # A camera inside the object stands deep in everybody else's silhouette.
-    seen = maps.read(views.cameras.position[0])
+    seen = maps.read(views.cameras.position)
     deep = seen.visible & (seen.outside < -spacing)
     deep.fill_diagonal_(True)
     near = views.cameras.position[0].abs().amax(-1) < extent

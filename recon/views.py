@@ -60,6 +60,10 @@ class ViewSet:
     def select_views(self, index: slice | list[int]) -> "ViewSet":
         return self._map(lambda value: value[:, index])
 
+    def as_one(self) -> "ViewSet":
+        """All views [n v] as those of one hypothesis [1 n*v]."""
+        return self._map(lambda value: value.reshape(1, -1, *value.shape[2:]))
+
     def to(self, device: torch.device | str) -> "ViewSet":
         return self._map(lambda value: value.to(device))
 

@@ -305,7 +305,7 @@ class ImageTo3D:
         # In the precision of the files, so that a resumed run gives what an uninterrupted one gives.
         views = _rounded(output.views)
         kept = least_contradicted(views, config.candidates).tolist()
-        return [(views[i], output.photo_cameras[i : i + 1].to("cpu")) for i in kept]
+        return [(views[i].to("cpu"), output.photo_cameras[i : i + 1].to("cpu")) for i in kept]
 
     def reconstruct(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
-from mvdiff.models.recorded import RecordedPass, recordable
+from mvdiff.models.recorded import recordable, recorded
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
@@ -42,7 +42,7 @@ class MultiViewOutput(BaseOutput):
     """Output of :class:`MultiViewDiffusionPipeline`."""
 
     views: Any
-    """ViewSet [n v]; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA pictures instead."""
+    """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA pictures instead."""
     photo_cameras: PhotoCamera
     """Where each hypothesis believes the photo was taken from, [n]."""
     reference: ReferenceImage
@@ -300,20 +300,23 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         photo_cameras = Cameras.stack([camera.cameras(size).expand(n) for _, camera in photos], dim=1).to(device)
         condition = (*camera_tensors(all_cameras), *camera_tensors(photo_cameras))
 
-        def forward(state: Tensor, timestep: Tensor, hidden: Tensor) -> Float[Tensor, "n v c h w"]:
+        def forward(
+            state: Tensor, timestep: Tensor, hidden: Tensor, pictures: Tensor, *condition: Tensor
+        ) -> Float[Tensor, "n v c h w"]:
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
         learnt = self.transformer.config.learnt_guidance
         passes = num_inference_steps * (1 if guidance_scale == learnt else 2)
         if passes >= _WORTH_RECORDING and recordable(self.transformer):
             state, hidden = torch.cat([clean, sample], 1).to(dtype), torch.zeros(n, dtype=torch.bool, device=device)
-            forward = RecordedPass(forward, state, torch.zeros(state.shape[:2], device=device), hidden)
+            timestep = torch.zeros(state.shape[:2], device=device)
+            forward = recorded(self.transformer, forward, state, timestep, hidden, pictures, *condition)
 
         def predict(state: Tensor, sigma: float, drop: bool) -> Float[Tensor, "n v c h w"]:
             timestep = torch.full(state.shape[:2], sigma * 1000.0, device=device)
             timestep[:, :known_count] = 0.0
             hidden = torch.full((n,), drop, device=device)
-            return forward(state.to(dtype), timestep, hidden).float()[:, known_count:]
+            return forward(state.to(dtype), timestep, hidden, pictures, *condition).float()[:, known_count:]
 
         prediction = sample
         timesteps = self.set_timesteps(num_inference_steps, device)
@@ -338,13 +341,13 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
                 returned = callback(self, index, timestep, {name: visible[name] for name in callback_inputs})
                 sample = (returned or {}).pop("sample", sample)
             progress.update()
-        return decode_views(torch.cat([clean, sample], 1), all_cameras).to("cpu")
+        return decode_views(torch.cat([clean, sample], 1), all_cameras)
 
 
 def _as_output(views: ViewSet, output_type: str) -> Any:
     if output_type in ("views", "pt"):
         return views
-    pictures = torch.cat([views.rgb, views.alpha], 2).permute(0, 1, 3, 4, 2).numpy()
+    pictures = torch.cat([views.rgb, views.alpha], 2).permute(0, 1, 3, 4, 2).cpu().numpy()
     if output_type == "np":
         return pictures
     from PIL import Image

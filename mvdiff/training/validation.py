@@ -76,7 +76,7 @@ def sample_validation(
             guidance_scale=config.guidance_scale,
             generator=[torch.Generator().manual_seed(seed) for seed in range(config.hypotheses)],
             cameras=truth.cameras,
-        ).views
+        ).views.to("cpu")
         scores.append(view_scores(sampled, truth))
         rows.append(_row(rgba, truth, sampled))
     sheet = (torch.cat(rows, -2).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()

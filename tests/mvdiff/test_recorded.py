@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mvdiff.models.recorded import RecordedPass, recordable
+from mvdiff.models.recorded import RecordedPass, recordable, recorded
 from mvdiff.pipelines import multiview_diffusion
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import prepare
@@ -44,6 +44,29 @@ def test_what_has_hooks_or_is_compiled_is_not_recorded():
     assert not recordable(hooked)
     assert not recordable(compiled)
     assert not recordable(torch.compile(plain))
+
+
+@pytest.mark.cuda
+def test_a_recording_is_kept_as_long_as_it_fits():
+    """Inputs and weights in their place may change; other shapes or places, or adapters, make another pass."""
+    layer = torch.nn.Linear(2, 2).cuda()
+    x = torch.randn(4, 2, device="cuda")
+
+    def forward(value):
+        return layer(value)
+
+    with torch.no_grad():
+        first = recorded(layer, forward, x)
+        assert recorded(layer, forward, -x) is first
+        layer.weight.mul_(2)
+        assert recorded(layer, forward, x) is first
+        assert torch.allclose(first(x), layer(x), atol=1e-5)
+        assert recorded(layer, forward, x[:3]) is not first
+        layer.weight = torch.nn.Parameter(layer.weight * 3)
+        moved = recorded(layer, forward, x)
+        assert torch.allclose(moved(x), layer(x), atol=1e-5)
+        layer.peft_config = {"mine": None}
+        assert recorded(layer, forward, x) is not recorded(layer, forward, x)
 
 
 def test_the_processor_launches_every_pass():

@@ -42,7 +42,8 @@ class MultiViewOutput(BaseOutput):
     """Output of :class:`MultiViewDiffusionPipeline`."""
 
     views: Any
-    """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA pictures instead."""
+    """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
+    pictures instead."""
     photo_cameras: PhotoCamera
     """Where each hypothesis believes the photo was taken from, [n]."""
     reference: ReferenceImage

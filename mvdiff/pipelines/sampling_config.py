@@ -17,7 +17,7 @@ class SamplingConfig:
     """Denoising steps."""
     scheduler: SchedulerName = "unipc"
     """How a step is taken: straight on, or with what earlier steps say of the bend (UniPC, Zhao et al. 2023)."""
-    shift: float = 3.0
+    shift: float = 8.0
     """How far noise levels are moved towards noise, where the object is decided (Esser et al. 2024); 1: evenly."""
     guidance_scale: float = 3.0
     """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""

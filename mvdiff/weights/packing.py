@@ -65,6 +65,7 @@ def save_packed(components: dict[str, torch.nn.Module], folder: Path, provenance
         for stale in target.glob("*.safetensors"):
             stale.unlink()
         module.save_config(target)
+        _forget_place(target / "config.json")
         shards: list[dict[str, Tensor]] = [{}]
         size = 0
         for name, tensor in pack(module.state_dict()).items():
@@ -114,6 +115,13 @@ def load_packed(folder: Path, component: str, model: torch.nn.Module) -> None:
         raise InputError(
             f"The weights in {folder} are of another architecture than their config says: {first}"
         ) from error
+
+
+def _forget_place(config: Path) -> None:
+    """Where the networks lay on this machine is nobody's business."""
+    values = json.loads(config.read_text())
+    values.pop("_name_or_path", None)
+    config.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def weights_hash(folder: Path) -> str:

@@ -187,12 +187,16 @@ def test_save_and_load(pipe, reference, tmp_path):
 
 
 def test_packed_weights_lose_little(pipe, reference, tmp_path):
+    pipe.transformer.register_to_config(_name_or_path="where/it/was")
     save_packed({"transformer": pipe.transformer, "camera_estimator": pipe.camera_estimator}, tmp_path, {"recipe": "t"})
-    loaded = MultiViewDiffusionPipeline.from_pretrained(tmp_path)
+    loaded = MultiViewDiffusionPipeline.from_pretrained(tmp_path, scheduler=pipe.scheduler)
     loaded.set_progress_bar_config(disable=True)
     before, after = sample(pipe, reference).views, sample(loaded, reference).views
     assert (before.alpha - after.alpha).abs().mean() < 0.02
     assert json.loads((tmp_path / "packed.json").read_text())["sha256"] == weights_hash(tmp_path)
+    configs = [json.loads(path.read_text()) for path in tmp_path.glob("*/config.json")]
+    assert len(configs) == 2
+    assert not any("_name_or_path" in config for config in configs)
     half = MultiViewDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
     assert half.transformer.dtype == torch.bfloat16
 

@@ -19,7 +19,7 @@ SETTINGS = GenerationConfig(num_hypotheses=2, num_inference_steps=3, candidates=
 
 def solved(name: str, steps: int) -> float:
     """Error at the end of the flow of a Gaussian N(2, 0.5^2), which carries x = 1 at pure noise to 2 + 0.5."""
-    scheduler = make_scheduler(name)
+    scheduler = make_scheduler(name, shift=3.0)
     scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).numpy())
     x = torch.ones(1, 1, dtype=torch.float64)
     for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas, strict=False):

@@ -71,7 +71,7 @@ def _contradictions(views: ViewSet) -> Float[Tensor, "n"]:
     error = torch.where(shown, 0.0, _CAP)
     if views.depth is None or v < 3 or not bool(shown.any()):
         return error
-    whole = views[shown.nonzero()[:, 0].tolist()] if not bool(shown.all()) else views
+    whole = views[shown.nonzero()[:, 0].tolist()]
     error[shown] = _usual(_disagreement(VoteMaps.of(whole.as_one()), len(whole), _POINTS)).mean(1)
     return error
 

@@ -46,7 +46,13 @@ def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor
         return RecordedPass(function, *inputs)
     weights = tuple(value.data_ptr() for value in (*module.parameters(), *module.buffers()))
     backends = tuple(getattr(part, "_attention_backend", None) for part in module.modules())
-    key = (function.__qualname__, weights, backends, tuple((value.shape, value.dtype) for value in inputs))
+    precision = (
+        torch.is_autocast_enabled("cuda"),
+        torch.get_autocast_dtype("cuda"),
+        torch.get_float32_matmul_precision(),
+    )
+    shapes = tuple((value.shape, value.dtype) for value in inputs)
+    key = (function.__qualname__, weights, backends, precision, shapes)
     kept = _kept.get(module)
     if kept is None or kept[0] != key:
         _kept.pop(module, None)  # its memory goes before the new one takes its own

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from mvdiff.pipelines.sampling_config import SamplingConfig
+from mvdiff.pipelines.sampling_config import UNRECORDED, SamplingConfig
 from recon.errors import InputError
 
 Framing = Literal["recentre", "keep"]
@@ -34,13 +34,9 @@ class GenerationConfig(SamplingConfig):
 
     @staticmethod
     def recorded(values: dict[str, Any]) -> "GenerationConfig":
-        """As a manifest has it: JSON knows no tuples, and the first versions knew one scheduler and one shift only."""
+        """As a manifest has it: JSON knows no tuples."""
         prior = values.get("elevation_prior")
-        return GenerationConfig(
-            **{"scheduler": "euler", "shift": 3.0}
-            | values
-            | {"elevation_prior": None if prior is None else tuple(prior)}
-        )
+        return GenerationConfig(**UNRECORDED | values | {"elevation_prior": None if prior is None else tuple(prior)})
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""

@@ -8,6 +8,9 @@ from recon.errors import InputError
 
 SchedulerName = Literal["euler", "unipc"]
 
+#: What records mean that were written before a setting was there to record.
+UNRECORDED = {"candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mvdiff.pipelines.generation_config import Framing
-from mvdiff.pipelines.sampling_config import SamplingConfig
+from mvdiff.pipelines.sampling_config import UNRECORDED, SamplingConfig
 from recon.errors import InputError
 from recon.io.bundle import write_json
 from recon.posterior.calibration import Calibration
 
 FILE = "calibration.json"
 _FORMAT = "mvdiff-calibrations/1"
-#: Settings that earlier versions did not have, and so did not record.
-_BEFORE = {"candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
 
 
 def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:
@@ -83,7 +81,7 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        made_with = _BEFORE | calibration.provenance.get("settings", {})
+        made_with = UNRECORDED | calibration.provenance.get("settings", {})
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()

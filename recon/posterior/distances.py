@@ -10,6 +10,9 @@ from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
 
+#: Cells: no two surfaces are farther apart than this.
+_FAR = 8.0
+
 
 def chamfer_matrix(
     meshes: Sequence[TexturedMesh], fields: Float[Tensor, "n g g g"], grid: VoxelGrid, samples: int
@@ -25,6 +28,23 @@ def chamfer_matrix(
         return (values - values[index]).abs().mean(-1)
 
     one_way = torch.stack(in_threads(row, range(len(meshes))))
+    return (one_way + one_way.T) / 2
+
+
+def local_difference_matrix(fields: Float[Tensor, "n g g g"], grid: VoxelGrid) -> Float[Tensor, "n n"]:
+    """Cubic mean distance between surfaces in world units, read at the cells that hold them.
+
+    A handle that one of two cups has counts for more here than roughness all over both; in the mean it drowns.
+    """
+    limit = _FAR * grid.spacing
+    clipped = fields.clamp(-limit, limit)
+
+    def row(index: int) -> Float[Tensor, "n"]:
+        surface = fields[index].abs() < grid.spacing
+        apart = (clipped[:, surface] - clipped[index, surface]).abs()
+        return apart.pow(3).mean(-1).nan_to_num().pow(1 / 3)  # an empty shape has no surface
+
+    one_way = torch.stack(in_threads(row, range(len(fields))))
     return (one_way + one_way.T) / 2
 
 

@@ -18,7 +18,7 @@ from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.convergence import Convergence, convergence
 from recon.posterior.decomposition import Decomposition, by_side, decompose, seen_by_photo
-from recon.posterior.distances import chamfer_matrix, iou_matrix, mean_pair
+from recon.posterior.distances import chamfer_matrix, iou_matrix, local_difference_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.intervals import (
     central_interval,
@@ -102,7 +102,7 @@ class Posterior:
             fields=fields,
             grid=grid,
             distances=distances,
-            modes=find_modes(distances, weights, config.modes),
+            modes=find_modes(local_difference_matrix(fields, grid), weights, config.modes),
             representative=meshes[index],
             median=grid.surface(middle),
             representative_index=index,
@@ -132,7 +132,7 @@ class Posterior:
             weights=weights,
             fields=self.fields[index],
             distances=distances,
-            modes=find_modes(distances, weights),
+            modes=find_modes(local_difference_matrix(self.fields[index], self.grid), weights),
             representative=self.grid.surface(self.fields[index[kept]]),
             representative_index=kept,
             seeds=tuple(self.seeds[k] for k in index),

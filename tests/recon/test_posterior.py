@@ -13,10 +13,11 @@ from posterior_shapes import SMALL, ball, box, field_ball, views
 
 from recon.cameras import Cameras
 from recon.errors import InputError
+from recon.grid import VoxelGrid
 from recon.io.atlas import vertex_colors
 from recon.mesh import TexturedMesh
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, find_modes
-from recon.posterior.distances import iou_matrix
+from recon.posterior.distances import iou_matrix, local_difference_matrix
 from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
 
@@ -241,6 +242,29 @@ def test_a_cloud_is_one_mode() -> None:
 def test_near_twins_are_one_mode() -> None:
     points = torch.tensor([[0.0], [1e-4], [2e-3], [2.1e-3]])
     assert len(find_modes(torch.cdist(points, points), torch.full((4,), 0.25))) == 1
+
+
+def test_a_handle_on_two_of_eight_rough_cups_makes_a_mode() -> None:
+    grid = VoxelGrid(torch.zeros(3), 0.5, 40)
+    x = grid.points()
+    rough = torch.randn(8, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.01
+    fields = x.norm(dim=-1) - 0.3 + torch.nn.functional.interpolate(rough, size=40, mode="trilinear")[:, 0]
+    knob = (x - torch.tensor([0.0, 0, -0.36])).norm(dim=-1) - 0.07
+    fields[[2, 5]] = torch.minimum(fields[[2, 5]], knob)
+    distances = local_difference_matrix(fields, grid)
+    assert distances.diagonal().abs().max() == 0
+    assert torch.equal(distances, distances.T)
+    modes = find_modes(distances, torch.full((8,), 1 / 8))
+    assert [mode.members for mode in modes] == [(0, 1, 3, 4, 6, 7), (2, 5)]
+    assert len(find_modes(local_difference_matrix(fields[[0, 1, 3, 4, 6, 7]], grid), torch.full((6,), 1 / 6))) == 1
+
+
+def test_surfaces_a_step_apart_differ_by_it_everywhere() -> None:
+    grid = VoxelGrid(torch.zeros(3), 0.5, 40)
+    radius = grid.points().norm(dim=-1)
+    distances = local_difference_matrix(torch.stack([radius - 0.2, radius - 0.23, radius + 1]), grid)
+    assert float(distances[0, 1]) == pytest.approx(0.03, abs=1e-6)
+    assert torch.isfinite(distances).all()  # the third shape is empty
 
 
 def test_silhouette_of_known_points() -> None:

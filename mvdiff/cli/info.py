@@ -57,7 +57,7 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
         "weights": {
             "name": weights,
             "sha256": packing.weights_hash(folder),
-            "learnt_guidance": _learnt_guidance(folder),
+            **_learnt_guidance(folder),
         },
         "provenance": _provenance(folder),
         **({} if lora is None else {"lora": _lora(lora)}),
@@ -81,10 +81,11 @@ def _provenance(folder: Path) -> dict[str, Any]:
     return _known({"base": record.get("base")} | _run(record, record.get("config", {})))
 
 
-def _learnt_guidance(folder: Path) -> float:
-    """The --guidance-scale at which a step takes one pass."""
+def _learnt_guidance(folder: Path) -> dict[str, float]:
+    """The --guidance-scale at which a step takes one pass, and the noise level up to which that pass is guided."""
     path = folder / "transformer" / "config.json"
-    return float(json.loads(path.read_text("utf-8")).get("learnt_guidance", 1)) if path.is_file() else 1.0
+    config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return {name: float(config.get(name, 1)) for name in ("learnt_guidance", "guidance_below")}
 
 
 def _run(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:

@@ -31,12 +31,17 @@ class MeshSource:
     ambiguous: bool = False
     """Of a procedural object: one with an attribute that some photos hide."""
 
+    @property
+    def faces_camera(self) -> bool:
+        """Photographed from its front alone, where it does not show what it hides: three in four ambiguous objects."""
+        return self.ambiguous and self.index % 4 > 0
+
     def load(self, max_faces: int | None = MAX_FACES) -> TexturedMesh:
         """``max_faces`` holds for files: packs and procedural objects are light as they are."""
         if self.path is None:
-            from mvdiff.data.procedural import AMBIGUOUS, FAMILIES, make
+            from mvdiff.data.procedural import make, make_ambiguous
 
-            return make(self.index, families=AMBIGUOUS if self.ambiguous else FAMILIES).mesh
+            return (make_ambiguous(self.index, self.faces_camera) if self.ambiguous else make(self.index)).mesh
         if self.path.endswith(".npz"):
             return _pack(self.path)[self.index]
         return load_object(self.path, max_faces)

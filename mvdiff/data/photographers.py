@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: Share of the refreshed records whose mesh is warped; the rest are the objects as they are, in another light.
 _WARPED = 0.8
+#: Azimuths of photos, in degrees.
+_AROUND, _FRONT = (0.0, 360.0), (-8.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def _take(shot: Shot, config: RecordConfig, device: str):
     except InputError as error:
         return str(error)
     mesh = mesh.to(device)
-    record = render_record(warp_mesh(mesh, Dice(shot.seed)) if shot.warp else mesh, shot.seed, config)
+    mesh = warp_mesh(mesh, Dice(shot.seed)) if shot.warp else mesh
+    record = render_record(mesh, shot.seed, config, _FRONT if shot.source.faces_camera else _AROUND)
     if multiprocessing.parent_process() is None:
         return record
     # As numpy: a tensor would hold a file descriptor while it travels.

@@ -74,10 +74,12 @@ def reference_cameras(parameters: Float[Tensor, "*r 6"]) -> PhotoCamera:
     return PhotoCamera.from_parameters(parameters[..., 1:5], parameters[..., 5], parameters[..., 0])
 
 
-def render_record(mesh: TexturedMesh, seed: int, config: RecordConfig) -> ObjectRecord:
-    """Photograph ``mesh`` (radius 0.5) from all sides, on its own device."""
+def render_record(
+    mesh: TexturedMesh, seed: int, config: RecordConfig, azimuths: tuple[float, float] = (0.0, 360.0)
+) -> ObjectRecord:
+    """Photograph ``mesh`` (radius 0.5) from all sides, on its own device; ``azimuths``: of the references, degrees."""
     dice = Dice(seed)
-    photos = _draw_photo_cameras(mesh, dice, config)
+    photos = _draw_photo_cameras(mesh, dice, config, azimuths)
     angles = torch.zeros(0, 2)
     if config.ring_views:
         angles = torch.cat([_ring(dice, config), torch.stack([photos.azimuth, photos.elevation], -1)])
@@ -129,10 +131,12 @@ def _ring(dice: Dice, config: RecordConfig) -> Float[Tensor, "t 2"]:
     return torch.stack([azimuth, elevation], -1)
 
 
-def _draw_photo_cameras(mesh: TexturedMesh, dice: Dice, config: RecordConfig) -> PhotoCamera:
+def _draw_photo_cameras(
+    mesh: TexturedMesh, dice: Dice, config: RecordConfig, azimuths: tuple[float, float]
+) -> PhotoCamera:
     """Random directions and perspectives; each crop is the object's own box with a margin, as ``prepare`` makes it."""
     r = config.references
-    azimuth = dice.uniform(0, 360, r)
+    azimuth = dice.uniform(*azimuths, r)
     elevation = torch.where(dice.uniform(0, 1, r) < 0.75, dice.uniform(-5, 35, r), dice.uniform(-20, 70, r))
     distance = torch.where(
         dice.uniform(0, 1, r) < 0.4,

@@ -39,9 +39,10 @@ def warp_mesh(mesh: TexturedMesh, dice: Dice) -> TexturedMesh:
             vertices, taper=dice.number(-0.5, 0.5), twist=dice.number(-0.6, 0.6), bend=dice.number(-0.5, 0.5)
         )
     tilt = dice.number(0, 1)
-    if tilt < 0.1:  # lying on any side
+    # Seldom: a tilt towards the camera looks like another elevation, and what people photograph stands.
+    if tilt < 0.04:  # lying on any side
         vertices = vertices @ _rotation(dice.normal(3), dice.number(0, 2 * math.pi)).T.to(vertices)
-    elif tilt < 0.3:
+    elif tilt < 0.1:
         axis = torch.tensor([dice.number(-1, 1), 0.0, dice.number(-1, 1)])
         vertices = vertices @ _rotation(axis, math.radians(dice.number(-15, 15))).T.to(vertices)
     colors, texture = mesh.colors, mesh.texture

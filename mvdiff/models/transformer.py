@@ -1,8 +1,8 @@
 """The multi-view diffusion transformer: denoises all views of an object together, in pixel space, predicting x.
 
-After "Back to basics: let denoising generative models denoise" (Li and He 2025): no autoencoder, large patches behind a
-narrow bottleneck, and the network outputs the clean picture. Target and photo tokens meet in one joint attention, and
-every token carries its own camera.
+After "Back to basics: let denoising generative models denoise" (Li and He 2025): no autoencoder, large patches, and the
+network outputs the clean picture. Target and photo tokens meet in one joint attention, and every token carries its own
+camera.
 """
 
 import math
@@ -114,16 +114,19 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         depth: int = 10,
         heads: int = 7,
         mlp_ratio: float = 2.5714286,
-        bottleneck: int = 192,
         learnt_guidance: float = 1.0,
+        guidance_below: float = 1.0,
     ) -> None:
-        """``learnt_guidance``: the scale of classifier-free guidance that a pass with the photo shown amounts to."""
+        """``learnt_guidance``: the scale of classifier-free guidance that a pass with the photo shown amounts to.
+
+        ``guidance_below``: the noise level above which it is 1.
+        """
         super().__init__()
         if width % heads or (width // heads) % 8:
             raise ValueError(f"width / heads must be a multiple of 8 for the camera positions, got {width} / {heads}.")
         self.gradient_checkpointing = False
         pixels = in_channels * patch_size**2
-        self.embed_view = nn.Sequential(nn.Linear(pixels, bottleneck, bias=False), nn.Linear(bottleneck, width))
+        self.embed_view = nn.Linear(pixels, width)
         self.embed_reference = nn.Linear(reference_channels * reference_patch_size**2, width)
         self.embed_ray = nn.Sequential(nn.Linear(6 * (2 * _RAY_OCTAVES + 1), width), nn.SiLU(), nn.Linear(width, width))
         self.embed_time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
@@ -140,11 +143,16 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def claim_guidance(self, scale: float) -> None:
-        """Set ``learnt_guidance`` of a network that is trained to have it."""
+    def claim_guidance(self, scale: float, below: float = 1.0) -> None:
+        """Set the learnt guidance of a network that is trained to have it."""
+        claimed = {"learnt_guidance": scale, "guidance_below": below}
         # What diffusers still takes for a default, its from_config would not copy.
-        defaults = [name for name in self.config.get("_use_default_values", ()) if name != "learnt_guidance"]
-        self.register_to_config(learnt_guidance=scale, _use_default_values=defaults)
+        defaults = [name for name in self.config.get("_use_default_values", ()) if name not in claimed]
+        self.register_to_config(**claimed, _use_default_values=defaults)
+
+    def learnt_guidance_at(self, sigma: float) -> float:
+        """The scale of guidance that a pass at noise level ``sigma`` amounts to."""
+        return self.config.learnt_guidance if sigma <= self.config.guidance_below else 1.0
 
     def forward(
         self,

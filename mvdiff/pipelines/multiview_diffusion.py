@@ -163,7 +163,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         num_hypotheses: int = 8,
         num_inference_steps: int = SamplingConfig.num_inference_steps,
         guidance_scale: float = SamplingConfig.guidance_scale,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        guidance_interval: tuple[float, float] | None = None,
         generator: Generators = None,
         elevation: float | None = None,
         elevation_prior: tuple[float, float] | None = SamplingConfig.elevation_prior,
@@ -188,6 +188,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             guidance_scale: 1 follows what the model knows; more follows the photo harder. At the scale that the
                 transformer has learnt to follow by itself (``learnt_guidance``) a step takes one pass instead of two.
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
+                None: up to the level below which the transformer has learnt it (``guidance_below``).
             generator: one for each hypothesis; a single one is drawn from in turn.
             elevation: of the photo in degrees, when known; otherwise each hypothesis draws its own.
             elevation_prior: mean and standard deviation in degrees of what is known roughly; None: nothing.
@@ -279,7 +280,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         strength: float,
         num_inference_steps: int,
         guidance_scale: float,
-        guidance_interval: tuple[float, float],
+        guidance_interval: tuple[float, float] | None,
         progress: Any,
         callback: Callable[[Any, int, Tensor, dict], dict] | None,
         callback_inputs: Sequence[str],
@@ -306,8 +307,12 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         ) -> Float[Tensor, "n v c h w"]:
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
-        learnt = self.transformer.config.learnt_guidance
-        passes = num_inference_steps * (1 if guidance_scale == learnt else 2)
+        lowest, highest = guidance_interval or (0.0, self.transformer.config.guidance_below)
+        timesteps = self.set_timesteps(num_inference_steps, device)
+        sigmas = [float(timestep) / self.scheduler.config.num_train_timesteps for timestep in timesteps]
+        scales = [guidance_scale if lowest <= sigma <= highest else 1.0 for sigma in sigmas]
+        learnt = [self.transformer.learnt_guidance_at(sigma) for sigma in sigmas]
+        passes = sum(1 if scale == own else 2 for scale, own in zip(scales, learnt, strict=True))
         if passes >= _WORTH_RECORDING and recordable(self.transformer):
             state, hidden = torch.cat([clean, sample], 1).to(dtype), torch.zeros(n, dtype=torch.bool, device=device)
             timestep = torch.zeros(state.shape[:2], device=device)
@@ -320,20 +325,18 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             return forward(state.to(dtype), timestep, hidden, pictures, *condition).float()[:, known_count:]
 
         prediction = sample
-        timesteps = self.set_timesteps(num_inference_steps, device)
-        sigmas = [float(timestep) / self.scheduler.config.num_train_timesteps for timestep in timesteps]
         begin = 0
         if initial is not None:
             begin = min(sum(sigma > strength for sigma in sigmas), len(sigmas) - 1)
             sample = torch.lerp(initial.to(device), sample, sigmas[begin])
             self.scheduler.set_begin_index(begin)
-        for index, (timestep, sigma) in enumerate(zip(timesteps[begin:], sigmas[begin:], strict=True)):
+        steps = list(zip(timesteps, sigmas, scales, learnt, strict=True))[begin:]
+        for index, (timestep, sigma, scale, own) in enumerate(steps):
             state = torch.cat([clean, sample], 1)
             prediction = predict(state, sigma, drop=False)
-            scale = guidance_scale if guidance_interval[0] <= sigma <= guidance_interval[1] else 1.0
-            if scale != learnt:
+            if scale != own:
                 unconditional = predict(state, sigma, drop=True)
-                prediction = unconditional + scale / learnt * (prediction - unconditional)
+                prediction = unconditional + scale / own * (prediction - unconditional)
             # The scheduler's contract is the velocity noise - x, with the same clamp as in training.
             velocity = (sample - prediction) / max(sigma, MIN_SIGMA)
             sample = self.scheduler.step(velocity, timestep, sample, return_dict=False)[0]

@@ -31,6 +31,9 @@ class ModelConfig:
     learnt_guidance: float | None = None
     """Scale of classifier-free guidance that one pass is to amount to, so that sampling at it needs no second one
     (model guidance, Tang et al. 2025); it takes weights to continue from. None: what those have learnt."""
+    guidance_below: float | None = None
+    """Noise level from which on a pass is not to be guided: near pure noise guidance takes away what a photo leaves
+    open. None: as it is in the weights to continue from (1: guided everywhere)."""
     guidance_refresh: int = 0
     """Every so many steps the network that shows what guidance does becomes the average of what was trained so far,
     for runs that change what it knows; 0: it stays what the run began with."""

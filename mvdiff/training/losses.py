@@ -52,8 +52,8 @@ def training_loss(
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """Loss and its detached parts for a ``TrainingBatch``; all randomness comes from ``generator``.
 
-    With a ``teacher`` the true views are moved as guidance at the scale of ``transformer.config.learnt_guidance`` moves
-    its predictions of them. What is learnt is then the mean of the true views and the guidance in one pass.
+    With a ``teacher`` the true views are moved as the guidance that ``transformer`` is to learn moves predictions of
+    them. What is learnt is then the mean of the true views and the guidance in one pass.
     """
     parts: dict[str, Float[Tensor, ""]] = {}
     loss = torch.zeros((), device=batch.references.device)
@@ -62,7 +62,7 @@ def training_loss(
         prediction = noisy.denoised(transformer, batch, noisy.drop)
         targets = batch.targets
         if teacher is not None:
-            targets = targets + noisy.guidance(teacher, batch, transformer.config.learnt_guidance)
+            targets = targets + noisy.guidance(transformer, teacher, batch)
         parts["flow"] = flow_loss(prediction, targets, noisy.sigma, config, batch.known)
         loss = loss + config.flow_weight * parts["flow"]
         for name, weight, value in _optional(prediction, batch, noisy.sigma, config):
@@ -108,11 +108,20 @@ class NoisyViews:
         return prediction.float()
 
     @torch.no_grad()
-    def guidance(self, teacher: nn.Module, batch, scale: float) -> Float[Tensor, "b v 8 h w"]:
-        """What classifier-free guidance at ``scale`` adds to a prediction; nothing where the photo is hidden."""
+    def guidance(self, student: nn.Module, teacher: nn.Module, batch) -> Float[Tensor, "b v 8 h w"]:
+        """What the classifier-free guidance that ``student`` claims adds to ``teacher``'s prediction.
+
+        Nothing where the photo is hidden.
+        """
         hidden = self.denoised(teacher, batch, torch.ones_like(self.drop))
+        level = self.sigma.amax(1)
+        scale, taught = (
+            torch.where(level <= model.config.guidance_below, model.config.learnt_guidance, 1.0)
+            for model in (student, teacher)
+        )
         # A teacher that has learnt guidance itself shows the difference that the photo makes so many times too large.
-        return (scale - 1) / teacher.config.learnt_guidance * (self.denoised(teacher, batch, self.drop) - hidden)
+        factor = ((scale - 1) / taught)[:, None, None, None, None]
+        return factor * (self.denoised(teacher, batch, self.drop) - hidden)
 
 
 def _optional(

@@ -49,7 +49,8 @@ class Objective(nn.Module):
     @torch.no_grad()
     def take_over_teacher(self, weights: Mapping[str, Tensor]) -> None:
         """The teacher becomes a network of these weights of the transformer, which does what this one is to learn."""
-        self.teacher.claim_guidance(self.transformer.config.learnt_guidance)
+        learnt = self.transformer.config
+        self.teacher.claim_guidance(learnt.learnt_guidance, learnt.guidance_below)
         for name, value in self.teacher.named_parameters():
             value.copy_(whole(weights[name]))
         self._teacher_changed = True
@@ -110,8 +111,13 @@ def build_models(config: TrainConfig) -> tuple[MultiViewTransformer, PhotoCamera
     camera_estimator = kept.get("camera_estimator") or PhotoCameraEstimator(
         **({"sample_size": size} | model.camera_estimator)
     )
-    if model.learnt_guidance is not None:
-        transformer.claim_guidance(model.learnt_guidance)
+    learnt = transformer.config
+    if model.guidance_below is not None and not 0 < model.guidance_below <= 1:
+        raise InputError(f"model.guidance_below is a noise level above 0 and at most 1, not {model.guidance_below}.")
+    transformer.claim_guidance(
+        learnt.learnt_guidance if model.learnt_guidance is None else model.learnt_guidance,
+        learnt.guidance_below if model.guidance_below is None else model.guidance_below,
+    )
     if transformer.config.sample_size != size:
         raise InputError(
             f"The model makes pictures of {transformer.config.sample_size} pixels, the data has {size}: "

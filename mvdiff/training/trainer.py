@@ -75,6 +75,7 @@ class Trainer:
             raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0, too.")
         networks = build_models(config)
         config.model.learnt_guidance = networks[0].config.learnt_guidance
+        config.model.guidance_below = networks[0].config.guidance_below
         self.objective = Objective(*networks, config.loss, config.lora, build_teacher(config, networks[0]))
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()

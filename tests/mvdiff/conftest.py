@@ -21,7 +21,7 @@ from recon import ReconstructionConfig
 def weights(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2, bottleneck=16)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2)
     for parameter in transformer.parameters():
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter, std=0.05)

@@ -36,7 +36,7 @@ def run(*arguments) -> tuple[int, str, str]:
 def weights(tmp_path_factory) -> Path:
     """A tiny network that draws something everywhere."""
     torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=1, heads=2, bottleneck=16)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=1, heads=2)
     for parameter in transformer.parameters():
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter, std=0.05)

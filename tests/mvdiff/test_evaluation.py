@@ -219,7 +219,7 @@ def test_summary_has_all_agreed_keys_and_pools_calibration():
 def weights(tmp_path_factory) -> Path:
     """A tiny network's folder."""
     torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=1, heads=2, bottleneck=16)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=1, heads=2)
     estimator = PhotoCameraEstimator(sample_size=32, width=32, depth=1, heads=2)
     pipeline = MultiViewDiffusionPipeline(transformer, estimator, FlowMatchEulerDiscreteScheduler(shift=3.0))
     folder = tmp_path_factory.mktemp("weights")

@@ -18,7 +18,7 @@ from recon.errors import InputError
 
 
 def transformer(width: int = 64) -> MultiViewTransformer:
-    made = MultiViewTransformer(sample_size=32, reference_size=32, width=width, depth=2, heads=2, bottleneck=16)
+    made = MultiViewTransformer(sample_size=32, reference_size=32, width=width, depth=2, heads=2)
     for parameter in made.parameters():
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter, std=0.05)

@@ -19,7 +19,7 @@ from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.rig import RigConfig
 from recon import Cameras, ViewSet
 
-TINY = {"sample_size": 32, "reference_size": 32, "width": 64, "depth": 2, "heads": 2, "bottleneck": 16}
+TINY = {"sample_size": 32, "reference_size": 32, "width": 64, "depth": 2, "heads": 2}
 
 
 def tiny_transformer(seed: int = 0) -> MultiViewTransformer:

@@ -23,7 +23,7 @@ RIG = RigConfig(azimuths=(90.0, 210.0), elevations=(20.0, -10.0), size=32)
 @pytest.fixture(scope="module")
 def pipe() -> MultiViewDiffusionPipeline:
     torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2, bottleneck=16)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2)
     for parameter in transformer.parameters():
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter, std=0.05)
@@ -156,6 +156,27 @@ def test_a_pass_that_is_guided_by_itself_is_taken_at_its_word(pipe, reference):
     twice = sample(guided, reference, num_inference_steps=3, guidance_scale=6.0).views.rgb
     assert len(passes) == 9
     torch.testing.assert_close(twice, sample(pipe, reference, num_inference_steps=3, guidance_scale=3.0).views.rgb)
+
+
+def test_guidance_that_is_learnt_up_to_a_level_acts_up_to_it(pipe, reference):
+    """Above it a pass is plain and taken as it is; an interval of one's own reaches further, at the price of a pass."""
+    twin = MultiViewTransformer.from_config(pipe.transformer.config).eval()
+    twin.claim_guidance(2.0, below=0.9)
+    twin.load_state_dict(pipe.transformer.state_dict())
+    guided = MultiViewDiffusionPipeline(twin, pipe.camera_estimator, pipe.scheduler)
+    guided.set_progress_bar_config(disable=True)
+    passes = []
+    twin.register_forward_hook(lambda *_: passes.append(1))
+    steps = {"num_inference_steps": 3}  # the first at level 1, the others below .9
+    plain = sample(pipe, reference, guidance_scale=1.0, **steps).views.rgb
+    assert torch.equal(sample(guided, reference, guidance_scale=2.0, **steps).views.rgb, plain)
+    assert len(passes) == 3
+    below = sample(guided, reference, guidance_scale=6.0, **steps).views.rgb
+    assert len(passes) == 3 + 5
+    only = sample(pipe, reference, guidance_scale=3.0, guidance_interval=(0.0, 0.9), **steps).views.rgb
+    torch.testing.assert_close(below, only)
+    sample(guided, reference, guidance_scale=2.0, guidance_interval=(0.0, 1.0), **steps)
+    assert len(passes) == 3 + 5 + 4
 
 
 def test_callback_sees_and_changes_the_sample(pipe, reference):

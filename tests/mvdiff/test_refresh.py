@@ -1,9 +1,10 @@
 """Records that are replaced while training runs."""
 
+import numpy as np
 import torch
 
 from mvdiff.data.photographers import Photographers, Shot, StoreRefresher, fill_store, procedural_sources, record_seed
-from mvdiff.data.procedural import AMBIGUOUS, make
+from mvdiff.data.procedural import AMBIGUOUS, make_ambiguous
 from mvdiff.data.record import RecordConfig
 
 CONFIG = RecordConfig(size=32, references=2, ring_views=6, supersample=1)
@@ -62,8 +63,30 @@ def test_ambiguous_objects_are_replaced_by_ambiguous_ones():
 
 
 def test_the_families_of_an_ambiguous_object_hide_something():
-    made = [make(seed, families=AMBIGUOUS) for seed in range(40)]
+    made = [make_ambiguous(seed) for seed in range(40)]
     assert {thing.family for thing in made} == set(AMBIGUOUS)
     assert all(thing.hidden is not None for thing in made)
-    mesh = procedural_sources(range(7, 8), ambiguous=True)[0].load()
-    assert torch.equal(mesh.vertices, made[7].mesh.vertices)
+    mesh = procedural_sources(range(8, 9), ambiguous=True)[0].load()
+    assert torch.equal(mesh.vertices, made[8].mesh.vertices)
+
+
+def test_what_the_front_does_not_show_is_drawn_from_what_it_leaves_open():
+    """As if objects had been drawn from the prior until the photo did not show the attribute."""
+    made = [make_ambiguous(seed, unseen=True) for seed in range(400)]
+    assert not any(thing.hidden.seen() for thing in made)
+    kept = [thing for seed in range(400) if not (thing := make_ambiguous(seed)).hidden.seen()]
+    same = {thing.seed: thing.hidden.value for thing in made}
+    assert all(same[thing.seed] == thing.hidden.value for thing in kept)
+    mugs = [thing.hidden for thing in made if thing.family == "hidden_handle_mug"]
+    there = np.mean([hidden.value is not None for hidden in mugs])
+    truth = np.mean([1 - hidden.condition().atoms[0][1] for hidden in mugs])
+    assert abs(there - truth) < 3 * (truth * (1 - truth) / len(mugs)) ** 0.5
+
+
+def test_ambiguous_objects_show_their_front_where_that_hides_something():
+    sources = procedural_sources(range(4, 6), ambiguous=True)
+    assert [source.faces_camera for source in sources] == [False, True]
+    shots = [Shot(source, record_seed(0, 0, 0), False) for source in sources]
+    azimuths = [record.reference_parameters[:, 0] for _, record in Photographers(CONFIG, "cpu", 0).take_all(shots)]
+    assert azimuths[0].abs().max() > 8
+    assert azimuths[1].abs().max() <= 8

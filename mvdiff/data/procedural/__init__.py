@@ -1,7 +1,7 @@
 """Procedural coloured objects: unlimited training data, and ambiguity whose true posterior is known."""
 
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute, HiddenHandle
-from mvdiff.data.procedural.objects import AMBIGUOUS, FAMILIES, ProceduralObject, make, remake
+from mvdiff.data.procedural.objects import AMBIGUOUS, FAMILIES, ProceduralObject, make, make_ambiguous, remake
 
 __all__ = [
     "AMBIGUOUS",
@@ -11,5 +11,6 @@ __all__ = [
     "HiddenHandle",
     "ProceduralObject",
     "make",
+    "make_ambiguous",
     "remake",
 ]

@@ -47,6 +47,18 @@ def make(seed: int, family: str | None = None, families: Iterable[str] = FAMILIE
     return _build(seed, family, _DRAWN)
 
 
+def make_ambiguous(seed: int, unseen: bool = False) -> ProceduralObject:
+    """An object with a hidden attribute, every second one a mug: only of these some photos show it.
+
+    ``unseen``: one whose photo from azimuth 0 does not show it, drawn from what such a photo leaves open.
+    """
+    made = make(seed, families=[*AMBIGUOUS, *["hidden_handle_mug"] * (len(AMBIGUOUS) - 2)])
+    if unseen and made.hidden.seen():
+        left_open = remake(made, None).hidden.condition()
+        made = remake(made, left_open.sample(np.random.default_rng([seed, 4])))
+    return made
+
+
 def remake(thing: ProceduralObject, value: Any) -> ProceduralObject:
     """The same object with another value of its hidden attribute: the same photo from azimuth 0."""
     if thing.hidden is None:

@@ -27,7 +27,7 @@ def views(tmp_path_factory) -> Path:
 def base(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2, bottleneck=16)
+    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2)
     estimator = PhotoCameraEstimator(sample_size=32, width=32, depth=1, heads=2)
     for parameter in transformer.parameters():
         if parameter.abs().max() == 0:

@@ -54,6 +54,7 @@ def distribution_scores(
         **_occupancy(hypotheses, posterior, in_photo),
         **_coverage(posterior, in_photo, points, truth.frame.scale),
         **_vertex_uncertainty(posterior, truth),
+        **vertex_uncertainty_if_right(posterior),
     }
 
 
@@ -131,3 +132,23 @@ def _vertex_uncertainty(posterior: Posterior, truth: Subject) -> dict[str, float
     surface = truth.scaled.sample_surface(_SURFACE_SAMPLES, generator)
     error, uncertainty = nearest(points, surface)[0], mesh.attributes["uncertainty"]
     return {"ause": ause(error, uncertainty), "spearman": spearman(error, uncertainty)}
+
+
+def vertex_uncertainty_if_right(posterior: Posterior) -> dict[str, float | None]:
+    """The same were each hypothesis in turn the truth and the others its posterior.
+
+    What a sampler reaches that is right, by one sample fewer: the error at a vertex is one draw, its expectation alone
+    can be known.
+    """
+    scores = []
+    for k in range(len(posterior)):
+        others = [i for i in range(len(posterior)) if i != k]
+        own = others[medoid(posterior.distances[others][:, others], posterior.weights[others])]
+        vertices = posterior.grid.surface(posterior.fields[own]).vertices
+        if len(others) < 2 or not len(vertices):
+            continue
+        error, *apart = posterior.grid.sample(posterior.fields[[k, *(i for i in others if i != own)]], vertices).abs()
+        uncertainty = torch.stack(apart).square().mean(0).sqrt()
+        scores.append((ause(error, uncertainty), spearman(error, uncertainty)))
+    means = torch.tensor(scores).mean(0).tolist() if scores else (None, None)
+    return dict(zip(("ause_if_right", "spearman_if_right"), means, strict=True))

@@ -20,6 +20,7 @@ DISTRIBUTION = (
     *("raw_ece", "raw_brier", "raw_nll", "raw_ece_overall", "raw_brier_overall", "raw_nll_overall"),
     *("coverage_50_std", "coverage_90_std", "width_50", "raw_coverage_50", "raw_coverage_90", "raw_width_90"),
     *("interval_coverage_50", "interval_coverage_90", "interval_coverage_90_std", "interval_width_90"),
+    *("ause_if_right", "spearman_if_right"),
     *("raw_interval_coverage_90", "raw_interval_width_90", "cd_mean_of_views", "cd_one_step", "novelty_below_05"),
 )
 Entry = dict[str, Any]
@@ -72,7 +73,7 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
         }
     judged = [entry["distribution"] for entry in objects if entry.get("distribution")]
     if judged:
-        summary |= {key: _mean([entry[key] for entry in judged]) for key in _AVERAGED}
+        summary |= {key: _mean([entry.get(key) for entry in judged]) for key in _AVERAGED}
         for prefix in ("", "raw_"):
             for part, suffix in (("undecided", ""), ("overall", "_overall")):
                 pooled = _pooled([entry[prefix + part] for entry in judged])
@@ -92,7 +93,8 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
 _SAMPLED = {"cd_mean": "cd", "iou_mean": "iou", "fscore_mean": "fscore", "psnr": "psnr", "mask_iou": "mask_iou"}
 _AVERAGED = (
     *("diversity", "energy_score", "energy_score_single", "energy_score_medoid"),
-    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman", "brier_single"),
+    *("coverage_50", "coverage_90", "width_50", "width_90", "ause", "spearman"),
+    *("ause_if_right", "spearman_if_right", "brier_single"),
     *("raw_coverage_50", "raw_coverage_90", "raw_width_50", "raw_width_90"),
     *(f"{raw}interval_{what}_{p}" for raw in ("", "raw_") for what in ("coverage", "width") for p in (50, 90)),
 )

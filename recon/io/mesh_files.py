@@ -8,6 +8,7 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
         if path.suffix.lower() in USD_FILES:
             parts = read_usd(path)
         else:
-            parts = _parts(trimesh.load_scene(path, process=False), linear)
+            parts = _parts(trimesh.load_scene(path, process=False, resolver=_files_beside(path)), linear)
         parts = [part for part in parts if len(part.faces)]
     except InputError:
         raise
@@ -70,6 +71,20 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
             f"'{path}' holds no surface, or is compressed in a way that is not read: export it uncompressed."
         )
     return mesh
+
+
+def _files_beside(path: Path) -> Any:
+    """What finds the textures that a file names."""
+    from trimesh.resolvers import FilePathResolver
+
+    class FilesBeside(FilePathResolver):
+        def get(self, name: str) -> bytes:
+            try:
+                return super().get(name)
+            except (OSError, ValueError):
+                return super().get(unquote(name))  # glTF writes spaces and the like as in addresses
+
+    return FilesBeside(str(path))
 
 
 def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | None = None) -> Path:

@@ -1,5 +1,6 @@
 """load_mesh and save_mesh: what other programs write becomes one mesh, and what we write they read."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -55,6 +56,24 @@ def test_textured_glb_of_trimesh(tmp_path):
     assert mesh.to_trimesh().is_watertight
     assert mesh.texture.shape == (3, 64, 64)
     _assert_quadrants(mesh)
+
+
+def test_names_of_gltf_textures_are_addresses(tmp_path):
+    """A space in a file's name is written %20, as the format says."""
+    mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False)
+    paint = PBRMaterial(baseColorTexture=Image.new("RGB", (2, 2), (200, 30, 20)))
+    mesh.visual = TextureVisuals([[0, 0], [1, 0], [0, 1]], material=paint)
+    for name, data in trimesh.exchange.gltf.export_gltf(trimesh.Scene(mesh)).items():
+        (tmp_path / name).write_bytes(data)
+    content = json.loads((tmp_path / "model.gltf").read_text())
+    del content["images"][0]["bufferView"], content["images"][0]["mimeType"]
+    for written, stored in (("base%20(colour).png", "base (colour).png"), ("100%.png", "100%.png")):
+        content["images"][0]["uri"] = written
+        Image.new("RGB", (2, 2), (200, 30, 20)).save(tmp_path / stored)
+        (tmp_path / "model.gltf").write_text(json.dumps(content))
+        found = load_mesh(tmp_path / "model.gltf")
+        assert (255 * found.texture.flatten(1).mean(1)).tolist() == pytest.approx([200, 30, 20], abs=1)
+        (tmp_path / stored).unlink()
 
 
 @pytest.mark.parametrize("format", ["glb", "obj", "ply"])

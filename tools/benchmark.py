@@ -11,7 +11,7 @@ import sys
 
 import tyro
 
-from recon.errors import InputError
+from mvdiff.cli.exit_code import exit_code
 
 
 def main(arguments: list[str]) -> None:
@@ -44,10 +44,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

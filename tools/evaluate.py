@@ -12,8 +12,8 @@ from typing import Any
 
 import tyro
 
+from mvdiff.cli.exit_code import exit_code
 from mvdiff.evaluation.config import EvaluationConfig
-from recon.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
@@ -52,11 +52,5 @@ def protocol(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    told = "interrupted; the same command goes on from here."
+    sys.exit(exit_code(lambda: main(sys.argv[1:]), interrupted=told))

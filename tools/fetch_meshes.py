@@ -9,8 +9,8 @@ import sys
 
 import tyro
 
+from mvdiff.cli.exit_code import exit_code
 from mvdiff.data.listed import FetchMeshes, fetch_meshes
-from recon.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
@@ -21,10 +21,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from recon.errors import InputError
+from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 
 #: Verb to what it does; each lives in the module of its name (underscores for dashes) as the dataclass ``Command``.
 VERBS = {
@@ -19,8 +19,6 @@ VERBS = {
     "export": "a finished run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
     "info": "version, weights, devices and optional parts",
 }
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def usage() -> str:
@@ -48,18 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"mvdiff: '{verb}' is no verb; the verbs are {', '.join(VERBS)}.", file=sys.stderr)
         return BAD_INPUT
-    try:
+
+    def run() -> None:
         import tyro
 
         command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
         tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
-    except InputError as error:
-        print(f"mvdiff: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("mvdiff: interrupted; the same command goes on from here.", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+
+    return exit_code(run, "mvdiff", "mvdiff: interrupted; the same command goes on from here.")
 
 
 if __name__ == "__main__":

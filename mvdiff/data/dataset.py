@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mvdiff.data.meshes import MeshSource, find_all, procedural_sources
-from mvdiff.data.missing import missing_textures
+from mvdiff.data.named_files import missing_textures
 from mvdiff.data.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.photographers import Photographers, Shot, record_seed
 from mvdiff.data.record import ObjectRecord, RecordConfig

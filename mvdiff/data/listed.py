@@ -3,19 +3,17 @@
 import csv
 import hashlib
 import itertools
-import json
 import logging
 import os
-import re
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
 
 import torch
 import tyro
 
+from mvdiff.data.named_files import named_files
 from recon.errors import InputError
 from recon.io.bundle import write_bytes
 from recon.io.mesh_files import load_mesh, save_mesh
@@ -49,13 +47,11 @@ def fetch_meshes(config: FetchMeshes) -> tuple[int, dict[str, str]]:
     skipped: dict[str, str] = {}
     for repository, own in itertools.groupby(sorted(rows, key=lambda r: r["repository"]), lambda r: r["repository"]):
         pending = [row for row in own if not _target(config, row).exists()]
-        for row in pending:
-            try:
-                _fetch(Repository.at(config, repository), row, _target(config, row))
-            except InputError as error:
-                logger.warning("%s is skipped: %s", row["name"], error)
-                skipped[row["name"]] = str(error)
-        logger.info("%s: %d meshes", repository, len(pending))
+        failed = _fetch_all(config, repository, pending)
+        for name, why in failed.items():
+            logger.warning("%s is skipped: %s", name, why)
+        logger.info("%s: %d meshes", repository, len(pending) - len(failed))
+        skipped |= failed
     return len(rows) - len(skipped), skipped
 
 
@@ -77,6 +73,23 @@ def _strays(path: PurePosixPath) -> bool:
 
 def _target(config: FetchMeshes, row: dict[str, str]) -> Path:
     return config.output / f"{row['name']}.glb"
+
+
+def _fetch_all(config: FetchMeshes, repository: str, rows: list[dict[str, str]]) -> dict[str, str]:
+    """Meshes of one repository; why some were not fetched, by name."""
+    failed: dict[str, str] = {}
+    if not rows:
+        return failed
+    try:
+        clone = Repository.at(config, repository)
+    except InputError as error:
+        return {row["name"]: str(error) for row in rows}
+    for row in rows:
+        try:
+            _fetch(clone, row, _target(config, row))
+        except InputError as error:
+            failed[row["name"]] = str(error)
+    return failed
 
 
 def _fetch(repository: "Repository", row: dict[str, str], target: Path) -> None:
@@ -105,15 +118,8 @@ class Repository:
         if not (folder / "HEAD").exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of the files only those that are asked for are brought.
-            _git(
-                "clone",
-                "--quiet",
-                "--bare",
-                "--depth=1",
-                "--filter=blob:none",
-                f"{config.base}/{name}.git",
-                str(folder),
-            )
+            sparing = ("--quiet", "--bare", "--depth=1", "--filter=blob:none")
+            _git("clone", *sparing, f"{config.base}/{name}.git", str(folder))
         return Repository(folder)
 
     def read(self, path: str) -> bytes:
@@ -126,8 +132,8 @@ class Repository:
         """The file and all that it names, in ``folder``; what is named and not there is left out."""
         base = PurePosixPath(path).parent
         file = folder / PurePosixPath(path).name
-        file.write_bytes(self.read(path))
-        waiting = references(file)
+        write_bytes(file, self.read(path))
+        waiting = named_files(file)
         while waiting:
             name = waiting.pop()
             target = folder / name
@@ -138,32 +144,8 @@ class Repository:
             except InputError:
                 continue
             write_bytes(target, data)
-            waiting += [str(PurePosixPath(name).parent / other) for other in references(target)]
+            waiting += [str(PurePosixPath(name).parent / other) for other in named_files(target)]
         return file
-
-
-def references(file: Path) -> list[str]:
-    """The files beside it that a glTF, OBJ or MTL file names."""
-    suffix = file.suffix.lower()
-    if suffix == ".gltf":
-        content = _gltf(file)
-        named = [part.get("uri") for kind in ("buffers", "images") for part in content.get(kind, ())]
-        return [unquote(uri) for uri in named if uri and not uri.startswith("data:")]
-    pattern = {".obj": r"^\s*mtllib\s+(.+?)\s*$", ".mtl": r"^\s*(?:map_\w+|bump)\s+(?:-\w+\s+\S+\s+)*(.+?)\s*$"}.get(
-        suffix
-    )
-    text = file.read_text("utf-8", "replace") if pattern else ""
-    return [name.replace("\\", "/") for name in re.findall(pattern, text, re.M)] if pattern else []
-
-
-def _gltf(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file.name} is no glTF file ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file.name} is no glTF file.")
-    return content
 
 
 def _git(*arguments: str) -> bytes:

@@ -10,8 +10,8 @@ from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
 
-#: Cells: no two surfaces are farther apart than this.
-_FAR = 8.0
+#: Cells: hypotheses farther away from a place than this are counted as this far, as in the saved file.
+SPREAD_LIMIT = 8.0
 
 
 def chamfer_matrix(
@@ -36,7 +36,7 @@ def local_difference_matrix(fields: Float[Tensor, "n g g g"], grid: VoxelGrid) -
 
     A handle that one of two cups has counts for more here than roughness all over both; in the mean it drowns.
     """
-    limit = _FAR * grid.spacing
+    limit = SPREAD_LIMIT * grid.spacing
     clipped = fields.clamp(-limit, limit)
 
     def row(index: int) -> Float[Tensor, "n"]:

@@ -18,7 +18,7 @@ from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.convergence import Convergence, convergence
 from recon.posterior.decomposition import Decomposition, by_side, decompose, seen_by_photo
-from recon.posterior.distances import chamfer_matrix, iou_matrix, local_difference_matrix, mean_pair
+from recon.posterior.distances import SPREAD_LIMIT, chamfer_matrix, iou_matrix, local_difference_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.intervals import (
     central_interval,
@@ -33,9 +33,6 @@ from recon.posterior.intervals import (
 from recon.posterior.modes import Mode, ModesConfig, find_modes, medoid
 from recon.posterior.view_statistics import ViewStatistics
 from recon.posterior.voxelize import mesh_distance, redistance
-
-#: Cells: hypotheses farther away from a place than this are counted as this far, as in the saved file.
-SPREAD_LIMIT = 8.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ class Posterior:
             weights=weights,
             fields=self.fields[index],
             distances=distances,
-            modes=find_modes(local_difference_matrix(self.fields[index], self.grid), weights),
+            modes=find_modes(self.local_differences[index][:, index], weights),
             representative=self.grid.surface(self.fields[index[kept]]),
             representative_index=kept,
             seeds=tuple(self.seeds[k] for k in index),
@@ -146,6 +143,11 @@ class Posterior:
             representative=bare._stated(bare.representative, bare.fields[kept]),
             median=bare._stated(self.grid.surface(middle), middle),
         )
+
+    @cached_property
+    def local_differences(self) -> Float[Tensor, "n n"]:
+        """What tells the modes apart, in world units."""
+        return local_difference_matrix(self.fields, self.grid)
 
     @cached_property
     def voted(self) -> Float[Tensor, "g g g"]:

@@ -17,9 +17,10 @@ from recon.grid import VoxelGrid
 from recon.io.bundle import atomic_write
 from recon.mesh import TexturedMesh
 from recon.posterior.calibration import Calibration
+from recon.posterior.distances import SPREAD_LIMIT
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
-from recon.posterior.posterior import SPREAD_LIMIT, Posterior
+from recon.posterior.posterior import Posterior
 from recon.posterior.view_statistics import ViewStatistics
 
 Noun = TypeVar("Noun")

@@ -1,0 +1,24 @@
+"""How programs end: one clear sentence for input that cannot be used, and a code that scripts can read."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from recon.errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def exit_code(program: Callable[[], Any], name: str = "error", interrupted: str | None = None) -> int:
+    """0, 2 for input that cannot be used (told after ``name``), 130 after Ctrl-C (then ``interrupted`` is told)."""
+    try:
+        program()
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        if interrupted is not None:
+            print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+    return 0

@@ -96,7 +96,9 @@ def _lora(lora: Path) -> dict[str, Any]:
     from mvdiff.pipelines.lora_loader import lora_file, read_lora
 
     state, settings, provenance = read_lora(lora_file(lora))
-    return _known({"tensors": len(state), "rank": (settings or {}).get("r")} | provenance)
+    rank = next((own.get("r") for own in settings.values()), None)
+    facts = {"adapts": " and ".join(state), "tensors": sum(map(len, state.values())), "rank": rank}
+    return _known(facts | provenance)
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

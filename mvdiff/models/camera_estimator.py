@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from jaxtyping import Float
@@ -37,7 +38,7 @@ class _Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class PhotoCameraEstimator(ModelMixin, ConfigMixin):
+class PhotoCameraEstimator(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """p(elevation, crop | photo) as a mixture of Gaussians."""
 
     _repeated_blocks: ClassVar = ["_Block"]

@@ -1,35 +1,39 @@
-"""LoRA adapters of the multi-view transformer: one safetensors file each, loaded as diffusers' pipelines do.
+"""LoRA adapters of the networks: one safetensors file each, loaded as diffusers' pipelines do.
 
-Keys are ``transformer.<layer>.lora_A.weight`` and ``…lora_B.weight``; the header carries peft's settings and the hash
-of the weights that the adapter was trained on, without which it is only noise.
+Keys are ``transformer.<layer>.lora_A.weight`` and ``…lora_B.weight``, those of the camera estimator begin with
+``camera_estimator.`` instead; a file may hold either network's or both. The header carries peft's settings, their
+names with the same prefixes, and the hash of the weights that the adapter was trained on, without which it is only
+noise.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LoraBaseMixin
-from torch import Tensor
+from torch import Tensor, nn
 
-from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.weights import packing
 from recon.errors import InputError
 from recon.io.bundle import atomic_write
 
 LORA_FILE = "lora.safetensors"
-_PREFIX = "transformer."
+COMPONENTS = ("transformer", "camera_estimator")
 _PROVENANCE = "mvdiff"
+_T = TypeVar("_T")
 
 
 class MultiViewLoraLoaderMixin(LoraBaseMixin):
-    """``load_lora_weights``, ``save_lora_weights``, ``set_adapters``, ``fuse_lora`` … for the transformer."""
+    """``load_lora_weights``, ``save_lora_weights``, ``set_adapters``, ``fuse_lora`` … for both networks."""
 
-    _lora_loadable_modules: ClassVar = ["transformer"]
+    _lora_loadable_modules: ClassVar = list(COMPONENTS)
 
     def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> None:
-        """Add the adapter of a file (or of a folder with ``lora.safetensors``) to the transformer and activate it.
+        """Add the adapter of a file (or of a folder with ``lora.safetensors``) to its networks and activate it alone.
 
-        Raises :class:`InputError` for a file that is no adapter, or one of other weights than the pipeline's.
+        Raises :class:`InputError` for a file that is no adapter, one of other weights than the pipeline's, or a name
+        that is taken.
         """
         path = lora_file(path)
         state, settings, provenance = read_lora(path)
@@ -39,24 +43,32 @@ class MultiViewLoraLoaderMixin(LoraBaseMixin):
                 f"The LoRA '{path}' was trained on other weights ({provenance.get('base', 'unknown')}, sha256 "
                 f"{base[:12]}…) than these (sha256 {own[:12]}…): load it together with those."
             )
+        taken = {name for names in self.get_list_adapters().values() for name in names}
         if adapter_name is None:
-            taken = getattr(self.transformer, "peft_config", {})
             adapter_name = next(name for k in range(len(taken) + 1) if (name := f"default_{k}") not in taken)
-        _check_fits(path, state, self.transformer)
-        self.transformer.load_lora_adapter(state, prefix=None, adapter_name=adapter_name, metadata=settings)
+        if adapter_name in taken:
+            raise InputError(f"There is an adapter '{adapter_name}' already: delete it first, or choose another name.")
+        for component, values in state.items():
+            _check_fits(path, component, values, getattr(self, component))
+        for component, values in state.items():
+            network = getattr(self, component)
+            network.load_lora_adapter(values, prefix=None, adapter_name=adapter_name, metadata=settings.get(component))
+        # In both networks, also in the one that this adapter leaves as it is: another may still be active there.
+        self.set_adapters(adapter_name)
         # Training code may ask for gradients; a loaded adapter is for use.
-        self.transformer.requires_grad_(False)
+        for component in COMPONENTS:
+            getattr(self, component).requires_grad_(False)
 
     def save_lora_weights(self, path: str | Path, adapter_name: str = "default_0", **provenance: Any) -> Path:
         """Write one adapter; ``provenance`` (JSON values) goes into the file's header."""
         base = {"base": self.config.get("_name_or_path"), "base_sha256": self.weights_hash()}
-        return write_lora(path, self.transformer, adapter_name, base | provenance)
+        return write_lora(path, adapted_networks(self, adapter_name), adapter_name, base | provenance)
 
-    def fuse_lora(self, components: tuple[str, ...] = ("transformer",), **kwargs: Any) -> None:
+    def fuse_lora(self, components: Sequence[str] = COMPONENTS, **kwargs: Any) -> None:
         """Add the active adapters to the weights themselves, which makes sampling as fast as without."""
         super().fuse_lora(components=list(components), **kwargs)
 
-    def unfuse_lora(self, components: tuple[str, ...] = ("transformer",), **kwargs: Any) -> None:
+    def unfuse_lora(self, components: Sequence[str] = COMPONENTS, **kwargs: Any) -> None:
         super().unfuse_lora(components=list(components), **kwargs)
 
     def weights_hash(self) -> str | None:
@@ -70,8 +82,8 @@ def lora_file(path: str | Path) -> Path:
     return Path(path) / LORA_FILE if Path(path).is_dir() else Path(path)
 
 
-def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None, dict[str, Any]]:
-    """Weights without the prefix, peft's settings and the provenance of an adapter's file."""
+def read_lora(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, Any]], dict[str, Any]]:
+    """Weights and peft's settings of an adapter's file, each by component, and its provenance."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -79,48 +91,66 @@ def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None, dic
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name.removeprefix(_PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        settings = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        settings = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"))
         provenance = json.loads(metadata.get(_PROVENANCE, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"'{path}' is no readable safetensors file ({error}): save the LoRA again.") from error
     if not state or not all(".lora_A." in name or ".lora_B." in name for name in state):
-        raise InputError(f"'{path}' holds no LoRA of this transformer, but other weights: pass it as --weights.")
-    return state, settings, provenance
+        raise InputError(f"'{path}' holds no LoRA of this model, but other weights: pass it as --weights.")
+    return _by_component(state), _by_component(settings), provenance
 
 
 def write_lora(
-    path: str | Path, transformer: MultiViewTransformer, adapter_name: str, provenance: dict[str, Any]
+    path: str | Path, networks: Mapping[str, nn.Module], adapter_name: str, provenance: dict[str, Any]
 ) -> Path:
+    """One file of the adapters that ``networks`` have by that name; see :func:`adapted_networks`."""
     from peft.utils import get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    if adapter_name not in getattr(transformer, "peft_config", {}):
-        raise InputError(f"The transformer has no adapter '{adapter_name}': load or train one first.")
-    state = get_peft_model_state_dict(transformer, adapter_name=adapter_name)
-    settings = {
-        name: sorted(value) if isinstance(value, set) else value
-        for name, value in transformer.peft_config[adapter_name].to_dict().items()
-    }
+    if not networks:
+        raise InputError(f"There is no adapter '{adapter_name}': load or train one first.")
+    tensors: dict[str, Tensor] = {}
+    settings: dict[str, Any] = {}
+    for component, network in networks.items():
+        for name, value in get_peft_model_state_dict(network, adapter_name=adapter_name).items():
+            tensors[f"{component}.{name}"] = value.detach().float().cpu().contiguous()
+        for name, value in network.peft_config[adapter_name].to_dict().items():
+            settings[f"{component}.{name}"] = sorted(value) if isinstance(value, set) else value
     metadata = {
         "format": "pt",
         LORA_ADAPTER_METADATA_KEY: json.dumps(settings, sort_keys=True, default=str),
         _PROVENANCE: json.dumps(provenance, sort_keys=True, default=str),
     }
-    tensors = {_PREFIX + name: value.detach().float().cpu().contiguous() for name, value in state.items()}
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
     return Path(path)
 
 
-def _check_fits(path: Path, state: dict[str, Tensor], transformer: MultiViewTransformer) -> None:
-    layers = {name: module for name, module in transformer.named_modules() if hasattr(module, "in_features")}
+def adapted_networks(owner: Any, adapter_name: str) -> dict[str, nn.Module]:
+    """Those of a pipeline, or of whatever else has both, that have such an adapter."""
+    networks = {name: getattr(owner, name) for name in COMPONENTS}
+    return {name: value for name, value in networks.items() if adapter_name in getattr(value, "peft_config", {})}
+
+
+def _by_component(values: Mapping[str, _T]) -> dict[str, dict[str, _T]]:
+    """What names no component is the transformer's: settings in the files of earlier versions."""
+    parts: dict[str, dict[str, _T]] = {component: {} for component in COMPONENTS}
+    for key, value in values.items():
+        component, _, name = key.partition(".")
+        component, name = (component, name) if component in COMPONENTS else ("transformer", key)
+        parts[component][name] = value
+    return {component: own for component, own in parts.items() if own}
+
+
+def _check_fits(path: Path, component: str, state: dict[str, Tensor], network: nn.Module) -> None:
+    layers = {name: module for name, module in network.named_modules() if hasattr(module, "in_features")}
     for name, value in state.items():
         layer, _, which = name.removesuffix(".weight").rpartition(".")
         module = layers.get(layer)
         wanted = None if module is None else module.in_features if which == "lora_A" else module.out_features
         if wanted is None or value.shape[1 if which == "lora_A" else 0] != wanted:
             raise InputError(
-                f"The LoRA '{path}' belongs to another architecture ({layer} is not of its shape here): "
+                f"The LoRA '{path}' belongs to another architecture ({component}.{layer} is not of its shape here): "
                 "load it together with the weights that it was trained on."
             )

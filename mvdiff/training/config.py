@@ -194,7 +194,14 @@ def load_config(path: str | Path) -> TrainConfig:
 #: Settings that say where a run goes, how long, and what it tells: changing them on the way changes no step.
 _FREE = ("output_dir", "resume", "overwrite", "checkpoint", "logging", "validation", "max_seconds")
 #: Settings without which the saved weights and moments mean nothing.
-_FIXED = ("lora.rank", "lora.targets", "optimizer.name", "model.transformer", "model.camera_estimator")
+_FIXED = (
+    "lora.rank",
+    "lora.targets",
+    "lora.camera_targets",
+    "optimizer.name",
+    "model.transformer",
+    "model.camera_estimator",
+)
 
 
 def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
@@ -203,6 +210,8 @@ def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
     Raises :class:`InputError` for differences that make the checkpoint unusable.
     """
     old, new = _flat(before), _flat(_jsonable(asdict(config)))
+    if old.get("lora.rank"):  # before it was a setting, no camera estimator was adapted
+        old.setdefault("lora.camera_targets", [])
     changed = [name for name in old if name in new and old[name] != new[name] and not name.startswith(_FREE)]
     fatal = [name for name in changed if name.startswith(_FIXED)]
     if fatal:

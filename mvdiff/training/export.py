@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mvdiff.pipelines import MultiViewDiffusionPipeline
-from mvdiff.pipelines.lora_loader import LORA_FILE, write_lora
+from mvdiff.pipelines.lora_loader import LORA_FILE, adapted_networks, write_lora
 from mvdiff.schedulers import make_scheduler
 from mvdiff.training.lora import ADAPTER
 from mvdiff.training.model_card import write_card
@@ -16,8 +16,9 @@ def export_run(folder: Path, averaged: Objective, raw: Objective, provenance: di
     """``lora.safetensors`` in the run's folder, or ``ema/`` to use and ``raw/`` to continue from."""
     if averaged.adapts:
         base = {name: provenance[name] for name in ("base", "base_sha256", "step", "version")}
-        write_lora(folder / LORA_FILE, averaged.transformer, ADAPTER, base)
-        write_card(folder, provenance, lora=True)
+        networks = adapted_networks(averaged, ADAPTER)
+        write_lora(folder / LORA_FILE, networks, ADAPTER, base)
+        write_card(folder, provenance, adapted=tuple(networks))
         return
     for name, objective in (("ema", averaged), ("raw", raw)):
         pipeline = MultiViewDiffusionPipeline(objective.transformer, objective.camera_estimator, make_scheduler())
@@ -27,4 +28,4 @@ def export_run(folder: Path, averaged: Objective, raw: Objective, provenance: di
         pipeline.save_pretrained(temporary)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-        write_card(final, provenance, lora=False)
+        write_card(final, provenance)

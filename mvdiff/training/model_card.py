@@ -9,22 +9,25 @@ from recon.io.bundle import write_bytes
 PROVENANCE = "provenance.json"
 
 
-def write_card(folder: Path, provenance: dict[str, Any], lora: bool) -> Path:
-    """Model card in the Hub's form; ``provenance`` goes beside it as JSON, for ``mvdiff info``."""
+def write_card(folder: Path, provenance: dict[str, Any], adapted: tuple[str, ...] = ()) -> Path:
+    """Model card in the Hub's form; ``provenance`` goes beside it as JSON, for ``mvdiff info``.
+
+    ``adapted``: the networks that a LoRA adapts; none where all weights were trained.
+    """
     write_bytes(folder / PROVENANCE, (json.dumps(provenance, indent=2, default=str) + "\n").encode())
-    return write_bytes(folder / "README.md", _card(folder, provenance, lora).encode())
+    return write_bytes(folder / "README.md", _card(folder, provenance, adapted).encode())
 
 
-def _card(folder: Path, provenance: dict[str, Any], lora: bool) -> str:
+def _card(folder: Path, provenance: dict[str, Any], adapted: tuple[str, ...]) -> str:
     config, data = provenance["config"], provenance["data"]
     base = provenance.get("base") or "none: trained from scratch"
-    use = f"--lora {folder}" if lora else f"--weights {folder}"
-    kind = f"LoRA adapter of rank {config['lora']['rank']}" if lora else "full weights, exponential moving average"
+    use = f"--lora {folder}" if adapted else f"--weights {folder}"
+    kind = f"LoRA adapter of rank {config['lora']['rank']}" if adapted else "full weights, exponential moving average"
     lines = [
         "---",
         "library_name: mvdiff",
         "pipeline_tag: image-to-3d",
-        f"tags: [multi-view-diffusion, image-to-3d{', lora' if lora else ''}]",
+        f"tags: [multi-view-diffusion, image-to-3d{', lora' if adapted else ''}]",
         "---",
         "",
         f"# {folder.name}: multi-view diffusion, {kind}",
@@ -36,6 +39,7 @@ def _card(folder: Path, provenance: dict[str, Any], lora: bool) -> str:
         "| | |",
         "|---|---|",
         f"| base | {base} {_short(provenance.get('base_sha256'))} |",
+        *([f"| adapts | {', '.join(adapted)} |"] if adapted else []),
         f"| steps | {provenance['step']} of {config['max_steps']}, {provenance['seconds']:.0f} s |",
         f"| objects a step | {provenance['objects_per_step']} |",
         f"| ran on | {provenance['processes']} x {provenance['device']} |",

@@ -18,7 +18,7 @@ from recon.errors import InputError
 class Objective(nn.Module):
     """Both networks and their loss as one module, so that one wrapper synchronises all gradients.
 
-    A network whose loss weighs nothing stays as it is. With a LoRA of rank 1 or more the adapter alone is trained.
+    A network whose loss weighs nothing stays as it is. With a LoRA of rank 1 or more the adapters alone are trained.
     """
 
     def __init__(
@@ -34,13 +34,20 @@ class Objective(nn.Module):
         # Out of the reach of whatever lists this module's parts.
         self._teachers = [] if teacher is None else [teacher.eval().requires_grad_(False)]
         self._teacher_changed = False
-        self.transformer, self.camera_estimator, self.config, self.lora = transformer, camera_estimator, config, lora
-        if not config.flow_weight and (self.adapts or not config.camera_weight):
-            raise InputError("There is nothing to train: loss.flow_weight 0 needs loss.camera_weight, and no LoRA.")
-        transformer.requires_grad_(config.flow_weight > 0)
-        camera_estimator.requires_grad_(config.camera_weight > 0 and not self.adapts)
-        if self.adapts:
-            add_lora(transformer, lora)
+        self.transformer, self.camera_estimator, self.config = transformer, camera_estimator, config
+        self.lora = lora or LoraConfig()
+        for network, weight, targets in (
+            (transformer, config.flow_weight, self.lora.targets),
+            (camera_estimator, config.camera_weight, self.lora.camera_targets),
+        ):
+            network.requires_grad_(weight > 0 and not self.adapts)
+            if weight > 0 and self.adapts and targets:
+                add_lora(network, self.lora, targets)
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise InputError(
+                "There is nothing to train: loss.flow_weight and loss.camera_weight are 0, or a LoRA has no targets "
+                "where they are not."
+            )
 
     @property
     def teacher(self) -> MultiViewTransformer | None:
@@ -61,7 +68,7 @@ class Objective(nn.Module):
 
     @property
     def adapts(self) -> bool:
-        return self.lora is not None and self.lora.rank > 0
+        return self.lora.rank > 0
 
     @property
     def blocks(self) -> list[nn.Module]:

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from training_runs import changed, trained
 
 from mvdiff.cli.main import main
+from mvdiff.models.encoding import encode_reference
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.training.checkpoint import list_checkpoints
 from mvdiff.training.config import apply_overrides
@@ -17,7 +18,7 @@ from mvdiff.training.tracking import read_metrics
 from mvdiff.training.trainer import Trainer
 
 
-def test_a_lora_run_trains_the_adapter_alone_and_leaves_a_file_to_generate_with(config, base, tmp_path, capsys):
+def test_a_lora_run_trains_the_adapters_alone_and_leaves_a_file_to_generate_with(config, base, tmp_path, capsys):
     config.validation.objects, config.validation.sampled_objects = 2, 1
     config.validation.num_inference_steps = 2
     trainer = Trainer(config)
@@ -29,17 +30,21 @@ def test_a_lora_run_trains_the_adapter_alone_and_leaves_a_file_to_generate_with(
     assert not (run / "ema").exists()
     pipeline = MultiViewDiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(run / "lora.safetensors")
-    own = dict(pipeline.transformer.named_parameters())
-    for name, average in trainer.ema.averages.items():
-        torch.testing.assert_close(own[name.removeprefix("transformer.")], average)
+    for component in ("transformer", "camera_estimator"):
+        own, averages = dict(getattr(pipeline, component).named_parameters()), trainer.ema.part(component)
+        assert averages
+        for name, average in averages.items():
+            torch.testing.assert_close(own[name], average)
     card = (run / "README.md").read_text()
     assert "--lora" in card
+    assert "| adapts | transformer, camera_estimator |" in card
     assert "| Apache-2.0 | 12 |" in card
     assert "8 objects to train on, 4 held out" in card
     capsys.readouterr()
     assert main(["info", "--weights", str(base), "--lora", str(run)]) == 0
     said = capsys.readouterr().out
     assert "step 4" in said
+    assert "adapts transformer and camera_estimator" in said
     checkpoint = load_file(list_checkpoints(run)[-1] / "raw.safetensors")
     assert set(checkpoint) == set(trained(trainer))
 
@@ -56,11 +61,40 @@ def test_a_full_run_s_folder_is_weights_for_generate(config, tmp_path, capsys):
     assert "step 4" in capsys.readouterr().out
 
 
-def test_lora_settings_reach_the_objective(config):
-    config.lora = LoraConfig(rank=3, targets=("to_qkv",))
+def test_an_adapted_estimator_knows_the_photos_better_and_the_file_says_the_same(config, base):
+    config.loss.flow_weight, config.loss.camera_weight = 0.0, 1.0  # the estimator alone: its adapter is all that trains
+    config.max_steps, config.optimizer.learning_rate, config.optimizer.ema_decay = 60, 0.01, 0.9
     trainer = Trainer(config)
-    assert {value.shape[0] for name, value in trained(trainer).items() if "lora_A" in name} == {3}
-    assert all("to_qkv" in name for name in trained(trainer))
+    trainer.train()
+    assert all(name.startswith("camera_estimator.") for name in trained(trainer))
+    pipeline = MultiViewDiffusionPipeline.from_pretrained(base)
+    batch = trainer.data.batch(8, torch.Generator().manual_seed(0), trainer.device)
+    photos, cameras = encode_reference(batch.camera_photos).flatten(0, 1), batch.photo_camera.flatten(0, 1)
+    with torch.no_grad():
+        before = pipeline.camera_estimator(photos)
+        pipeline.load_lora_weights(config.output_dir)
+        after, trained_one = pipeline.camera_estimator(photos), trainer.averaged().camera_estimator(photos)
+    assert pipeline.get_list_adapters() == {"camera_estimator": ["default_0"]}
+    assert after.log_prob(cameras).mean() > before.log_prob(cameras).mean() + 0.5
+    for name, value in vars(after).items():
+        torch.testing.assert_close(value, getattr(trained_one, name))
+
+
+@pytest.mark.parametrize(
+    ("lora", "camera_weight", "layers"),
+    [
+        ({"camera_targets": ("head.2",)}, 0.1, {"to_qkv", "head.2"}),
+        ({"camera_targets": ()}, 0.1, {"to_qkv"}),
+        ({}, 0.0, {"to_qkv"}),
+    ],
+)
+def test_lora_settings_reach_the_objective(config, lora, camera_weight, layers):
+    config.lora = LoraConfig(rank=3, targets=("to_qkv",), **lora)
+    config.loss.camera_weight = camera_weight
+    own = trained(Trainer(config))
+    assert {value.shape[0] for name, value in own.items() if "lora_A" in name} == {3}
+    adapted = {layer for layer in LoraConfig().camera_targets if any(f".{layer}." in name for name in own)}
+    assert adapted == layers
 
 
 def test_gradient_checkpointing_changes_no_number(config, tmp_path):

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from training_runs import ROOT, assert_same_run, changed
 
 from mvdiff.training.checkpoint import checkpoint_tensors, list_checkpoints, recover, save_checkpoint
+from mvdiff.training.config import changed_settings
 from mvdiff.training.tracking import read_metrics
 from mvdiff.training.trainer import Trainer
 from recon.errors import InputError
@@ -127,9 +129,26 @@ def test_resuming_with_other_settings_is_told(config, tmp_path, caplog):
     assert "optimizer.learning_rate is 0.5, was 0.0006" in caplog.text
     assert "max_steps is 6, was 4" in caplog.text
     assert "resume" not in caplog.text.replace("Resuming", "")
-    for fatal in ({"lora": {"rank": 4}}, {"lora": {"rank": 0}}, {"optimizer": {"name": "muon"}}):
+    for fatal in (
+        {"lora": {"rank": 4}},
+        {"lora": {"rank": 0}},
+        {"lora": {"camera_targets": []}},
+        {"optimizer": {"name": "muon"}},
+    ):
         with pytest.raises(InputError, match="was made with"):
             Trainer(changed(config, config.output_dir, resume="latest", **fatal))
+
+
+def test_checkpoints_of_before_estimators_were_adapted_say_how_to_go_on(config):
+    before = json.loads(json.dumps(asdict(config)))
+    del before["lora"]["camera_targets"]
+    with pytest.raises(InputError, match=r"lora\.camera_targets \[\], not"):
+        changed_settings(before, config)
+    config.lora.camera_targets = ()
+    assert not changed_settings(before, config)
+    before["lora"]["rank"] = config.lora.rank = 0
+    config.lora.camera_targets = ("head.2",)
+    assert not changed_settings(before, config)
 
 
 def test_a_folder_with_another_run_s_checkpoints_is_not_written_to(config):

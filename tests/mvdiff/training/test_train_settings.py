@@ -23,6 +23,7 @@ from recon.errors import InputError
         ({"model": {"init_from": "nowhere"}}, "nowhere"),
         ({"logging": {"trackers": ["clipboard"]}}, "clipboard"),
         ({"lora": {"targets": ["to_k"]}}, "to_k"),
+        ({"lora": {"camera_targets": ["head.1"]}}, r"head\.1"),
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(config, tmp_path, overrides, reason):
@@ -37,6 +38,7 @@ def test_diffusers_names_are_the_same_settings(tmp_path):
         "--resume_from_checkpoint latest"
     )
     assert parse_arguments(ours.split()) == parse_arguments(theirs.split())
+    assert parse_arguments(["--lora.camera-targets"]).lora.camera_targets == ()
     more = "--report_to wandb tensorboard --mixed_precision fp16 --lr_scheduler cosine --gradient_checkpointing"
     more += " --use_8bit_adam --checkpointing_steps 5 --pretrained_model_name_or_path embedded"
     more = parse_arguments(more.split())

@@ -73,7 +73,7 @@ def test_the_camera_estimator_learns_alone_from_photographs_without_views(tmp_pa
     [
         ({"data": {"record": {"ring_views": 0}}}, "flow_weight"),
         ({"loss": {"flow_weight": 0.0, "camera_weight": 0.0}}, "nothing to train"),
-        ({"loss": {"flow_weight": 0.0}, "lora": {"rank": 2}}, "nothing to train"),
+        ({"loss": {"flow_weight": 0.0}, "lora": {"rank": 2, "camera_targets": []}}, "nothing to train"),
     ],
 )
 def test_losses_and_pictures_that_do_not_fit_are_refused(tmp_path, overrides, reason):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import ROOT, tiny
+from training_runs import ROOT, tiny, trained
 
+from mvdiff.pipelines.lora_loader import read_lora
 from mvdiff.training.checkpoint import list_checkpoints
 from mvdiff.training.trainer import Trainer
 
@@ -60,7 +61,8 @@ def assert_same_steps(together: list[dict], two: Path, alone: Trainer) -> None:
     saved = load_file(list_checkpoints(two)[-1] / "raw.safetensors")
     _, *muon = alone.optimizer.optimizers
     magnified = {id(value) for optimizer in muon for group in optimizer.param_groups for value in group["params"]}
-    for name, value in alone.objective.named_parameters():
+    assert saved.keys() == trained(alone).keys()
+    for name, value in trained(alone).items():
         # For what Muon takes two fifths of a step, see the test of rounded gradients: other processors round otherwise.
         atol = 1.5e-4 if id(value) in magnified else 1e-6
         torch.testing.assert_close(saved[name], value.detach(), rtol=0, atol=atol)
@@ -99,3 +101,17 @@ def test_processes_that_share_the_weights_out_take_the_same_steps_and_leave_the_
         for name, value in first.items():
             assert torch.equal(value, second[name]), name
             assert value.shape == single[name].shape
+
+
+def test_adapters_that_are_shared_out_take_the_same_steps_and_are_whole_in_their_file(tmp_path, one_thread):
+    arguments = ("--max-steps", "4", "--logging.every-steps", "1", "--optimizer.name", "adamw", "--rank", "2")
+    together = launch(2, tmp_path / "two", *arguments, kind="fsdp")
+    overrides = {"gradient_accumulation_steps": 2, "optimizer": {"name": "adamw"}, "lora": {"rank": 2}}
+    alone = Trainer(tiny(tmp_path / "one", logging={"every_steps": 1}, **overrides))
+    alone.train()
+    assert_same_steps(together, tmp_path / "two", alone)
+    shared, single = (read_lora(tmp_path / run / "lora.safetensors")[0] for run in ("two", "one"))
+    assert shared.keys() == single.keys() == {"transformer", "camera_estimator"}
+    for component, values in single.items():
+        for name, value in values.items():
+            torch.testing.assert_close(shared[component][name], value, rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mvdiff.models.layers import GatedMLP, RMSNorm
@@ -63,11 +63,15 @@ class PhotoCameraEstimator(ModelMixin, ConfigMixin, PeftAdapterMixin):
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, components * (1 + 2 * len(PARAMETERS)))
         )
 
-    def forward(self, reference: Float[Tensor, "b 4 s s"]) -> PhotoCameraDistribution:
-        """``reference`` in [-1, 1], see ``encode_reference``."""
+    def forward(
+        self, reference: Float[Tensor, "b 4 s s"], shown: Int[Tensor, "b k"] | None = None
+    ) -> PhotoCameraDistribution:
+        """``reference`` in [-1, 1], see ``encode_reference``; ``shown``: the patches that are looked at, not all."""
         patch = self.config.patch_size
         tokens = rearrange(reference, "b c (y p) (x q) -> b (y x) (c p q)", p=patch, q=patch)
         hidden = self.embed(tokens.to(self.embed.weight.dtype)) + self.position
+        if shown is not None:
+            hidden = hidden.gather(1, shown[..., None].expand(-1, -1, hidden.shape[-1]))
         for block in self.blocks:
             hidden = block(hidden)
         # The mixture's arithmetic stays in full precision whatever the network runs in.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mvdiff.models.cameras import camera_tensors
@@ -34,6 +34,9 @@ class LossConfig:
     """Of the views' flow matching; 0 trains the camera estimator alone, and the transformer stays as it is."""
     camera_weight: float = 0.1
     """Of the photo camera's negative log-likelihood; 0 leaves the camera estimator as it is."""
+    camera_patches: float = 1.0
+    """Share of a photo's patches, drawn anew each time, that the camera estimator is shown while it trains: it should
+    tell the camera from the object's shape, not recognise the object by a detail (PatchDropout, Liu et al. 2022)."""
     depth_normal_weight: float = 0.0
     """Of the disagreement between predicted normals and those of the predicted depth."""
     reprojection_weight: float = 0.0
@@ -70,10 +73,21 @@ def training_loss(
             loss = loss + weight * value
     if config.camera_weight:
         photos = encode_reference(batch.camera_photos).flatten(0, 1)
-        likelihood = camera_estimator(photos).log_prob(batch.photo_camera.flatten(0, 1))
+        shown = _shown_patches(photos, camera_estimator, generator, config) if camera_estimator.training else None
+        likelihood = camera_estimator(photos, shown).log_prob(batch.photo_camera.flatten(0, 1))
         parts["camera_nll"] = -likelihood.clamp_max(30).mean()
         loss = loss + config.camera_weight * parts["camera_nll"]
     return loss, {name: value.detach() for name, value in ({"loss": loss} | parts).items()}
+
+
+def _shown_patches(
+    photos: Float[Tensor, "b 4 s s"], camera_estimator: nn.Module, generator: torch.Generator, config: LossConfig
+) -> Int[Tensor, "b k"] | None:
+    if config.camera_patches == 1:
+        return None
+    count = (photos.shape[-1] // camera_estimator.config.patch_size) ** 2
+    order = torch.rand(len(photos), count, generator=generator, device=photos.device).argsort(1)
+    return order[:, : max(1, round(config.camera_patches * count))]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from recon.cameras import DEFAULT_DISTANCE, Cameras
 #: Order of the numbers that the estimator predicts.
 PARAMETERS = ("elevation", "centre_x", "centre_y", "log_scale")
 RADIUS = 0.5  # of every object's bounding sphere
+_DRAWS = 128  # of which one is taken where the likelier are preferred
 
 
 @dataclass(frozen=True)
@@ -136,17 +137,31 @@ class PhotoCameraDistribution:
         log_weights = self.log_weights.log_softmax(-1) - 0.5 * (offset**2 / total + total.log())
         return PhotoCameraDistribution(log_weights, means, log_stds)
 
-    def sample(self, generators: Sequence[torch.Generator | None], spread: float = 1.0) -> Float[Tensor, "n 4"]:
-        """One draw for each generator from the first batch entry; ``spread`` scales the components' deviations."""
-        weights = self.log_weights[0].softmax(-1).double().cpu()
+    def sample(self, generators: Sequence[torch.Generator | None], temperature: float = 1.0) -> Float[Tensor, "n 4"]:
+        """One draw for each generator from the first batch entry.
+
+        Below a ``temperature`` T of 1 from the density to the power 1 / T instead: one of many draws is taken, the
+        likelier the rather.
+        """
+        first = replace(self, **{name: values[:1].cpu() for name, values in vars(self).items()})
+        count = 1 if temperature == 1 else _DRAWS
+        weights, picked = first.log_weights[0].softmax(-1).double(), []
         # On the processor, and one generator after the other: the same may stand for several draws.
-        dice = [
-            (torch.multinomial(weights, 1, generator=own), torch.randn(1, len(PARAMETERS), generator=own))
-            for own in generators
-        ]
-        chosen, noise = (torch.cat(values)[None].to(self.means.device) for values in zip(*dice, strict=True))
-        first = replace(self, **{name: values[:1] for name, values in vars(self).items()})
-        return first._draws(chosen, noise, spread)[0].float().cpu()
+        for own in generators:
+            chosen = torch.multinomial(weights, count, replacement=True, generator=own)
+            noise = torch.randn(count, len(PARAMETERS), generator=own)
+            drawn = first._draws(chosen[None], noise[None])[0].float()
+            if count > 1:
+                bias = (first._log_density(drawn).double() * (1 / temperature - 1)).softmax(0)
+                drawn = drawn[torch.multinomial(bias, 1, generator=own)]
+            picked.append(drawn)
+        return torch.cat(picked)
+
+    def _log_density(self, parameters: Float[Tensor, "n 4"]) -> Float[Tensor, "n"]:
+        """Of what is not known exactly, by the first batch entry."""
+        free = self.log_stds[0, 0].isfinite()
+        each = torch.where(free, self._component_log_prob(parameters), 0.0).sum(-1)
+        return torch.logsumexp(self.log_weights.log_softmax(-1) + each, -1)
 
     def elevation_draws(self, count: int, generator: torch.Generator) -> Float[Tensor, "b {count}"]:
         """In radians, on the distribution's device."""
@@ -154,13 +169,11 @@ class PhotoCameraDistribution:
         noise = torch.randn(chosen.shape, generator=generator, device=chosen.device)
         return self._draws(chosen, noise[..., None])[..., 0]
 
-    def _draws(
-        self, chosen: Int[Tensor, "b n"], noise: Float[Tensor, "b n c"], spread: float = 1.0
-    ) -> Float[Tensor, "b n c"]:
+    def _draws(self, chosen: Int[Tensor, "b n"], noise: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """The first c parameters of draws from the ``chosen`` components; ``noise`` is standard normal."""
         which, count = chosen[..., None].expand_as(noise), noise.shape[-1]
         means, stds = (values[..., :count].gather(1, which) for values in (self.means, self.log_stds.exp()))
-        return means + spread * stds * noise
+        return means + stds * noise
 
     @property
     def mean(self) -> Float[Tensor, "b 4"]:

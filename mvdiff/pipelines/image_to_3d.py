@@ -297,6 +297,7 @@ class ImageTo3D:
             guidance_scale=config.guidance_scale,
             elevation=config.elevation,
             elevation_prior=config.elevation_prior,
+            camera_temperature=config.camera_temperature,
             generator=generators(config.seed, indices, config.candidates),
             rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
             callback_on_step_end=on_step,

@@ -174,7 +174,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         photo_cameras: PhotoCamera | None = None,
         initial_views: ViewSet | None = None,
         strength: float = 1.0,
-        camera_spread: float = 1.0,
+        camera_temperature: float = SamplingConfig.camera_temperature,
         chunk_size: int | None = None,
         output_type: str = "views",
         return_dict: bool = True,
@@ -198,7 +198,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             photo_cameras: [n], where the photo was taken from, when that is known; otherwise each hypothesis draws it.
             initial_views: [n v] of the target cameras to start from, noised up to ``strength`` (SDEdit, Meng et al.
                 2022): near 0 they stay, 1 is as if there were none.
-            camera_spread: 0 uses each mixture component's centre, 1 the whole distribution.
+            camera_temperature: 1 draws photo cameras from the whole distribution, less prefers the likelier ones.
             chunk_size: hypotheses sampled at a time, to bound memory.
         """
         self.check_inputs(
@@ -215,7 +215,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             """Photo camera, target cameras and noise of hypothesis ``k``, all from its own generator."""
             photo_camera = None if photo_cameras is None else photo_cameras[k : k + 1]
             if photo_camera is None:
-                drawn = distribution.sample([generators[k]], spread=camera_spread)
+                drawn = distribution.sample([generators[k]], camera_temperature)
                 photo_camera = PhotoCamera.from_parameters(drawn)
             rig_cameras = rig.cameras(photo_camera.elevation)
             target = (rig_cameras if cameras is None else cameras.reshape(-1, cameras.shape[-1])[:1])[0]

@@ -9,7 +9,7 @@ from recon.errors import InputError
 SchedulerName = Literal["euler", "unipc"]
 
 #: What records mean that were written before a setting was there to record.
-UNRECORDED = {"candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
+UNRECORDED = {"camera_temperature": 1.0, "candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,9 @@ class SamplingConfig:
     elevation_prior: tuple[float, float] | None = (15.0, 20.0)
     """What is known of the photo's elevation before it is looked at: mean and standard deviation in degrees. The
     default is how people photograph objects that stand before them; None believes the model alone."""
+    camera_temperature: float = 1.0
+    """1 draws each hypothesis' photo camera from all that the model thinks possible; less prefers the likelier ones,
+    which makes better single objects that say less of how uncertain the elevation is."""
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -46,6 +49,8 @@ class SamplingConfig:
             raise InputError(f"The shift is a positive number, not {self.shift}.")
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
+        if not 0 < self.camera_temperature <= 1:
+            raise InputError(f"The camera temperature is above 0 and at most 1, not {self.camera_temperature}.")
         if self.candidates < 1:
             raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")
         if self.elevation_prior is not None:

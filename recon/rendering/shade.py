@@ -123,7 +123,7 @@ def as_pictures(
     v, h, w = shape
     pictures = values.new_zeros(v * h * w, values.shape[-1])
     pictures[pixel] = values
-    return pictures.reshape(v, h, w, -1).permute(0, 3, 1, 2)
+    return pictures.reshape(v, h, w, values.shape[-1]).permute(0, 3, 1, 2)
 
 
 def average(

@@ -252,6 +252,7 @@ def refused(run, out: Path, *arguments) -> str:
         (("--elevation", 120), "between -90 and 90"),
         (("--elevation-prior", 120, 10), "between -90 and 90"),
         (("--elevation-prior", 15, 0), "standard deviation above 0"),
+        (("--camera-temperature", 0), "above 0 and at most 1"),
         (("--device", "tpu"), "auto, cpu or cuda"),
         (("--preset", "nonsense"), "nonsense"),
         (("--weights", "/no/such/weights"), "/no/such/weights"),

@@ -95,7 +95,12 @@ class _Fixed(torch.nn.Module):
 
 
 class _Estimator(torch.nn.Module):
-    def forward(self, photos):
+    """Remembers which patches it was shown."""
+
+    config = types.SimpleNamespace(patch_size=8)
+
+    def forward(self, photos, shown=None):
+        self.shown = shown
         return types.SimpleNamespace(log_prob=lambda parameters: parameters.sum(-1) * 0)
 
 
@@ -111,6 +116,18 @@ def test_weights_switch_the_losses_on(batch, name):
     torch.testing.assert_close(loss.detach(), off["loss"] + 2 * on[own])
     loss.backward()
     assert networks[0].views.grad.abs().sum() > 0
+
+
+def test_the_estimator_sees_a_share_of_the_patches_while_it_trains(batch):
+    networks, config = (_Fixed(batch.targets), _Estimator()), LossConfig(camera_patches=0.25)
+    training_loss(*networks, batch, torch.Generator().manual_seed(0), config)
+    shown = networks[1].shown.sort(1).values
+    assert shown.shape == (batch.camera_photos[:, :, 0, 0, 0].numel(), 9)  # of 6 x 6
+    assert (shown.diff(dim=1) > 0).all()  # each once
+    assert len(shown.unique(dim=0)) == len(shown)
+    networks[1].eval()
+    training_loss(*networks, batch, torch.Generator().manual_seed(0), config)
+    assert networks[1].shown is None
 
 
 def test_objects_without_geometry_leave_the_geometric_losses_empty(batch):

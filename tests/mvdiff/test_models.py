@@ -212,6 +212,18 @@ def test_conditioning_picks_the_component_that_explains_the_evidence():
     assert torch.allclose(fixed, torch.tensor([[math.radians(10), 0.1, 0.2, 0.3]]))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 0.25])
+def test_a_temperature_draws_from_a_power_of_the_density(temperature: float):
+    generator = torch.Generator().manual_seed(0)
+    drawn = mixture().sample([generator] * 3000, temperature)[:, 0]
+    lighter = drawn[drawn < 0.5]  # components lie ten deviations apart
+    odds = 3 ** (1 / temperature)
+    assert len(lighter) / len(drawn) == pytest.approx(1 / (1 + odds), abs=0.02)
+    assert drawn[drawn > 0.5].std() == pytest.approx(0.1 * temperature**0.5, rel=0.06)
+    known = mixture().conditioned(elevation=10.0).sample([generator], temperature)
+    assert known[0, 0] == pytest.approx(math.radians(10.0))
+
+
 @given(mean=st.floats(-90, 90), std=st.floats(1, 60))
 def test_an_elevation_prior_multiplies_the_density(mean: float, std: float):
     elevation = torch.linspace(-math.pi, math.pi, 4001, dtype=torch.float64)
@@ -256,6 +268,18 @@ def test_camera_estimator_learns_a_constant():
         optimizer.step()
     assert loss.item() < first - 2
     assert torch.allclose(model(torch.zeros(1, 4, 16, 16)).mean[0], truth[0], atol=0.1)
+
+
+def test_camera_estimator_looks_at_the_patches_that_it_is_shown():
+    torch.manual_seed(0)
+    model = PhotoCameraEstimator(sample_size=16, width=32, depth=1, heads=2, components=2).eval()
+    photos, order = torch.randn(2, 4, 16, 16), torch.stack([torch.randperm(4), torch.randperm(4)])
+    assert torch.allclose(model(photos, order).means, model(photos).means, atol=1e-5)
+    hidden = photos.clone()
+    hidden[:, :, :8, :8] = 0  # the first patch
+    unseen = torch.tensor([[1, 2], [3, 1]])
+    assert torch.equal(model(photos, unseen).means, model(hidden, unseen).means)
+    assert not torch.allclose(model(photos).means, model(hidden).means)
 
 
 def test_rig_puts_the_photo_view_first():

@@ -10,7 +10,7 @@ import trimesh
 
 from recon import Cameras, TexturedMesh
 from recon.rendering import render_mesh
-from recon.rendering.shade import sample_texture
+from recon.rendering.shade import as_pictures, sample_texture
 from recon.rendering.visibility import first_hits, locate, planes, visibility
 
 
@@ -154,6 +154,8 @@ def test_texture_interpolates_and_repeats():
 def test_nothing_in_sight():
     mesh = TexturedMesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3))
     assert visibility(mesh, Cameras.orbit([0.0], size=8)).face.max() == -1
+    no_pictures = as_pictures(torch.zeros(0, dtype=torch.long), torch.zeros(0, 3), (0, 8, 8))
+    assert no_pictures.shape == (0, 3, 8, 8)
 
 
 def agreement(device: str) -> None:

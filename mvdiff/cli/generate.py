@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from mvdiff.cli.models import ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.pipelines.generation_config import GenerationConfig
@@ -24,12 +25,7 @@ class Command:
     output_dir: Path = Path("out")
     """Results of one photo; of several, one folder for each."""
     config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
-    lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: str = "default"
     """How the views are turned into meshes."""
     calibration: str = "default"
@@ -43,9 +39,7 @@ class Command:
         self.config.check()
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        from mvdiff.cli.models import load_model
-
-        model = load_model(self.weights, self.device, self.preset, self.lora, self.calibration)
+        model = self.model.load(self.preset, self.calibration)
         # All photos are looked at before the first one is worked on.
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []

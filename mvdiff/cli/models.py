@@ -1,19 +1,37 @@
 """Loading what the verbs work with."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mvdiff.pipelines import ImageTo3D
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model works, and where."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    weights: str = "embedded"
+    """The model in this package, or a folder of weights."""
+    lora: Path | None = None
+    """File of a LoRA adapter that was trained on these weights."""
+    lora_scale: float = 1.0
+    """How much of the adapter is added: less keeps more of what the weights know of other objects."""
+
+    def load(self, preset: str = "default", calibration: str = "default") -> "ImageTo3D":
+        return load_model(self.weights, self.device, preset, self.lora, calibration, self.lora_scale)
 
 
 def load_model(
     weights: str,
     device: str,
     preset: str = "default",
-    lora: "Path | None" = None,
+    lora: Path | None = None,
     calibration: str = "default",
+    lora_scale: float = 1.0,
 ) -> "ImageTo3D":
     """The device is checked before the weights are read."""
     import diffusers
@@ -24,5 +42,10 @@ def load_model(
     diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
     pick_device(device)
     return ImageTo3D.from_pretrained(
-        weights, device, reconstruction=ReconstructionConfig.preset(preset), lora=lora, calibration=calibration
+        weights,
+        device,
+        reconstruction=ReconstructionConfig.preset(preset),
+        lora=lora,
+        calibration=calibration,
+        lora_scale=lora_scale,
     )

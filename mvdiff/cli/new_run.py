@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from mvdiff.cli.models import ModelChoice
 
 if TYPE_CHECKING:
     from mvdiff.pipelines import ImageTo3D
@@ -23,12 +27,7 @@ class NewRun:
     """How many the new run holds, kept ones among them; by default as many as before."""
     seed: int | None = None
     """Of the new hypotheses; by default the old one plus 1."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
-    lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: str = "default"
     """How the views are turned into meshes."""
     overwrite: bool = False
@@ -37,9 +36,7 @@ class NewRun:
     """Print one JSON object on stdout instead of text."""
 
     def load_model(self) -> "ImageTo3D":
-        from mvdiff.cli.models import load_model
-
-        return load_model(self.weights, self.device, self.preset, self.lora)
+        return self.model.load(self.preset)
 
     def make(self, model: "ImageTo3D", run_dir: Path, kind: str, change: "Callable[..., Change]") -> None:
         """Call ``change`` (a function of :mod:`mvdiff.pipelines.refinement`) and print what it changed."""

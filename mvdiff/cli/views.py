@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from mvdiff.cli.models import ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.pipelines.generation_config import GenerationConfig
@@ -25,12 +26,7 @@ class Command:
     output_dir: Path = Path("out")
     """Results of one photo; of several, one folder for each."""
     config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
-    lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -44,10 +40,9 @@ class Command:
             )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        from mvdiff.cli.models import load_model
         from mvdiff.pipelines.generation_folder import GenerationFolder
 
-        model = load_model(self.weights, self.device, lora=self.lora)
+        model = self.model.load()
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []
         for photo, path, reference in zip(photos, folders, references, strict=True):

@@ -77,11 +77,11 @@ class JobConfig(SamplingConfig):
             **self.sampling,
         )
 
-    def load(self, lora: Path | None = None, calibration: str = "default") -> "ImageTo3D":
+    def load(self, lora: Path | None = None, calibration: str = "default", lora_scale: float = 1.0) -> "ImageTo3D":
         """The model that is meant."""
         from mvdiff.cli.models import load_model
 
-        return load_model(self.weights, self.device, self.preset, lora, calibration)
+        return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale)
 
     def for_device(self, kind: str) -> tuple[int, int]:
         """(batch_objects, workers) on a device of type ``kind``."""
@@ -106,13 +106,15 @@ class EvaluationConfig(JobConfig):
     """p1: shape and pictures. p2: also the hypotheses as a distribution."""
     lora: Path | None = None
     """File of a LoRA adapter that was trained on these weights."""
+    lora_scale: float = 1.0
+    """How much of it is added."""
     calibration: str = "default"
     """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
     baselines: bool = False
     """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
 
     def load(self) -> "ImageTo3D":
-        return super().load(self.lora, self.calibration)
+        return super().load(self.lora, self.calibration, self.lora_scale)
 
     @property
     def judges_novelty(self) -> bool:

@@ -1,6 +1,7 @@
 """The whole way: one photo to N hypotheses and their posterior."""
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -114,9 +115,12 @@ class ImageTo3D:
         posterior: PosteriorConfig | None = None,
         lora: str | Path | None = None,
         calibration: str = "default",
+        lora_scale: float = 1.0,
     ) -> "ImageTo3D":
-        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them.
-        ``calibration``: default (the file beside the weights, where there is one), none, or a file."""
+        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them ``lora_scale``
+        times. ``calibration``: default (the file beside the weights, where there is one), none, or a file."""
+        if not 0 < lora_scale < math.inf:
+            raise InputError(f"The scale of a LoRA is a positive number, not {lora_scale}.")
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
@@ -124,8 +128,9 @@ class ImageTo3D:
         record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
         if lora is not None:
             pipeline.load_lora_weights(lora)
-            pipeline.fuse_lora()
+            pipeline.fuse_lora(lora_scale=lora_scale)
             record |= {"lora": str(lora), "lora_sha256": hashlib.sha256(lora_file(lora).read_bytes()).hexdigest()}
+            record |= {"lora_scale": lora_scale}
         calibrations = Calibrations.find(calibration, folder, record)
         return cls(pipeline.to(place), reconstruction, posterior, weights=record, calibrations=calibrations)
 

@@ -31,9 +31,9 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
     return json.loads(json.dumps(generation.sampling | {"reconstruction": kept}))
 
 
-def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
     """What a model's record of its weights says about who it is: another adapter is another model."""
-    return weights.get("sha256"), weights.get("lora_sha256")
+    return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:

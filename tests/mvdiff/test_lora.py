@@ -219,6 +219,12 @@ def test_generate_takes_a_lora(base: Path, tmp_path: Path, capsys):
     adapted = ImageTo3D.from_pretrained(base, "cpu", torch.float32, lora=path)
     assert adapted.weights["lora_sha256"] != adapted.weights["sha256"]
     torch.testing.assert_close(predict(adapted.pipeline), predict(load(base, path)), atol=1e-4, rtol=1e-4)
+    half = ImageTo3D.from_pretrained(base, "cpu", torch.float32, lora=path, lora_scale=0.5)
+    fused, between = (model.pipeline.transformer.blocks[0].mlp.up.base_layer.weight for model in (adapted, half))
+    torch.testing.assert_close(between, (load(base).transformer.blocks[0].mlp.up.weight + fused) / 2)
+    assert half.weights["lora_scale"] == 0.5
     arguments = ["generate", "mvdiff/assets/demo.png", "--weights", str(base), "--device", "cpu"]
-    assert main([*arguments, "--lora", str(tmp_path / "none"), "--output-dir", str(tmp_path / "out")]) == 2
-    assert "no LoRA file" in capsys.readouterr().err
+    arguments += ["--output-dir", str(tmp_path / "out")]
+    for flags, reason in ((["--lora", tmp_path / "none"], "no LoRA file"), (["--lora-scale", 0], "a positive number")):
+        assert main([*arguments, *map(str, flags)]) == 2
+        assert reason in capsys.readouterr().err

@@ -73,7 +73,9 @@ def training_loss(
             loss = loss + weight * value
     if config.camera_weight:
         photos = encode_reference(batch.camera_photos).flatten(0, 1)
-        shown = _shown_patches(photos, camera_estimator, generator, config) if camera_estimator.training else None
+        shown = None
+        if camera_estimator.training and config.camera_patches < 1:
+            shown = _shown_patches(photos, camera_estimator, generator, config.camera_patches)
         likelihood = camera_estimator(photos, shown).log_prob(batch.photo_camera.flatten(0, 1))
         parts["camera_nll"] = -likelihood.clamp_max(30).mean()
         loss = loss + config.camera_weight * parts["camera_nll"]
@@ -81,13 +83,11 @@ def training_loss(
 
 
 def _shown_patches(
-    photos: Float[Tensor, "b 4 s s"], camera_estimator: nn.Module, generator: torch.Generator, config: LossConfig
-) -> Int[Tensor, "b k"] | None:
-    if config.camera_patches == 1:
-        return None
+    photos: Float[Tensor, "b 4 s s"], camera_estimator: nn.Module, generator: torch.Generator, share: float
+) -> Int[Tensor, "b k"]:
     count = (photos.shape[-1] // camera_estimator.config.patch_size) ** 2
     order = torch.rand(len(photos), count, generator=generator, device=photos.device).argsort(1)
-    return order[:, : max(1, round(config.camera_patches * count))]
+    return order[:, : max(1, round(share * count))]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ class Objective(nn.Module):
         self._teacher_changed = False
         self.transformer, self.camera_estimator, self.config = transformer, camera_estimator, config
         self.lora = lora or LoraConfig()
+        if not 0 < config.camera_patches <= 1:
+            raise InputError(f"loss.camera_patches is a share above 0 and at most 1, not {config.camera_patches}.")
         for network, weight, targets in (
             (transformer, config.flow_weight, self.lora.targets),
             (camera_estimator, config.camera_weight, self.lora.camera_targets),

@@ -32,7 +32,7 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
-    """What a model's record of its weights says about who it is: another adapter is another model."""
+    """What a model's record of its weights says about who it is: another adapter, or more of it, is another."""
     return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
 
 

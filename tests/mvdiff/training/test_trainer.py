@@ -73,6 +73,7 @@ def test_the_camera_estimator_learns_alone_from_photographs_without_views(tmp_pa
     [
         ({"data": {"record": {"ring_views": 0}}}, "flow_weight"),
         ({"loss": {"flow_weight": 0.0, "camera_weight": 0.0}}, "nothing to train"),
+        *(({"loss": {"camera_patches": share}}, "share above 0 and at most 1") for share in (0.0, 50.0)),
         ({"loss": {"flow_weight": 0.0}, "lora": {"rank": 2, "camera_targets": []}}, "nothing to train"),
     ],
 )

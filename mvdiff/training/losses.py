@@ -144,14 +144,11 @@ class NoisyViews:
         factor = torch.where(self.drop, 0.0, (scale - 1) / taught)
         added = torch.zeros_like(self.views)
         # The teacher works for those alone to whom it adds something, in parts of one size, as it is compiled for one.
-        in_turn, count = (factor == 0).byte().argsort(stable=True), int((factor != 0).sum())
-        for rows in in_turn.split(-(-len(in_turn) // _PARTS)):
-            if count <= 0:
-                break
+        size, in_turn = -(-len(factor) // _PARTS), (factor == 0).byte().argsort(stable=True)
+        for rows in in_turn.split(size)[: -(-int(factor.count_nonzero()) // size)]:
             drop = torch.cat([self.drop[rows], torch.ones_like(self.drop[rows])])
             shown, hidden = self.denoised(teacher, batch, drop, rows.repeat(2)).chunk(2)
             added[rows] = factor[rows, None, None, None, None] * (shown - hidden)
-            count -= len(rows)
         return added
 
 

@@ -93,21 +93,29 @@ def covered(
     Pixels are counted through all pictures. A box filter: values are means over the covered samples of a pixel, alpha
     is the share of samples that are.
     """
-    v, h, w = points.shape
-    pixel = points.pixel
+    samples = torch.cat([*values, torch.ones_like(points.depth)], -1)
+    total = (_laid_out if samples.is_cuda else _added)(samples, points, supersample)
+    pixel = total[:, -1].nonzero()[:, 0]
+    total = total.index_select(0, pixel)
+    return pixel, torch.cat([total[:, :-1] / total[:, -1:], total[:, -1:] / supersample**2], -1)
+
+
+def _added(samples: Float[Tensor, "p d"], points: SurfacePoints, supersample: int) -> Float[Tensor, "s d"]:
+    """Sums over the pixels of the smaller pictures, sample by sample."""
+    (v, h, w), pixel = points.shape, points.pixel
     if v == 1:
         pixel = _pixel_of_sample(h, w, supersample).to(pixel.device).index_select(0, pixel)
     else:  # rows go on through all pictures, whose height is a multiple
         pixel = pixel // w // supersample * (w // supersample) + pixel % w // supersample
-    samples = torch.cat([*values, torch.ones_like(points.depth)], -1)
-    total = samples.new_zeros(v * h * w // supersample**2, samples.shape[-1])
-    if samples.is_cuda:  # where index_add_ would add in any order
-        total.index_put_((pixel,), samples, accumulate=True)
-    else:
-        total.index_add_(0, pixel, samples)
-    pixel = total[:, -1].nonzero()[:, 0]
-    total = total.index_select(0, pixel)
-    return pixel, torch.cat([total[:, :-1] / total[:, -1:], total[:, -1:] / supersample**2], -1)
+    return samples.new_zeros(v * h * w // supersample**2, samples.shape[-1]).index_add_(0, pixel, samples)
+
+
+def _laid_out(samples: Float[Tensor, "p d"], points: SurfacePoints, supersample: int) -> Float[Tensor, "s d"]:
+    """The same by way of whole pictures: on a GPU, where adding sample by sample takes any order, or a sort."""
+    v, h, w = points.shape
+    every = samples.new_zeros(v * h * w, samples.shape[-1]).index_copy_(0, points.pixel, samples)
+    blocks = every.reshape(v, h // supersample, supersample, w // supersample, supersample, -1)
+    return blocks.sum((2, 4)).flatten(0, 2)
 
 
 @cache

@@ -9,8 +9,8 @@ import torch
 import trimesh
 
 from recon import Cameras, TexturedMesh
-from recon.rendering import render_mesh
-from recon.rendering.shade import as_pictures, sample_texture
+from recon.rendering import render_mesh, shade
+from recon.rendering.shade import Surface, as_pictures, sample_texture
 from recon.rendering.visibility import first_hits, locate, planes, visibility
 
 
@@ -149,6 +149,17 @@ def test_texture_interpolates_and_repeats():
     texture = torch.arange(4.0).reshape(1, 1, 4).expand(3, 2, 4)
     uv = torch.tensor([[0.25, 0.5], [1.25, 0.5], [0.0, 0.5]])
     assert sample_texture(texture, uv)[:, 0].tolist() == pytest.approx([0.5, 0.5, 1.5])
+
+
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("supersample", [1, 2, 4])
+def test_samples_sum_up_to_the_same_in_both_ways(pictures: int, supersample: int):
+    points = Surface(blobs()).points(Cameras.orbit([10.0, 130.0, 250.0][:pictures], [20.0] * pictures, size=32))
+    samples = torch.cat([points.albedo, torch.ones_like(points.depth)], -1)
+    added, laid_out = shade._added(samples, points, supersample), shade._laid_out(samples, points, supersample)
+    assert added.shape == (pictures * (32 // supersample) ** 2, 4)
+    assert laid_out.numpy() == pytest.approx(added.numpy(), abs=1e-6)
+    assert float(added[:, -1].sum()) == len(points.pixel) > 0
 
 
 def test_nothing_in_sight():

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.cameras import Cameras
+from recon.nearest_cells import nearest_marked
 from recon.views import ViewSet
 
 #: Beside a step of the depth of more than this, in world units, a pixel mixes front and back.
 _STEP = 0.06
-#: Distances between pixels that are held at a time.
-_TRIED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -89,34 +87,12 @@ def showing(views: ViewSet) -> Bool[Tensor, "n v"]:
 def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
     """Pixels from the contour alpha = 0.5, positive outside; sub-pixel next to it."""
     inside = alpha > 0.5
-    distance = _to_nearest(inside[:, 0])[:, None] - _to_nearest(~inside[:, 0])[:, None]
+    outwards, inwards = nearest_marked(torch.cat([inside, ~inside])[:, 0])[0][:, None].chunk(2)
+    distance = outwards - inwards
     distance = distance - distance.sign() * 0.5  # between pixel centres, not at them
     far = float(sum(alpha.shape[-2:]))  # where there is no contour
     # Alpha is the covered share of a pixel: on the border it is the distance itself.
     return torch.where(distance.abs() < 1, 0.5 - alpha, distance.clamp(-far, far)).to(alpha.dtype)
-
-
-def _to_nearest(shown: Bool[Tensor, "v h w"]) -> Float[Tensor, "v h w"]:
-    """Pixels to the nearest one that is ``shown``, infinite where none is."""
-    if shown.is_cuda:
-        return nearest_by_axes(shown)
-    from scipy.ndimage import distance_transform_edt
-
-    nowhere = np.full(shown.shape[1:], np.inf)
-    maps = [distance_transform_edt(~one) if one.any() else nowhere for one in shown.numpy()]
-    return torch.from_numpy(np.stack(maps))
-
-
-def nearest_by_axes(shown: Bool[Tensor, "v h w"]) -> Float[Tensor, "v h w"]:
-    """The same by trying all pixels of each row, then of each column: as wasteful as it is fast on a GPU."""
-    rows, columns = (
-        (place[:, None] - place).square().float()
-        for place in (torch.arange(size, device=shown.device) for size in shown.shape[1:])
-    )
-    block = max(1, _TRIED // shown.numel())
-    along = torch.cat([torch.where(part[:, :, None], columns, torch.inf).amin(-1) for part in shown.split(block, 1)], 1)
-    squared = torch.cat([(along[:, None] + part[:, :, None]).amin(2) for part in rows.split(block)], 1)
-    return squared.sqrt()
 
 
 def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], step: float) -> Float[Tensor, "v 1 h w"]:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.nearest_cells import at_cells, nearest_marked
+
 #: Cells from those beside the surface up to which the field is kept.
 _KEPT = 1.2
 
@@ -13,9 +15,7 @@ def redistanced(field: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, 
 
     One transform does for both sides; without a surface the field stays as it is.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    inside = field.cpu() < 0
+    inside = field < 0
     beside = torch.zeros_like(inside)
     for axis in range(3):
         change = inside.diff(dim=axis)
@@ -23,8 +23,6 @@ def redistanced(field: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, 
         beside.narrow(axis, 1, change.shape[axis]).logical_or_(change)
     if not bool(beside.any()):
         return field
-    cells, index = distance_transform_edt(~beside.numpy(), return_indices=True)
-    cells = torch.from_numpy(cells).to(field)
-    nearest = field[tuple(torch.from_numpy(index).to(field.device).long())]
-    far = torch.where(field < 0, -cells, cells) * spacing + nearest
+    cells, nearest = (found[0] for found in nearest_marked(beside[None]))
+    far = torch.where(inside, -cells, cells) * spacing + at_cells(field, nearest)
     return torch.where(cells < _KEPT, field, far)

@@ -23,6 +23,7 @@ from mvdiff.reference import ReferenceImage
 from recon.cameras import Cameras
 from recon.errors import InputError
 from recon.io.images import load_image
+from recon.nearest_cells import nearest_marked
 from recon.posterior.conditioning import Evidence
 from recon.views import ViewSet
 
@@ -156,9 +157,6 @@ def painted(own: ViewSet, rgba: Float[Tensor, "4 h w"]) -> ViewSet:
 
 def _continued(values: Float[Tensor, "c h w"], known: Bool[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
     """Every pixel takes the value of the nearest known one."""
-    from scipy.ndimage import distance_transform_edt
-
     if not bool(known.any()):
         return values
-    row, column = distance_transform_edt(~known.numpy(), return_distances=False, return_indices=True)
-    return values[:, torch.as_tensor(row).long(), torch.as_tensor(column).long()]
+    return values.flatten(1)[:, nearest_marked(known[None])[1][0].long()]

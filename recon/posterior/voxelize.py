@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
+from recon.nearest_cells import at_cells, nearest_marked
 
 #: Cells around the surface in which distances are exact; beyond, they are continued.
 _BAND = 3.0
@@ -79,7 +80,7 @@ def redistance(field: Float[Tensor, "g g g"], grid: VoxelGrid) -> Float[Tensor, 
     if not bool(inside.any()):
         return torch.full_like(field, 2 * grid.extent)
     cells, nearest = _other_side(inside)
-    far = cells * grid.spacing + field[nearest].clamp(-grid.spacing, grid.spacing)
+    far = cells * grid.spacing + at_cells(field, nearest).clamp(-grid.spacing, grid.spacing)
     return torch.where(cells.abs() < _BAND, field, far)
 
 
@@ -106,15 +107,10 @@ def mesh_distance(mesh: TexturedMesh, grid: VoxelGrid) -> Float[Tensor, "g g g"]
     distance = torch.as_tensor(distances.reshape(-1, _CANDIDATES).min(1)).float()
     signed = cells * grid.spacing
     signed[near] = torch.where(inside[near], -distance, distance)
-    return torch.where(near, signed, signed + signed[nearest].clamp(-grid.spacing, grid.spacing))
+    return torch.where(near, signed, signed + at_cells(signed, nearest).clamp(-grid.spacing, grid.spacing))
 
 
-def _other_side(inside: Bool[Tensor, "g g g"]) -> tuple[Float[Tensor, "g g g"], tuple[Tensor, Tensor, Tensor]]:
-    """Signed distance in cells to the nearest cell of the other kind, and that cell's indices."""
-    from scipy.ndimage import distance_transform_edt
-
-    mask = inside.numpy()
-    outwards, to_inside = distance_transform_edt(~mask, return_indices=True)
-    inwards, to_outside = distance_transform_edt(mask, return_indices=True)
-    index = torch.as_tensor(np.where(mask, to_outside, to_inside)).long()
-    return torch.as_tensor(outwards - inwards).float(), tuple(index)
+def _other_side(inside: Bool[Tensor, "g g g"]) -> tuple[Float[Tensor, "g g g"], Int[Tensor, "g g g"]]:
+    """Signed distance in cells to the nearest cell of the other kind, and that cell, counted through the grid."""
+    cells, nearest = nearest_marked(torch.stack([inside, ~inside]))
+    return torch.where(inside, -cells[1], cells[0]), torch.where(inside, nearest[1], nearest[0])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, readings, reconstruct
+from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, reconstruct
 from recon.agreement import Agreement, contradictions
 from recon.errors import InputError
 from recon.fit import FitConfig, fit
@@ -90,17 +90,6 @@ def test_silhouette_distance_of_a_disc():
     truth = ((x - 32) ** 2 + (y - 32) ** 2).sqrt() - 20
     alpha = (0.5 - truth).clamp(0, 1)[None, None]
     assert (silhouette_distance(alpha)[0, 0] - truth).abs().max() < 1.0
-
-
-@pytest.mark.parametrize("tried", [1, 1 << 26])
-def test_distances_tried_by_axes_are_those_of_the_transform(monkeypatch, tried):
-    """What a GPU does, pixel by pixel or all at once, against scipy."""
-    monkeypatch.setattr(readings, "_TRIED", tried)
-    shown = (
-        torch.rand(4, 24, 17, generator=torch.Generator().manual_seed(0))
-        > torch.tensor([0.5, 0.97, 2, -1])[:, None, None]
-    )
-    assert torch.allclose(readings.nearest_by_axes(shown).double(), readings._to_nearest(shown), atol=1e-5)
 
 
 def test_without_a_contour_all_is_far():

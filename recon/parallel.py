@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from typing import TypeVar
 
 import torch
@@ -36,8 +35,6 @@ def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
     stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
-    if stream is not None:
-        _load_linear_algebra()
 
     def begin() -> None:
         torch.set_num_threads(1)
@@ -52,12 +49,6 @@ def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
         # Parts of torch take what a worker set for what all threads want.
         torch.set_num_threads(threads)
-
-
-@cache
-def _load_linear_algebra() -> None:
-    """torch loads CUDA's solvers when they are first asked for, and fails where two threads are the first together."""
-    torch.linalg.inv(torch.eye(1, device="cuda"))
 
 
 def _collected(results: Iterable[_Result], done: Callable[[int], None] | None) -> list[_Result]:

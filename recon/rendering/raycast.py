@@ -16,8 +16,8 @@ def scene(mesh: TexturedMesh):
     from embreex.rtcore_scene import EmbreeScene
 
     embree = EmbreeScene(robust=True)
-    # Embree works in single precision; it takes plain triangles [f 3 3].
-    TriangleMesh(scene=embree, vertices=mesh.triangles.detach().cpu().numpy().astype(np.float32))
+    vertices, faces = mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy()
+    TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))
     return embree
 
 

@@ -1,5 +1,6 @@
 """What posed views say about the colour of points on a surface."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +29,8 @@ class Witness:
     views: ViewSet
     maps: Float[Tensor, "v c h w"]
     """Premultiplied colour, premultiplied broad colour, alpha, and how far inside a pixel lies, in 0…1."""
-    depth: Float[Tensor, "v hs ws"]
-    """Of the mesh in each view; 0 where there is none."""
+    reach: Float[Tensor, "v hs ws"]
+    """How deep a point may lie and be seen still: a pixel and a half behind the mesh's first surface."""
 
     @staticmethod
     def of(mesh: TexturedMesh, views: ViewSet, edge_pixels: float) -> "Witness":
@@ -44,11 +45,14 @@ class Witness:
         inside = (-silhouette_distance(solid) / edge_pixels).clamp(0, 1)
         mean, weight = blurred(torch.cat([rgb * alpha, alpha], 1), _BROAD * cameras.height).split([3, 1], 1)
         broad = mean / weight.clamp_min(1e-4)
-        return Witness(views, torch.cat([rgb * alpha, broad * alpha, alpha, inside], 1), depth)
+        # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+        first = torch.nn.functional.max_pool2d(depth[:, None], 3, stride=1, padding=1)[:, 0]
+        maps = torch.cat([rgb * alpha, broad * alpha, alpha, inside], 1)
+        return Witness(views, maps, first + 1.5 * _pixel(views))
 
     def asked(
         self, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"]
-    ) -> tuple[Float[Tensor, "v p 3"], Float[Tensor, "v p 3"], Float[Tensor, "v p"]]:
+    ) -> tuple[Float[Tensor, "v 3 p"], Float[Tensor, "v 3 p"], Float[Tensor, "v p"]]:
         """Colour, its broad part, and the weight (0: unseen) that each view gives to each point."""
         cameras = self.views.cameras[0]
         pixels, depth = cameras.project(points[None])
@@ -61,18 +65,15 @@ class Witness:
         alpha, inside = values[:, 6].clamp(0, 1), values[:, 7].clamp(0, 1)
         seen = self._sees(pixels, depth) & (cosine > _GRAZING)
         weight = seen * cosine.clamp(0, 1) * alpha * (0.02 + inside)
-        color, broad = (values[:, :6] / alpha.clamp_min(1e-3)[:, None]).movedim(1, -1).split([3, 3], -1)
+        color, broad = (values[:, :6] / alpha.clamp_min(1e-3)[:, None]).split([3, 3], 1)
         return color, broad, weight
 
     def _sees(self, pixels: Float[Tensor, "v p 2"], depth: Float[Tensor, "v p"]) -> Bool[Tensor, "v p"]:
-        """At most one and a half pixels behind the mesh's first surface."""
-        height, width = self.depth.shape[1:]
+        height, width = self.reach.shape[1:]
         column, row = (pixels * _SUPERSAMPLE).floor().long().unbind(-1)
         within = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)
         cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-        # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-        first = torch.nn.functional.max_pool2d(self.depth[:, None], 3, stride=1, padding=1).flatten(1)
-        return within & (depth <= first.gather(1, cell) + 1.5 * _pixel(self.views))
+        return within & (depth <= self.reach.flatten(1).gather(1, cell))
 
 
 def blended(
@@ -91,11 +92,11 @@ def blended(
         share = weight / best.clamp_min(1e-9)
         colors.append(_mean(broad, share**2) + _mean(color - broad, share**sharpness))
         confidences.append(best)
-    return torch.cat(colors).clamp(0, 1), torch.cat(confidences)
+    return torch.cat(colors, 1).T.clamp(0, 1), torch.cat(confidences)
 
 
-def _mean(values: Float[Tensor, "v p 3"], weights: Float[Tensor, "v p"]) -> Float[Tensor, "p 3"]:
-    return (weights[..., None] * values).sum(0) / weights.sum(0).clamp_min(1e-9)[:, None]
+def _mean(values: Float[Tensor, "v 3 p"], weights: Float[Tensor, "v p"]) -> Float[Tensor, "3 p"]:
+    return (weights[:, None] * values).sum(0) / weights.sum(0).clamp_min(1e-9)
 
 
 def contours(depth: Float[Tensor, "v h w"], pixel: float) -> Bool[Tensor, "v h w"]:
@@ -108,12 +109,15 @@ def contours(depth: Float[Tensor, "v h w"], pixel: float) -> Bool[Tensor, "v h w
 def blurred(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
     """Gaussian of ``sigma`` pixels, nothing beyond the border."""
     radius = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=maps.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(maps)
-    rows = maps.flatten(0, 1)[:, None]
-    rows = torch.nn.functional.conv2d(rows, kernel.reshape(1, 1, 1, -1), padding=(0, radius))
-    rows = torch.nn.functional.conv2d(rows, kernel.reshape(1, 1, -1, 1), padding=(radius, 0))
-    return rows[:, 0].unflatten(0, maps.shape[:2])
+    total = sum(math.exp(-0.5 * (step / sigma) ** 2) for step in range(-radius, radius + 1))
+
+    def across(size: int) -> Float[Tensor, "{size} {size}"]:
+        place = torch.arange(size, device=maps.device)
+        apart = (place[:, None] - place).abs()
+        return (torch.exp(-0.5 * (apart / sigma) ** 2) * (apart <= radius) / total).to(maps)
+
+    # As two products of matrices: a convolution of one channel is slow on a processor.
+    return across(maps.shape[-2]) @ maps @ across(maps.shape[-1])
 
 
 def _pixel(views: ViewSet) -> float:

@@ -52,9 +52,10 @@ def delit(photo: ViewSet, mesh: TexturedMesh) -> ViewSet:
         return photo
     basis = _polynomials(believed.normal[0])[0][:, usable[0, 0]].T
     ratio = (luminance[0] / luminance[1].clamp_min(_DARK))[usable]
-    coefficients = _fitted(basis, ratio.clamp(*_RANGE), luminance[1][usable])
+    # Nine numbers from some thousand pixels, in many small steps: nothing for a GPU.
+    coefficients = _fitted(basis.cpu(), ratio.clamp(*_RANGE).cpu(), luminance[1][usable].cpu()).to(mesh.device)
 
-    full = render_mesh(mesh, camera, supersample=1)
+    full = render_mesh(replace(mesh, uv=None, texture=None), camera, supersample=1)  # of which the normals alone count
     light = torch.einsum("c,vchw->vhw", coefficients, _polynomials(full.normal[0]))[:, None].clamp(*_RANGE)
     # Normals step from face to face and end at the mesh's outline; light does neither.
     weight, width = full.alpha[0], 0.01 * camera.height

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.mesh import TexturedMesh
+from recon.nearest_cells import at_cells, nearest_marked
 from recon.surface.baking import Witness, blended
 from recon.surface.delight import delit
-from recon.surface.filling import carried_on, faded
+from recon.surface.filling import Links, carried_on, faded
 from recon.surface.unwrap import texels, unwrapped
 from recon.views import ViewSet
 
@@ -39,81 +40,84 @@ def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: V
     """
     mesh = unwrapped(mesh, config.size)
     sites = _Sites.of(mesh, config.size)
-    witness = Witness.of(mesh, views, config.edge_pixels)
-    vertex_colors, vertex_weight = blended(witness, mesh.vertices, mesh.vertex_normals(), config.sharpness)
-    texel_colors, texel_weight = blended(witness, sites.points, sites.normals, config.sharpness)
-    painted = sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, texel_weight)
+    vertices, texels = sites.read(Witness.of(mesh, views, config.edge_pixels), config)
+    painted = sites.painted(mesh, vertices, texels)
     if photo is None:
         return painted
     photo = photo.to(mesh.device)
     edge = config.edge_pixels * photo.cameras.height / views.cameras.height
-    witness = Witness.of(mesh, delit(photo, painted), edge)
-    own, share = _of_photo(witness, mesh.vertices, mesh.vertex_normals(), config)
+    own_vertices, own_texels = sites.read(Witness.of(mesh, delit(photo, painted), edge), config)
     # Beside the photo the views follow its tone, or its border would show.
-    tone = faded(mesh, own - vertex_colors, share > 0.99, _TONE_REACH * float((mesh.bounds[1] - mesh.bounds[0]).max()))
-    vertex_colors = torch.lerp((vertex_colors + tone).clamp(0, 1), own, share[:, None])
-    vertex_weight = torch.maximum(vertex_weight, share)
-    own, share = _of_photo(witness, sites.points, sites.normals, config)
-    tone = _interpolated(tone, sites.corners, sites.weights)
-    texel_colors = torch.lerp((texel_colors + tone).clamp(0, 1), own, share[:, None])
-    return sites.painted(mesh, vertex_colors, vertex_weight, texel_colors, torch.maximum(texel_weight, share))
+    sure, size = _share(own_vertices) > 0.99, float((mesh.bounds[1] - mesh.bounds[0]).max())
+    tone = faded(sites.links, own_vertices.colors - vertices.colors, sure, _TONE_REACH * size)
+    vertices = _with_photo(vertices, own_vertices, tone)
+    texels = _with_photo(texels, own_texels, _interpolated(tone, sites.corners, sites.weights))
+    return sites.painted(mesh, vertices, texels)
 
 
-def _of_photo(
-    witness: Witness, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], config: TextureConfig
-) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
-    """The photo's colour and how far it is believed, in 0…1."""
-    own, weight = blended(witness, points, normals, config.sharpness)
-    share = ((weight - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
-    return own, share * share * (3 - 2 * share)
+@dataclass(frozen=True)
+class _Colored:
+    """What is known of the colours of ``p`` points."""
+
+    colors: Float[Tensor, "p 3"]
+    weight: Float[Tensor, "p"]
+    """How far they are believed; 0 where nothing is known."""
+
+
+def _with_photo(views: _Colored, own: _Colored, tone: Float[Tensor, "p 3"]) -> _Colored:
+    """The photo's colours where it is believed, elsewhere the views' moved by ``tone``."""
+    share = _share(own)
+    colors = torch.lerp((views.colors + tone).clamp(0, 1), own.colors, share[:, None])
+    return _Colored(colors, torch.maximum(views.weight, share))
+
+
+def _share(own: _Colored) -> Float[Tensor, "p"]:
+    """How far the photo is believed, in 0…1."""
+    share = ((own.weight - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Where the atlas' ``p`` covered texels lie on the surface."""
+    """Where colours are asked for: at the mesh's ``k`` vertices and at the atlas' ``p`` covered texels."""
 
-    covered: Bool[Tensor, "s s"]
+    shown: Int[Tensor, "s s"]
+    """Of each texel the covered one whose colour it has: free texels take the nearest chart's, so that filtering and
+    mipmaps show no seams."""
     corners: Int[Tensor, "p 3"]
     weights: Float[Tensor, "p 3"]
-    points: Float[Tensor, "p 3"]
-    normals: Float[Tensor, "p 3"]
+    points: Float[Tensor, "q 3"]
+    """The vertices, then the texels."""
+    normals: Float[Tensor, "q 3"]
+    links: Links
 
     @staticmethod
     def of(mesh: TexturedMesh, size: int) -> "_Sites":
         face, bary = texels(mesh, size)
-        covered = face >= 0
+        covered, normals = face >= 0, mesh.vertex_normals()
         corners, weights = mesh.faces[face[covered]], bary[covered]
-        points = _interpolated(mesh.vertices, corners, weights)
-        normals = torch.nn.functional.normalize(_interpolated(mesh.vertex_normals(), corners, weights), dim=-1)
-        return _Sites(covered, corners, weights, points, normals)
+        points = torch.cat([mesh.vertices, _interpolated(mesh.vertices, corners, weights)])
+        between = torch.nn.functional.normalize(_interpolated(normals, corners, weights), dim=-1)
+        number = covered.flatten().cumsum(0).reshape_as(face) - 1
+        shown = at_cells(number, nearest_marked(covered[None])[1][0])
+        return _Sites(shown, corners, weights, points, torch.cat([normals, between]), Links.of(mesh))
 
-    def painted(
-        self,
-        mesh: TexturedMesh,
-        vertex_colors: Float[Tensor, "k 3"],
-        vertex_weight: Float[Tensor, "k"],
-        colors: Float[Tensor, "p 3"],
-        weight: Float[Tensor, "p"],
-    ) -> TexturedMesh:
-        """The mesh with its texture: ``colors`` where they are believed, the neighbourhood's elsewhere."""
-        around = carried_on(mesh, vertex_colors, vertex_weight > _BELIEVED)
-        share = (weight / _BELIEVED).clamp(0, 1)[:, None]
-        texture = torch.zeros(*self.covered.shape, 3, device=mesh.device)
-        texture[self.covered] = torch.lerp(_interpolated(around, self.corners, self.weights), colors, share)
-        return replace(mesh, colors=None, texture=_bled(texture, self.covered).movedim(-1, 0))
+    def read(self, witness: Witness, config: TextureConfig) -> tuple[_Colored, _Colored]:
+        """Of the vertices and of the texels."""
+        texels = len(self.corners)
+        sizes = [len(self.points) - texels, texels]
+        colors, weight = blended(witness, self.points, self.normals, config.sharpness)
+        return tuple(map(_Colored, colors.split(sizes), weight.split(sizes)))
+
+    def painted(self, mesh: TexturedMesh, vertices: _Colored, texels: _Colored) -> TexturedMesh:
+        """The mesh with its texture: colours where they are believed, the neighbourhood's elsewhere."""
+        around = carried_on(self.links, vertices.colors, vertices.weight > _BELIEVED)
+        share = (texels.weight / _BELIEVED).clamp(0, 1)[:, None]
+        colors = torch.lerp(_interpolated(around, self.corners, self.weights), texels.colors, share)
+        return replace(mesh, colors=None, texture=colors[self.shown].movedim(-1, 0))
 
 
 def _interpolated(
     values: Float[Tensor, "k c"], corners: Int[Tensor, "p 3"], weights: Float[Tensor, "p 3"]
 ) -> Float[Tensor, "p c"]:
     return sum(values[corners[:, i]] * weights[:, i : i + 1] for i in range(3))
-
-
-def _bled(texture: Float[Tensor, "s s 3"], covered: Bool[Tensor, "s s"]) -> Float[Tensor, "s s 3"]:
-    """Every free texel gets the nearest chart's colour, so that filtering and mipmaps show no seams."""
-    from scipy.ndimage import distance_transform_edt
-
-    if not bool(covered.any()):
-        return texture
-    row, column = distance_transform_edt(~covered.cpu().numpy(), return_distances=False, return_indices=True)
-    return texture[torch.from_numpy(row).long(), torch.from_numpy(column).long()]

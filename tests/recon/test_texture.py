@@ -11,7 +11,7 @@ from recon.conventions import linear_to_srgb, srgb_to_linear
 from recon.rendering import render_mesh
 from recon.surface import charts
 from recon.surface.delight import delit
-from recon.surface.filling import carried_on
+from recon.surface.filling import Links, carried_on
 from recon.surface.packing import flat, packed
 from recon.surface.texture import TextureConfig, textured
 from recon.surface.unwrap import texels, unwrapped
@@ -136,7 +136,7 @@ def test_unseen_surface_takes_the_colour_along_it_not_through_it():
     above = plate.vertices[:, 1] > 0
     colors = torch.where(above[:, None], torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]))
     centre = plate.vertices[:, [0, 2]].norm(dim=-1) < 0.25
-    filled = carried_on(plate, torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
+    filled = carried_on(Links.of(plate), torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
     assert (filled[centre & ~above] - torch.tensor([1.0, 0.0, 0.0])).abs().max() < 0.02
     assert torch.equal(filled[~centre], colors[~centre])
 
@@ -148,9 +148,9 @@ def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
     )
     known = torch.arange(len(both.vertices)) < len(ball.vertices)
     colors = torch.cat([ball.colors, torch.zeros_like(ball.colors)])
-    inner = carried_on(both, colors, known)[~known]
+    inner = carried_on(Links.of(both), colors, known)[~known]
     assert (inner - ball.colors.mean(0)).abs().max() < 0.01
-    assert torch.equal(carried_on(both, colors, ~known & False), torch.full_like(colors, 0.5))
+    assert torch.equal(carried_on(Links.of(both), colors, ~known & False), torch.full_like(colors, 0.5))
 
 
 def lit_photo(ball: TexturedMesh, size: int) -> ViewSet:

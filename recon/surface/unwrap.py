@@ -7,16 +7,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
-from recon.rendering.visibility import Visibility, visibility
 from recon.surface import charts
 from recon.surface.charts import Charts
 from recon.surface.packing import flat, in_rows, packed
+from recon.surface.scanning import scanned
 
 #: Texels across the picture in which overlaps are looked for.
 _SEARCH = 256
 _ROUNDS = 4
+#: Sheets that are less apart than this share of the mesh's height are one.
+_APART = 1e-3
 
 
 def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
@@ -43,35 +44,28 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:
     """Face (-1: none) and barycentric coordinates at each texel's centre."""
-    seen = _lookup(mesh, torch.zeros_like(mesh.uv[..., 0]), size)
-    return seen.face[0], seen.bary[0]
+    scan = scanned(mesh.uv, size)
+    count = len(scan.face)
+    number = torch.arange(count, device=mesh.device)
+    # Of the faces along an edge the first.
+    number = torch.full_like(number[:1], count).expand(size**2).scatter_reduce(0, scan.texel, number, "amin")
+    covered = number < count
+    face, bary = torch.full_like(number, -1), scan.bary.new_zeros(size**2, 3)
+    face[covered], bary[covered] = scan.face[number[covered]], scan.bary[number[covered]]
+    return face.reshape(size, size), bary.reshape(size, size, 3)
 
 
 def _hidden(mesh: TexturedMesh, cut: Charts) -> Bool[np.ndarray, "f"]:
-    """Faces that lie under another one in the atlas: looked at from above and from below, their texels differ."""
-    mesh = replace(mesh, uv=torch.from_numpy(in_rows(flat(mesh, cut), cut)).to(mesh.device))
+    """Faces that lie over another one in the atlas, and are the uppermost there."""
+    scan = scanned(torch.from_numpy(in_rows(flat(mesh, cut), cut)).to(mesh.device), _SEARCH)
     axis = torch.from_numpy(charts.DIRECTIONS[cut.direction]).to(mesh.device)
     height = (mesh.triangles * axis[:, None]).sum(-1)
     height = (height - height.min()) / (height.max() - height.min()).clamp_min(1e-12)
-    below, above = _lookup(mesh, height, _SEARCH), _lookup(mesh, 1 - height, _SEARCH)
-    # The depths add up to the same where both sides show the same point.
-    apart = (below.face >= 0) & (above.face >= 0) & (below.face != above.face)
-    apart &= below.depth + above.depth < 2 * _NEAR + 1 - 1e-3
-    hidden = np.zeros(len(mesh), bool)
-    hidden[above.face[apart].cpu().numpy()] = True
-    return hidden
-
-
-_NEAR = 1.0
-
-
-def _lookup(mesh: TexturedMesh, height: Float[Tensor, "f 3"], size: int) -> Visibility:
-    """What a camera that looks onto the atlas sees; of faces that overlap, the one with the smaller ``height``.
-
-    Corners are moved along their lines of sight, which changes nothing in the picture.
-    """
-    depth = _NEAR + height[..., None]
-    corners = torch.cat([mesh.uv * depth, depth], -1)
-    sheet = TexturedMesh(corners.reshape(-1, 3), torch.arange(3 * len(mesh), device=mesh.device).reshape(-1, 3))
-    lens = torch.diag(torch.tensor([size, size, 1.0], device=mesh.device))
-    return visibility(sheet, Cameras(torch.eye(4, device=mesh.device)[None], lens[None], size, size))
+    height = (height[scan.face] * scan.bary).sum(-1)
+    least, most = (
+        torch.zeros(_SEARCH**2, device=mesh.device).scatter_reduce(0, scan.texel, height, kind, include_self=False)
+        for kind in ("amin", "amax")
+    )
+    over = (height == most[scan.texel]) & ((most - least)[scan.texel] > _APART)
+    hidden = torch.zeros(len(mesh), dtype=torch.bool, device=mesh.device)
+    return hidden.index_fill_(0, scan.face[over], True).cpu().numpy()

@@ -59,11 +59,16 @@ class VoxelGrid:
 
         # A level exactly at a cell's centre would make triangles without area.
         least = 1e-3 * self.spacing
-        field = torch.where(field.abs() < least, least, field)
-        if bool((field > 0).all()) or bool((field < 0).all()):
+        inside = field <= -least
+        if not bool(inside.any()) or bool(inside.all()):
             return TexturedMesh(field.new_zeros(0, 3), field.new_zeros(0, 3).long())
+        # No further than behind the shape: no other thread works while cubes are marched through.
+        across = inside.any(0)
+        sides = inside.any(2).any(1), across.any(1), across.any(0)
+        box = field[tuple(slice(int(side.nonzero()[-1]) + 2) for side in sides)]
+        box = torch.where(box.abs() < least, least, box)
         # A positive rim closes shapes that touch the border.
-        padded = torch.nn.functional.pad(field[None, None], (1,) * 6, value=self.spacing)[0, 0]
+        padded = torch.nn.functional.pad(box[None, None], (1,) * 6, value=self.spacing)[0, 0]
         vertices, faces, _, _ = marching_cubes(padded.cpu().numpy(), 0.0, gradient_direction="descent")
         world = (torch.as_tensor(vertices.copy()).to(self.centre) - 0.5) * self.spacing - self.extent + self.centre
         return TexturedMesh(world, torch.as_tensor(faces.copy()).long().to(world.device))

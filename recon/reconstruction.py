@@ -110,7 +110,7 @@ def reconstruct(
     fields = fitted_fields(views, config, watch)
 
     def geometry(k: int) -> Reconstruction:
-        mesh = decimated(_closed_surface(fields[k], config), config.max_faces)
+        mesh = decimated(_closed_surface(fields[k], config), config.max_faces).to(views.device)
         residuals = Residuals.of(mesh, views[k])
         mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
         return Reconstruction(mesh, redistanced(fields.values[k], fields.grid.spacing), config.extent, residuals.views)
@@ -150,14 +150,18 @@ def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch
 
 def untextured(fields: FusedFields, views: ViewSet, config: ReconstructionConfig) -> Reconstruction:
     """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, which its shape needs not."""
-    mesh = _closed_surface(fields, config)
+    mesh = _closed_surface(fields, config).to(views.device)
     residuals = Residuals.of(mesh, views)
     return Reconstruction(mesh, redistanced(fields.values[0], fields.grid.spacing), config.extent, residuals.views)
 
 
 def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
-    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
-    parts = significant_parts(isosurface(fields.values[0], fields.grid, config.isosurface), config.min_part)
+    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other.
+
+    On the processor, where all that works on triangles' connections is at home.
+    """
+    whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
+    parts = significant_parts(whole, config.min_part)
     low, high = config.smoothing
     return smoothed_surface(closed(parts), round(high + (low - high) * fields.consistency[0]))
 

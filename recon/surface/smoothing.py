@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,14 +17,18 @@ def smoothed_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
     """Vertices moved by ``rounds`` of shrinking and swelling towards the means of their neighbours."""
     if rounds == 0 or len(mesh) == 0:
         return mesh
-    start, end = mesh.faces.reshape(-1), mesh.faces[:, [1, 2, 0]].reshape(-1)  # a closed surface has each edge twice
-    count = torch.zeros_like(mesh.vertices[:, :1]).index_add_(0, start, torch.ones_like(mesh.vertices[start, :1]))
-    vertices = mesh.vertices
+    from scipy.sparse import csr_array
+
+    vertices, faces = mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy()
+    start, end = faces.reshape(-1), np.roll(faces, -1, 1).reshape(-1)  # a closed surface has each edge twice
+    order, count = np.argsort(start, kind="stable"), np.bincount(start, minlength=len(vertices))
+    ends = np.append(0, count.cumsum())
+    neighbours = csr_array((np.ones(len(end), np.float32), end[order], ends), shape=(len(vertices),) * 2)
+    count = np.maximum(count, 1).astype(np.float32)[:, None]
     for _ in range(rounds):
         for step in (_SHRINK, _SWELL):
-            mean = torch.zeros_like(vertices).index_add_(0, start, vertices[end]) / count.clamp_min(1)
-            vertices = vertices + step * (mean - vertices)
-    return replace(mesh, vertices=vertices)
+            vertices = vertices + np.float32(step) * (neighbours @ vertices / count - vertices)
+    return replace(mesh, vertices=torch.from_numpy(vertices).to(mesh.vertices))
 
 
 def smoothed_fields(

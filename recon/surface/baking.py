@@ -39,16 +39,19 @@ class Witness:
         cameras = views.cameras[0]
         fine = cameras.resized(cameras.width * _SUPERSAMPLE, cameras.height * _SUPERSAMPLE)
         depth = visibility(mesh, fine).depth
-        # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour.
-        torn = torch.nn.functional.max_pool2d(contours(depth, _pixel(views))[:, None].float(), _SUPERSAMPLE)
+        # The surfaces of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+        first = torch.where(depth > 0, depth, torch.inf)
+        near, far = (torch.nn.functional.max_pool2d(d[:, None], 3, 1, 1)[:, 0] for d in (-first, depth))
+        # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour:
+        # beside a jump of the depth within the object, more than a surface at a grazing angle explains.
+        torn = (depth > 0) & (far + near > 10 * _pixel(views))
+        torn = torch.nn.functional.max_pool2d(torn[:, None].float(), _SUPERSAMPLE)
         solid = alpha * (1 - torn)
         inside = (-silhouette_distance(solid) / edge_pixels).clamp(0, 1)
         mean, weight = blurred(torch.cat([rgb * alpha, alpha], 1), _BROAD * cameras.height).split([3, 1], 1)
         broad = mean / weight.clamp_min(1e-4)
-        # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-        first = torch.nn.functional.max_pool2d(depth[:, None], 3, stride=1, padding=1)[:, 0]
         maps = torch.cat([rgb * alpha, broad * alpha, alpha, inside], 1)
-        return Witness(views, maps, first + 1.5 * _pixel(views))
+        return Witness(views, maps, far + 1.5 * _pixel(views))
 
     def asked(
         self, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"]
@@ -99,25 +102,16 @@ def _mean(values: Float[Tensor, "v 3 p"], weights: Float[Tensor, "v p"]) -> Floa
     return (weights[:, None] * values).sum(0) / weights.sum(0).clamp_min(1e-9)
 
 
-def contours(depth: Float[Tensor, "v h w"], pixel: float) -> Bool[Tensor, "v h w"]:
-    """Pixels beside a jump of the depth within the object: more than a surface at a grazing angle explains."""
-    near = -torch.nn.functional.max_pool2d(-torch.where(depth > 0, depth, torch.inf)[:, None], 3, 1, 1)[:, 0]
-    far = torch.nn.functional.max_pool2d(depth[:, None], 3, 1, 1)[:, 0]
-    return (depth > 0) & (far - near > 10 * pixel)
-
-
 def blurred(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
     """Gaussian of ``sigma`` pixels, nothing beyond the border."""
     radius = max(1, round(3 * sigma))
-    total = sum(math.exp(-0.5 * (step / sigma) ** 2) for step in range(-radius, radius + 1))
-
-    def across(size: int) -> Float[Tensor, "{size} {size}"]:
-        place = torch.arange(size, device=maps.device)
-        apart = (place[:, None] - place).abs()
-        return (torch.exp(-0.5 * (apart / sigma) ** 2) * (apart <= radius) / total).to(maps)
-
-    # As two products of matrices: a convolution of one channel is slow on a processor.
-    return across(maps.shape[-2]) @ maps @ across(maps.shape[-1])
+    kernel = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(radius + 1)]
+    kernel = torch.tensor([*kernel, 0.0]).to(maps) / (2 * sum(kernel) - 1)
+    # As products of matrices: a convolution of one channel is slow on a processor.
+    for _ in range(2):
+        place = torch.arange(maps.shape[-1], device=maps.device)
+        maps = (maps @ kernel[(place[:, None] - place).abs().clamp_max(radius + 1)]).transpose(-1, -2)
+    return maps
 
 
 def _pixel(views: ViewSet) -> float:

@@ -94,9 +94,7 @@ def tidied(mesh: TexturedMesh) -> TexturedMesh:
     least = _LEAST_HEIGHT * _size(mesh)
     for _ in range(_RELAXATIONS):
         low = heights(mesh) < least
-        _, place, count = torch.unique(mesh.vertices, dim=0, return_inverse=True, return_counts=True)
-        twice = (count[place] > 1).nonzero()[:, 0]
-        moves = torch.cat([mesh.faces[low].flatten(), twice]).unique()
+        moves = torch.cat([mesh.faces[low].flatten(), _twice(mesh.vertices)]).unique()
         if len(moves) == 0:
             break
         edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
@@ -106,6 +104,14 @@ def tidied(mesh: TexturedMesh) -> TexturedMesh:
         vertices[moves] = 0.5 * (vertices[moves] + (total / degree)[moves])
         mesh = replace(mesh, vertices=vertices)
     return mesh
+
+
+def _twice(vertices: Float[Tensor, "k 3"]) -> Int[Tensor, "t"]:
+    """Those that lie where another one lies."""
+    places = vertices.detach().cpu().numpy()
+    order = np.lexsort(places.T)  # many times as fast as torch's unique rows
+    same = (places[order[1:]] == places[order[:-1]]).all(1)
+    return torch.from_numpy(order[np.append(same, False) | np.append(False, same)]).to(vertices.device)
 
 
 def heights(mesh: TexturedMesh) -> Float[Tensor, "f"]:

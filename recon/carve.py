@@ -19,6 +19,7 @@ from recon.grid import VoxelGrid
 from recon.rays import RayBatch, RayPool, first_crossings
 from recon.rendering.volume import neus_alpha, ray_weights
 from recon.views import ViewSet
+from recon.windows import greatest_around, least_around
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ def _costs(
 def _unevenness(rgb: Float[Tensor, "v 3 h w"], alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
     """Half the range of the object's colours in each pixel's neighbourhood, mean over the channels."""
     inside = alpha > 0.4
-    high = torch.nn.functional.max_pool2d(torch.where(inside, rgb, -1.0), 3, 1, 1)
-    low = -torch.nn.functional.max_pool2d(torch.where(inside, -rgb, -2.0), 3, 1, 1)
+    high = greatest_around(torch.where(inside, rgb, -1.0))
+    low = least_around(torch.where(inside, rgb, 2.0))
     return ((high - low) / 2).clamp_min(0).mean(1, keepdim=True)
 
 

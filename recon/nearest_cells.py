@@ -16,7 +16,8 @@ def nearest_marked(marked: Bool[Tensor, "n *s"]) -> tuple[Float[Tensor, "n *s"],
     for axis, size in enumerate(marked.shape[1:]):
         own = torch.arange(size, dtype=torch.int32, device=marked.device)
         own = own.reshape(size, *[1] * (marked.ndim - axis - 2))
-        squared, cell = squared + (index[:, axis] - own) ** 2, cell * size + index[:, axis]
+        apart = index[:, axis] - own
+        squared, cell = squared + apart * apart, cell * size + index[:, axis]
     nowhere = ~marked.flatten(1).any(1)
     return torch.where(nowhere.reshape(-1, *[1] * (marked.ndim - 1)), torch.inf, squared.sqrt()), cell
 

@@ -10,6 +10,7 @@ from recon.fields.interpolation import trilinear
 from recon.grid import VoxelGrid
 from recon.ragged import marked
 from recon.views import ViewSet
+from recon.windows import greatest_around
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class RayPool:
 
     def __init__(self, views: ViewSet, trust: Float[Tensor, "n v"]) -> None:
         n, v = len(views), views.num_views
-        near = torch.nn.functional.max_pool2d(views.alpha.flatten(0, 1), 7, 1, 3).reshape(n, -1) > 0.3
+        near = greatest_around(views.alpha, 3).reshape(n, -1) > 0.3
         self.count = near.sum(1)
         chosen, _ = marked(near)
 

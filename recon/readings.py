@@ -9,6 +9,7 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.nearest_cells import nearest_marked
 from recon.views import ViewSet
+from recon.windows import greatest_around, least_around
 
 #: Beside a step of the depth of more than this, in world units, a pixel mixes front and back.
 _STEP = 0.06
@@ -98,8 +99,8 @@ def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h
 def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], step: float) -> Float[Tensor, "v 1 h w"]:
     """Pixels beside a step of the depth: they mix front and back."""
     inside = torch.where(solid > 0, depth, torch.inf)
-    low = -torch.nn.functional.max_pool2d(-inside, 3, 1, 1)
-    high = torch.nn.functional.max_pool2d(torch.where(solid > 0, depth, -torch.inf), 3, 1, 1)
+    low = least_around(inside)
+    high = greatest_around(torch.where(solid > 0, depth, -torch.inf))
     return (high - low > step).float()
 
 

@@ -11,6 +11,7 @@ from recon.metrics.shape import nearest
 from recon.readings import VoteMaps, showing
 from recon.rendering.visibility import visibility
 from recon.views import ViewSet
+from recon.windows import greatest_around
 
 #: What a pixel of a contradicting silhouette counts, in world units; depth errors count up to this.
 _MISMATCH = 0.1
@@ -48,7 +49,7 @@ def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]
     inside = (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height) & (depth > 0)
     cell = row.clamp(0, cameras.height - 1) * cameras.width + column.clamp(0, cameras.width - 1)
     # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
-    first = torch.nn.functional.max_pool2d(own[:, None], 3, 1, 1).flatten(1).gather(1, cell)
+    first = greatest_around(own).flatten(1).gather(1, cell)
     sees = (inside & (depth <= first + 1.5 * depth / cameras.intrinsics[:, 1, 1, None])).float()
     error = torch.where(said.covered, said.ahead.abs(), said.outside.clamp_min(0)).clamp_max(_MISMATCH)
     value = (error * sees).sum(0) / sees.sum(0).clamp_min(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
+from recon.windows import greatest_around
 
 
 @dataclass(frozen=True)
@@ -130,5 +131,5 @@ def sees(
     inside = (column >= 0) & (column < fine.width) & (row >= 0) & (row < fine.height) & (depth > 0)
     cell = row.clamp(0, fine.height - 1) * fine.width + column.clamp(0, fine.width - 1)
     # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-    first = torch.nn.functional.max_pool2d(depth_maps[:, None], 3, stride=1, padding=1).flatten(1)
+    first = greatest_around(depth_maps).flatten(1)
     return inside & (depth <= first.gather(1, cell) + tolerance)

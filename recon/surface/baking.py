@@ -11,6 +11,7 @@ from recon.mesh import TexturedMesh
 from recon.readings import silhouette_distance
 from recon.rendering.visibility import visibility
 from recon.views import ViewSet
+from recon.windows import greatest_around, least_around
 
 #: Surfaces seen at a flatter angle than this cosine are not read: a pixel is too long on them.
 _GRAZING = 0.05
@@ -40,11 +41,10 @@ class Witness:
         fine = cameras.resized(cameras.width * _SUPERSAMPLE, cameras.height * _SUPERSAMPLE)
         depth = visibility(mesh, fine).depth
         # The surfaces of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-        first = torch.where(depth > 0, depth, torch.inf)
-        near, far = (torch.nn.functional.max_pool2d(d[:, None], 3, 1, 1)[:, 0] for d in (-first, depth))
+        near, far = least_around(torch.where(depth > 0, depth, torch.inf)), greatest_around(depth)
         # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour:
         # beside a jump of the depth within the object, more than a surface at a grazing angle explains.
-        torn = (depth > 0) & (far + near > 10 * _pixel(views))
+        torn = (depth > 0) & (far - near > 10 * _pixel(views))
         torn = torch.nn.functional.max_pool2d(torn[:, None].float(), _SUPERSAMPLE)
         solid = alpha * (1 - torn)
         inside = (-silhouette_distance(solid) / edge_pixels).clamp(0, 1)

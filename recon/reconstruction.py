@@ -76,7 +76,7 @@ class ReconstructionConfig:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One hypothesis as geometry."""
+    """One hypothesis as geometry; all but the painted mesh, which is where its views are, on the processor."""
 
     mesh: TexturedMesh
     """Watertight, UV-textured; without faces where the views show no object. Its attribute ``inconsistency`` says how
@@ -110,15 +110,12 @@ def reconstruct(
     fields = fitted_fields(views, config, watch)
 
     def geometry(k: int) -> Reconstruction:
-        mesh = decimated(_closed_surface(fields[k], config), config.max_faces).to(views.device)
-        residuals = Residuals.of(mesh, views[k])
-        mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
-        return Reconstruction(mesh, redistanced(fields.values[k], fields.grid.spacing), config.extent, residuals.views)
+        return untextured(fields[k], views[k], config, config.max_faces)
 
     def painted(k: int) -> Reconstruction:
-        if not len(bare[k].mesh):
-            return bare[k]
-        mesh = textured(bare[k].mesh, views[k], config.texture, None if photo is None else photo[k])
+        mesh = bare[k].mesh.to(views.device)
+        if len(mesh):
+            mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
         return replace(bare[k], mesh=mesh)
 
     count = len(views)
@@ -148,18 +145,25 @@ def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch
     return replace(fields, values=torch.stack(solids))
 
 
-def untextured(fields: FusedFields, views: ViewSet, config: ReconstructionConfig) -> Reconstruction:
-    """One fitted field and its views [1 v] as geometry only: neither thinned nor painted, which its shape needs not."""
-    mesh = _closed_surface(fields, config).to(views.device)
-    residuals = Residuals.of(mesh, views)
-    return Reconstruction(mesh, redistanced(fields.values[0], fields.grid.spacing), config.extent, residuals.views)
+def untextured(
+    fields: FusedFields, views: ViewSet, config: ReconstructionConfig, max_faces: int | None = None
+) -> Reconstruction:
+    """One fitted field and its views [1 v] as geometry only: not painted, which its shape needs not, and thinned where
+    ``max_faces`` says so.
+
+    On the processor, where all that works on triangles' connections is at home: the rest is little, and threads that
+    launch on a GPU wait for each other.
+    """
+    mesh, values = _closed_surface(fields, config), fields.values[0].cpu()
+    if max_faces is not None:
+        mesh = decimated(mesh, max_faces)
+    residuals = Residuals.of(mesh, views.to("cpu"))
+    mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
+    return Reconstruction(mesh, redistanced(values, fields.grid.spacing), config.extent, residuals.views)
 
 
 def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
-    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other.
-
-    On the processor, where all that works on triangles' connections is at home.
-    """
+    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
     whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
     parts = significant_parts(whole, config.min_part)
     low, high = config.smoothing

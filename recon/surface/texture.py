@@ -120,4 +120,4 @@ class _Sites:
 def _interpolated(
     values: Float[Tensor, "k c"], corners: Int[Tensor, "p 3"], weights: Float[Tensor, "p 3"]
 ) -> Float[Tensor, "p c"]:
-    return sum(values.index_select(0, corners[:, i]) * weights[:, i : i + 1] for i in range(3))
+    return torch.nn.functional.embedding_bag(corners, values, mode="sum", per_sample_weights=weights)

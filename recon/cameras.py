@@ -81,9 +81,11 @@ class Cameras:
         """Origins and unit directions through ``pixels`` (x, y; all pixel centres in row order by default)."""
         if pixels is None:
             pixels = pixel_centres(self.width, self.height, device=self.device, dtype=self.c2w.dtype)
-        # Lenses have no skew; CUDA's solvers take as long for one matrix as all of the rest.
-        across = (pixels - self.intrinsics[..., None, :2, 2]) / self.intrinsics.diagonal(0, -2, -1)[..., None, :2]
-        local = torch.cat([across, torch.ones_like(across[..., :1])], -1)
+        # The inverse of an upper triangle by hand: CUDA's solvers take as long for one matrix as all of the rest.
+        (fx, skew, cx), (_, fy, cy) = (row.unbind(-1) for row in self.intrinsics[..., None, :2, :].unbind(-2))
+        y = (pixels[..., 1] - cy) / fy
+        x = (pixels[..., 0] - cx - skew * y) / fx
+        local = torch.stack([x, y, torch.ones_like(x)], -1)
         directions = torch.nn.functional.normalize(local @ self.c2w[..., :3, :3].transpose(-1, -2), dim=-1)
         return self.position[..., None, :].expand_as(directions), directions
 

@@ -33,9 +33,10 @@ def test_default_lens_holds_the_bounding_sphere():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.floats(-180, 180), st.floats(-89, 89), st.floats(10, 90))
-def test_rays_and_projection_are_inverse(azimuth, elevation, fov):
+@given(st.floats(-180, 180), st.floats(-89, 89), st.floats(10, 90), st.floats(-5, 5))
+def test_rays_and_projection_are_inverse(azimuth, elevation, fov, skew):
     camera = Cameras.orbit(azimuth, elevation, fov=fov, size=(16, 12))
+    camera.intrinsics[0, 1] = skew
     origins, directions = camera.rays()
     uv, depth = camera.project(origins + 1.3 * directions)
     expected = camera.project(camera.unproject(depth.reshape(12, 16)).reshape(-1, 3))[0]

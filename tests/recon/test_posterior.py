@@ -267,6 +267,17 @@ def test_surfaces_a_step_apart_differ_by_it_everywhere() -> None:
     assert torch.isfinite(distances).all()  # the third shape is empty
 
 
+def test_readings_that_came_once_are_modes_of_their_own() -> None:
+    """Five alike, and three that are like none of the others: as cups without a handle and with one here or there."""
+    distances = torch.full((8, 8), 0.017)
+    distances[3:, 3:] = 0.008
+    distances.fill_diagonal_(0)
+    modes = find_modes(distances, torch.full((8,), 1 / 8))
+    assert [mode.members for mode in modes] == [(3, 4, 5, 6, 7), (0,), (1,), (2,)]
+    assert [mode.mass for mode in modes] == [0.625, 0.125, 0.125, 0.125]
+    assert len(find_modes(torch.full((8, 8), 0.017).fill_diagonal_(0), torch.full((8,), 1 / 8))) == 1
+
+
 def test_silhouette_of_known_points() -> None:
     x = np.array([0.0, 1.0, 10.0, 11.0])
     score = silhouette(np.abs(x[:, None] - x[None]), np.array([0, 0, 1, 1]))

@@ -18,11 +18,12 @@ from mvdiff.pipelines.evidence import EditedView, SecondPhoto
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.generation_folder import GenerationFolder
 from mvdiff.pipelines.image_to_3d import GenerationResult, ImageTo3D, Progress
+from mvdiff.reference import ReferenceImage
 from mvdiff.weights.calibrations import Calibrations
 from recon.errors import InputError
 from recon.io.bundle import MANIFEST
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.conditioning import condition, stated
+from recon.posterior.conditioning import Evidence, condition, stated
 from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
 from recon.views import ViewSet
 
@@ -129,17 +130,39 @@ def refine(
     folder.output.update(change=record)
     if not resample:
         return _changed(run.run_reweighted(model, folder, conditioned.weights, progress), record)
+    reference, cameras = run.result.reference, run.result.photo_cameras
+    found = resample_with(
+        model, reference, config, evidence, cameras, conditioned.weights, shown, folder=folder, progress=progress
+    )
+    return _changed(found, record)
+
+
+def resample_with(
+    model: ImageTo3D,
+    reference: ReferenceImage,
+    config: GenerationConfig,
+    evidence: SecondPhoto | EditedView,
+    photo_cameras: PhotoCamera,
+    weights: Float[Tensor, "n"],
+    shown: Evidence,
+    folder: GenerationFolder | None = None,
+    progress: Progress | None = None,
+) -> GenerationResult:
+    """New hypotheses of ``reference`` with ``evidence`` as a condition, weighted by how well they predict it.
+
+    Where the photo was taken from is taken over from the hypotheses before, whose ``weights`` know of ``shown``.
+    """
 
     def reweight(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         even = torch.full((len(hypotheses),), 1 / len(hypotheses))
         weights = condition([h.mesh for h in hypotheses], even, shown).weights
         return [replace(h, weight=float(w)) for h, w in zip(hypotheses, weights, strict=True)]
 
-    first = run.result.photo_cameras[systematic(conditioned.weights, config.num_hypotheses)]
+    first = photo_cameras[systematic(weights, config.num_hypotheses)]
     if isinstance(evidence, EditedView):  # the view belongs to the frame of its own hypothesis
-        first = run.result.photo_cameras[[evidence.hypothesis] * config.num_hypotheses]
+        first = photo_cameras[[evidence.hypothesis] * config.num_hypotheses]
     conditions = evidence.conditions(model, config, first)
-    return _changed(model.run(run.result.reference, config, folder, progress, conditions, reweight), record)
+    return model.run(reference, config, folder, progress, conditions, reweight)
 
 
 def feedback(

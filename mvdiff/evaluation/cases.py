@@ -11,6 +11,7 @@ from PIL import Image
 from mvdiff.evaluation.distribution_scores import distribution_scores
 from mvdiff.evaluation.objects import View
 from mvdiff.evaluation.shape_scores import Frame, Subject, seen_in_photo, shape_scores
+from mvdiff.photo_camera import PhotoCamera
 from recon.fuse import FusedFields
 from recon.mesh import TexturedMesh
 from recon.metrics.image import mask_iou, psnr
@@ -41,6 +42,8 @@ class Case:
     """Fitted but not yet meshed, where the hypotheses are still to be made, see :meth:`meshed`."""
     sampled_views: ViewSet | None = None
     """Those of ``fields``, [n v]."""
+    photo_cameras: PhotoCamera | None = None
+    """Where each hypothesis believes the photo was taken from, [n]."""
     baselines: Mapping[str, TexturedMesh] = field(default_factory=dict)
     """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.baselines`."""
 
@@ -104,13 +107,13 @@ def score(
             truth,
             [shapes[k]["cd"] for k in kept],
         )
-        entry["baselines"] = {name: _distance(mesh, truth) for name, mesh in case.baselines.items()}
+        entry["baselines"] = {name: chamfer(mesh, truth) for name, mesh in case.baselines.items()}
         entry["novelty_p"] = novelty_p_value(case.novelty, calibration.scores if calibration else {})
     return _finite(entry)
 
 
-def _distance(mesh: TexturedMesh, truth: Subject) -> float:
-    """Chamfer distance of P1."""
+def chamfer(mesh: TexturedMesh, truth: Subject) -> float:
+    """P1's Chamfer distance of a mesh in the photo's frame."""
     prediction = Subject(mesh.transformed(truth.frame.from_photo), truth.frame)
     return SurfaceComparison.between(prediction.surface, truth.surface).chamfer
 

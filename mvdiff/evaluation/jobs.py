@@ -125,7 +125,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         seconds = {"sample": time.perf_counter() - start}
         novelty = novelty_scores(model.pipeline, prepared, *sampled[-1]) if config.judges_novelty else {}
         rig_views = slice(int(DEFAULT_RIG.photo_view), None)
-        case = Case(name, view, truth, reference, (), rig_views, seconds, novelty)
+        case = Case(name, view, truth, reference, (), rig_views, seconds, novelty, photo_cameras=sampled[-1][1])
         if config.makes_baselines:
             meshes = baseline_meshes(model, prepared, sampled[-1][0], generation, rig_views)
             case = replace(case, baselines=meshes)

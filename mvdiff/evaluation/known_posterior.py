@@ -15,6 +15,7 @@ from torch import Tensor
 from mvdiff.data.procedural import Distribution, ProceduralObject, make, remake
 from mvdiff.evaluation.machine import device_name, recorded, versions
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, View, photograph
+from mvdiff.evaluation.summary import mean_of
 from mvdiff.pipelines.generation_config import GenerationConfig
 from mvdiff.pipelines.image_to_3d import ImageTo3D
 from mvdiff.pipelines.sampling_config import SamplingConfig
@@ -80,7 +81,7 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
         "weights": model.weights,
         "device": device_name(model.device),
         "versions": versions(),
-        "summary": {key: _mean([entry[key] for entry in entries]) for key in keys},
+        "summary": {key: mean_of([entry[key] for entry in entries]) for key in keys},
         "objects": entries,
     }
     write_json(config.output, results)
@@ -146,11 +147,6 @@ def _chance(expected: dict[Any, float], count: int, rng: np.random.Generator) ->
     """What a perfect sampler would score with as many samples."""
     draws = rng.multinomial(count, list(expected.values()), size=200).tolist()
     return float(np.mean([total_variation(dict(zip(expected, row, strict=True)), expected) for row in draws]))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def table(results: dict[str, Any], keys: Sequence[str]) -> str:

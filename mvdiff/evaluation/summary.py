@@ -30,7 +30,7 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
     """Means over objects; lists of one value per hypothesis are reduced first."""
 
     def mean(value: Callable[[Entry], float | None]) -> float | None:
-        return _mean([value(entry) for entry in objects])
+        return mean_of([value(entry) for entry in objects])
 
     def hypotheses(key: str, reduce: Callable[[list[float]], float | None]) -> float | None:
         return mean(lambda entry: reduce([x for x in entry[key] if x is not None]) if entry.get(key) else None)
@@ -40,27 +40,27 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
 
     summary: dict[str, Any] = dict.fromkeys(KEYS)
     summary |= {
-        "cd_mean": hypotheses("cd", _mean),
+        "cd_mean": hypotheses("cd", mean_of),
         "cd_best": hypotheses("cd", min),
-        "iou_mean": hypotheses("iou", _mean),
+        "iou_mean": hypotheses("iou", mean_of),
         "iou_best": hypotheses("iou", max),
-        "fscore_mean": hypotheses("fscore", _mean),
+        "fscore_mean": hypotheses("fscore", mean_of),
         "fscore_best": hypotheses("fscore", max),
-        "cd_hidden_mean": hypotheses("cd_hidden", _mean),
-        "cd_visible_mean": hypotheses("cd_visible", _mean),
-        "psnr": hypotheses("psnr", _mean),
-        "ssim": hypotheses("ssim", _mean),
-        "mask_iou": hypotheses("mask_iou", _mean),
+        "cd_hidden_mean": hypotheses("cd_hidden", mean_of),
+        "cd_visible_mean": hypotheses("cd_visible", mean_of),
+        "psnr": hypotheses("psnr", mean_of),
+        "ssim": hypotheses("ssim", mean_of),
+        "mask_iou": hypotheses("mask_iou", mean_of),
         "seconds_per_object": mean(lambda entry: sum(entry["seconds"].values())),
         # Beyond the agreed keys.
         "objects": len(objects),
-        "cd_mean_standard_error": _standard_error([_mean(entry["cd"]) for entry in objects]),
+        "cd_mean_standard_error": standard_error([mean_of(entry["cd"]) for entry in objects]),
         "seed_spread": {key: _seed_spread([entry[own] for entry in objects]) for key, own in _SAMPLED.items()},
-        "cd_aligned_mean": hypotheses("cd_aligned", _mean),
-        "normal_consistency": hypotheses("normal_consistency", _mean),
-        "view_psnr": hypotheses("view_psnr", _mean),
+        "cd_aligned_mean": hypotheses("cd_aligned", mean_of),
+        "normal_consistency": hypotheses("normal_consistency", mean_of),
+        "view_psnr": hypotheses("view_psnr", mean_of),
         "elevation_error": mean(
-            lambda entry: _mean([abs(e - entry["elevation"]) for e in entry["drawn_elevation"] if e is not None])
+            lambda entry: mean_of([abs(e - entry["elevation"]) for e in entry["drawn_elevation"] if e is not None])
         ),
         "empty_hypotheses": sum(entry["empty"] for entry in objects),
     }
@@ -73,7 +73,7 @@ def summarise(objects: Sequence[Entry]) -> dict[str, Any]:
         }
     judged = [entry["distribution"] for entry in objects if entry.get("distribution")]
     if judged:
-        summary |= {key: _mean([entry.get(key) for entry in judged]) for key in _AVERAGED}
+        summary |= {key: mean_of([entry.get(key) for entry in judged]) for key in _AVERAGED}
         for prefix in ("", "raw_"):
             for part, suffix in (("undecided", ""), ("overall", "_overall")):
                 pooled = _pooled([entry[prefix + part] for entry in judged])
@@ -123,12 +123,12 @@ def _pooled(fields: Sequence[Entry]) -> dict[str, Any]:
 _BINS = ("count", "predicted_sum", "observed_sum")
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def _standard_error(values: Sequence[float | None]) -> float | None:
+def standard_error(values: Sequence[float | None]) -> float | None:
     known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
     return float(known.std() / math.sqrt(len(known))) if len(known) > 1 else None
 
@@ -171,7 +171,7 @@ def table(summary: dict[str, Any], objects: Sequence[Entry], title: str, command
     text += ["|---|---|---|---|---|---|---|---|---|"]
     for entry in objects:
         cells = [entry["name"], shown(entry["azimuth"], 1), shown(entry["elevation"], 1)]
-        cells += [shown(_mean(entry["cd"])), shown(min(entry["cd"]))]
-        cells += [shown(_mean(entry[key]), 3) for key in ("iou", "fscore", "psnr", "mask_iou")]
+        cells += [shown(mean_of(entry["cd"])), shown(min(entry["cd"]))]
+        cells += [shown(mean_of(entry[key]), 3) for key in ("iou", "fscore", "psnr", "mask_iou")]
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text) + "\n"

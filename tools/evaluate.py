@@ -3,7 +3,9 @@
 ``python tools/evaluate.py --meshes DIR --num-hypotheses 8 --output results.json``
 
 ``python tools/evaluate.py known-posterior --output known.json`` tests the sampler against a posterior that is known;
-``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` tells objects from pictures of nothing.
+``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` tells objects from pictures of nothing;
+``python tools/evaluate.py second-photo --meshes DIR --output second.json`` tells what a photo from the chosen next view
+leaves open, and one from a random view.
 """
 
 import shlex
@@ -17,7 +19,7 @@ from mvdiff.evaluation.config import EvaluationConfig
 
 
 def main(arguments: list[str]) -> None:
-    if arguments and arguments[0] in ("known-posterior", "novelty"):
+    if arguments and arguments[0] in ("known-posterior", "novelty", "second-photo"):
         results = special(arguments[0], arguments[1:])
     else:
         results = protocol(arguments)
@@ -30,13 +32,17 @@ def special(name: str, arguments: list[str]) -> dict[str, Any]:
     from mvdiff.cli.models import load_model
     from mvdiff.evaluation.known_posterior import KnownPosteriorConfig, known_posterior
     from mvdiff.evaluation.novelty import NoveltyConfig, judge_novelty
+    from mvdiff.evaluation.second_photo import SecondPhotoConfig, judge_second_photos
 
     command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
-    kind = KnownPosteriorConfig if name == "known-posterior" else NoveltyConfig
-    config = tyro.cli(kind, args=arguments, prog=f"evaluate.py {name}", config=(tyro.conf.FlagCreatePairsOff,))
+    kinds = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}
+    pairs = () if name == "second-photo" else (tyro.conf.FlagCreatePairsOff,)  # --resample is there to be told, too
+    config = tyro.cli(kinds[name], args=arguments, prog=f"evaluate.py {name}", config=pairs)
     config.check()
     if name == "known-posterior":
         return known_posterior(config, load_model(config.weights, config.device, calibration="none"), command)
+    if name == "second-photo":
+        return judge_second_photos(config, config.load(), command)
     return judge_novelty(config, load_model(config.weights, config.device, calibration=config.calibration), command)
 
 

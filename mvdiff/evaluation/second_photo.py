@@ -232,14 +232,14 @@ def table(results: Mapping[str, Any], title: str) -> str:
             text.append(f"| {words} | " + " | ".join(map(_shown, (summary[before], chosen, random, ratio))) + " |")
     columns = ("entropy_bits", "expected_bits", "occupancy_bits", "cd_reweighted", "cd_resampled")
     keys = [f"{key}_{kind}" for key in columns for kind in ("chosen", "random") if f"{key}_{kind}" in summary]
-    text += ["", "| object | azimuth | elevation | " + " | ".join(key.replace("_", " ") for key in keys) + " |"]
+    text += ["", "| object | chosen azimuth | elevation | " + " | ".join(key.replace("_", " ") for key in keys) + " |"]
     text += ["|---" * (len(keys) + 3) + "|"]
     for entry in results["objects"]:
         if "problem" in entry:
             text.append(f"| {entry['name']}: {entry['problem']} |" + " |" * (len(keys) + 2))
             continue
         first = entry["views"][0]
-        cells = [entry["name"], f"{first['azimuth']:.0f}", f"{first['elevation']:.0f}"]
+        cells = [entry["name"], f"{first['azimuth']:.1f}", f"{first['elevation']:.0f}"]
         text.append("| " + " | ".join(cells + [_shown(entry[key]) for key in keys]) + " |")
     return "\n".join(text) + "\n"
 

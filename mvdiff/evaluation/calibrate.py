@@ -24,6 +24,8 @@ from recon.posterior.conformal import COUNTS, fit, groups, observe
 from recon.posterior.voxelize import mesh_distance
 
 Report = Callable[[str], None]
+#: Meshes from which on procedural objects are not asked about shapes: as many as it takes to state 95 %.
+_ENOUGH = 20
 
 
 def calibrate(
@@ -55,10 +57,15 @@ def calibrate(
             seconds = time.perf_counter() - start
             report(f"[{framing} {done}/{len(objects)}] {entry['name']}: {_line(entry)}; {seconds:.0f} s")
         entries = [records.entries[_key(framing, name)] for name in objects.names]
-        used = [entry for entry in entries if entry["counts"]]
+        # Procedural objects are what the model knows best, and nobody photographs them: with them, real things would be
+        # promised too much. What a photo of something known looks like, they do tell.
+        real = [entry for entry in entries if entry["name"].removeprefix(f"{framing}:") not in objects.procedural]
+        asked = real if len(real) >= _ENOUGH else entries
+        used = [entry for entry in asked if entry["counts"]]
         provenance = {
             "objects": [entry["name"].removeprefix(f"{framing}:") for entry in used],
-            "left_out": {e["name"].removeprefix(f"{framing}:"): e["problem"] for e in entries if not e["counts"]},
+            "left_out": {e["name"].removeprefix(f"{framing}:"): e["problem"] for e in asked if not e["counts"]},
+            "known": len(entries),
             "framing": framing,
             "num_hypotheses": config.num_hypotheses,
             "seed": config.seed,

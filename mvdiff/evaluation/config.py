@@ -138,7 +138,8 @@ class CalibrationConfig(JobConfig):
     meshes: tuple[Path, ...] = ()
     """Folders of GLB, OBJ, PLY or STL files, or mesh packs (.npz); none that the model was trained or is judged on."""
     procedural: int = 0
-    """So many of this package's own procedural objects, of seeds that training does not use."""
+    """So many of this package's own procedural objects, of seeds that training does not use. Beside 20 meshes or more
+    they only tell what a photo of something known looks like."""
     holdout_every: int = 1
     """Of each folder or pack only every so manieth mesh: those that training with the same value held out."""
     output: Path = Path("calibration.json")

@@ -55,6 +55,7 @@ class ObjectSet:
         generated = procedural_sources(range(FIRST_PROCEDURAL, FIRST_PROCEDURAL + procedural))
         self._sources = _mixed(found, generated)[:limit]
         self.names = [source.name for source in self._sources]
+        self.procedural = {source.name for source in generated}.intersection(self.names)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -140,13 +140,33 @@ def test_calibrations_of_other_weights_are_not_used(calibrated: Path, tmp_path: 
         Calibrations.find("default", tmp_path, {})
 
 
-def test_objects_are_mixed_and_only_those_that_training_left_out(tmp_path: Path) -> None:
+def save_balls(folder: Path, count: int) -> None:
     from recon.io.mesh_files import save_mesh
     from recon.posterior import VoxelGrid
 
     grid = VoxelGrid(torch.zeros(3), 0.5, 12)
-    for k in range(6):
-        save_mesh(grid.surface(grid.points().norm(dim=-1) - 0.3), tmp_path / f"{k}.ply")
+    folder.mkdir(exist_ok=True)
+    for k in range(count):
+        save_mesh(grid.surface(grid.points().norm(dim=-1) - 0.3), folder / f"{k}.ply")
+
+
+def test_beside_meshes_procedural_objects_only_tell_what_is_known(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_balls(tmp_path / "balls", 2)
+    arguments = ("--meshes", tmp_path / "balls", "--procedural", 1, "--num-hypotheses", 2, "--weights", weights)
+    for enough, asked in ((2, ["0", "1"]), (3, ["0", f"procedural/{FIRST_PROCEDURAL}", "1"])):
+        monkeypatch.setattr("mvdiff.evaluation.calibrate._ENOUGH", enough)
+        code, _, error = run("calibrate", *arguments, "--output", tmp_path / FILE, *STEPS, "--framings", "keep")
+        assert code == 0, error
+        found = read_calibrations(tmp_path / FILE)[0]["keep"]
+        assert list(found.provenance["objects"]) == asked
+        assert found.provenance["known"] == 3
+        assert all(len(values) == 3 for values in found.scores.values())
+
+
+def test_objects_are_mixed_and_only_those_that_training_left_out(tmp_path: Path) -> None:
+    save_balls(tmp_path, 6)
     assert ObjectSet(tmp_path, holdout_every=3).names == ["2", "5"]
     mixed = ObjectSet([tmp_path], procedural=3, holdout_every=3, limit=4)
     assert mixed.names == [f"procedural/{FIRST_PROCEDURAL}", "2", f"procedural/{FIRST_PROCEDURAL + 1}", "5"]

@@ -9,7 +9,7 @@ from torch import Tensor
 from recon.mesh import TexturedMesh
 from recon.metrics.shape import nearest
 from recon.readings import VoteMaps, showing
-from recon.rendering.visibility import visibility
+from recon.rendering.visibility import reached, visibility
 from recon.views import ViewSet
 from recon.windows import greatest_around
 
@@ -45,12 +45,8 @@ def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]
     maps, own = VoteMaps.of(views, 0.5 * _MISMATCH), own[shown]
     cameras, said = maps.cameras, maps.read(mesh.vertices[None])
     pixels, depth = cameras.project(mesh.vertices[None])
-    column, row = pixels.floor().long().unbind(-1)
-    inside = (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height) & (depth > 0)
-    cell = row.clamp(0, cameras.height - 1) * cameras.width + column.clamp(0, cameras.width - 1)
     # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
-    first = greatest_around(own).flatten(1).gather(1, cell)
-    sees = (inside & (depth <= first + 1.5 * depth / cameras.intrinsics[:, 1, 1, None])).float()
+    sees = reached(greatest_around(own), pixels, depth, 1.5 * depth / cameras.intrinsics[:, 1, 1, None]).float()
     error = torch.where(said.covered, said.ahead.abs(), said.outside.clamp_min(0)).clamp_max(_MISMATCH)
     value = (error * sees).sum(0) / sees.sum(0).clamp_min(1)
     seen = sees.sum(0) > 0

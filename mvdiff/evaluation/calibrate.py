@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import torch
 import mvdiff
 from mvdiff.evaluation.cases import Case
 from mvdiff.evaluation.config import CalibrationConfig
-from mvdiff.evaluation.jobs import finished
-from mvdiff.evaluation.machine import recorded
+from mvdiff.evaluation.jobs import finished, identity_of
 from mvdiff.evaluation.objects import ObjectSet
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Subject
@@ -37,13 +36,7 @@ def calibrate(
     """
     config.check()
     objects = ObjectSet(config.meshes, config.limit, config.holdout_every, config.procedural)
-    identity = config.identity() | {
-        "weights": model.weights.get("sha256"),
-        "reconstruction": recorded(model.reconstruction),
-        "posterior": asdict(model.posterior),
-        "version": mvdiff.__version__,
-    }
-    records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
+    records = Records.open(config.output.with_suffix(".objects.jsonl"), identity_of(config, model), config.overwrite)
     # The file may be published: names, not the places on this machine.
     weights = model.weights | {"name": Path(model.weights["name"]).name}
     start, found = time.perf_counter(), {}
@@ -56,15 +49,15 @@ def calibrate(
             done += 1
             seconds = time.perf_counter() - start
             report(f"[{framing} {done}/{len(objects)}] {entry['name']}: {_line(entry)}; {seconds:.0f} s")
-        entries = [records.entries[_key(framing, name)] for name in objects.names]
+        entries = {name: records.entries[_key(framing, name)] for name in objects.names}
         # Procedural objects are what the model knows best, and nobody photographs them: with them, real things would be
         # promised too much. What a photo of something known looks like, they do tell.
-        real = [entry for entry in entries if entry["name"].removeprefix(f"{framing}:") not in objects.procedural]
+        real = {name: entry for name, entry in entries.items() if name not in objects.procedural}
         asked = real if len(real) >= _ENOUGH else entries
-        used = [entry for entry in asked if entry["counts"]]
+        used = {name: entry["counts"] for name, entry in asked.items() if entry["counts"]}
         provenance = {
-            "objects": [entry["name"].removeprefix(f"{framing}:") for entry in used],
-            "left_out": {e["name"].removeprefix(f"{framing}:"): e["problem"] for e in asked if not e["counts"]},
+            "objects": list(used),
+            "left_out": {name: entry["problem"] for name, entry in asked.items() if name not in used},
             "known": len(entries),
             "framing": framing,
             "num_hypotheses": config.num_hypotheses,
@@ -78,8 +71,9 @@ def calibrate(
                 "what is stated holds for objects and pictures drawn as these were, on average over objects."
             ),
         }
-        scores = {name: [entry["novelty"][name] for entry in entries] for name in entries[0]["novelty"]}
-        found[framing] = fit([entry["counts"] for entry in used], provenance, scores)
+        novelties = [entry["novelty"] for entry in entries.values()]
+        scores = {score: [novelty[score] for novelty in novelties] for score in novelties[0]}
+        found[framing] = fit(list(used.values()), provenance, scores)
     save_calibrations(config.output, found, weights)
     return found
 

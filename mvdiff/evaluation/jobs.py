@@ -5,17 +5,20 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import torch
 
+import mvdiff
 from mvdiff.data.workers import Workers, deaths_told
 from mvdiff.evaluation.baselines import baseline_meshes
 from mvdiff.evaluation.cases import Case
 from mvdiff.evaluation.config import JobConfig
+from mvdiff.evaluation.machine import recorded
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
+from mvdiff.evaluation.records import Records
 from mvdiff.novelty import novelty_scores
 from mvdiff.photo_camera import PhotoCamera
 from mvdiff.pipelines.candidates import hypothesis_seed
@@ -30,6 +33,33 @@ from recon.views import ViewSet
 Result = TypeVar("Result")
 #: Scores a case, or learns from it.
 Finish = Callable[[Case, Any, ImageTo3D], Result]
+
+
+def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
+    """What the numbers depend on, the model included."""
+    return config.identity() | {
+        "weights": model.weights.get("sha256"),
+        "reconstruction": recorded(model.reconstruction),
+        "posterior": asdict(model.posterior),
+        "version": mvdiff.__version__,
+    }
+
+
+def remaining(
+    config: JobConfig,
+    model: ImageTo3D,
+    objects: ObjectSet,
+    records: Records,
+    finish: Finish[Result],
+    report: Callable[[str], None],
+) -> Iterator[tuple[str, Result]]:
+    """What ``finish`` makes of each object that is not in ``records``, after its place among all of them."""
+    pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
+    done = len(objects) - len(pending)
+    if done:
+        report(f"{done} of {len(objects)} objects are done already.")
+    for number, result in enumerate(finished(config, model, objects, pending, finish), done + 1):
+        yield f"[{number}/{len(objects)}]", result
 
 
 def finished(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.data.procedural import Distribution, ProceduralObject, make, remake
-from mvdiff.evaluation.machine import device_name, recorded, versions
+from mvdiff.evaluation.machine import made_by, recorded
 from mvdiff.evaluation.objects import FIRST_PROCEDURAL, View, photograph
 from mvdiff.evaluation.summary import mean_of
 from mvdiff.pipelines.generation_config import GenerationConfig
@@ -76,11 +76,8 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
         entries.append({"name": f"{FAMILY}/{mug.seed}", **compared(values, truth), "values": values})
     keys = ("total_variation", "total_variation_by_chance", "present", "present_truth", "visible_arc", "kuiper_p")
     results = {
-        "command": command,
+        **made_by(command, model),
         "settings": recorded(config),
-        "weights": model.weights,
-        "device": device_name(model.device),
-        "versions": versions(),
         "summary": {key: mean_of([entry[key] for entry in entries]) for key in keys},
         "objects": entries,
     }

@@ -27,6 +27,16 @@ def versions() -> dict[str, str]:
     return {"mvdiff": mvdiff.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
+def made_by(command: str, model: Any) -> dict[str, Any]:
+    """The head of every file of results: what was asked of which model (an ``ImageTo3D``), where."""
+    return {
+        "command": command,
+        "weights": model.weights,
+        "device": device_name(model.device),
+        "versions": versions(),
+    }
+
+
 def recorded(config: Any) -> dict[str, Any]:
     """Settings (a dataclass) as the file of the results gives them back."""
     return json.loads(json.dumps(asdict(config), default=str))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mvdiff.evaluation.machine import device_name, versions
+from mvdiff.evaluation.machine import made_by
 from mvdiff.evaluation.non_objects import KINDS, non_object
 from mvdiff.evaluation.objects import ObjectSet, View, photograph
 from mvdiff.novelty import novelty_scores
@@ -81,11 +81,8 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
         if strange and own:
             summary[f"auroc_{kind or 'all'}"] = auroc(torch.tensor([e["distance"] for e in strange]), apart)
     results = {
-        "command": command,
-        "weights": model.weights,
+        **made_by(command, model),
         "calibration": None if calibration is None else calibration.name,
-        "device": device_name(model.device),
-        "versions": versions(),
         "summary": summary,
         "pictures": scored,
     }

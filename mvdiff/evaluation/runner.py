@@ -3,17 +3,15 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-import mvdiff
 from mvdiff.evaluation.cases import Case, score
 from mvdiff.evaluation.config import EvaluationConfig
-from mvdiff.evaluation.jobs import finished
-from mvdiff.evaluation.machine import device_name, recorded, versions
+from mvdiff.evaluation.jobs import identity_of, remaining
+from mvdiff.evaluation.machine import made_by
 from mvdiff.evaluation.objects import ObjectSet
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.sheet import stack, strip
@@ -32,35 +30,23 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
     config.check()
     start = time.perf_counter()
     objects = ObjectSet(config.meshes, config.limit)
-    identity = config.identity() | {
+    identity = identity_of(config, model) | {
         "meshes": config.meshes.name,
-        "weights": model.weights.get("sha256"),
         "lora": model.weights.get("lora_sha256"),
-        "reconstruction": recorded(model.reconstruction),
-        "posterior": asdict(model.posterior),
         "calibration": _calibration_name(config, model),
-        "version": mvdiff.__version__,
     }
     records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
-    pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
-    if len(pending) < len(objects):
-        report(f"{len(objects) - len(pending)} of {len(objects)} objects are done already.")
-    done = len(objects) - len(pending)
-    for entry, picture in finished(config, model, objects, pending, _scored):
+    for place, (entry, picture) in remaining(config, model, objects, records, _scored, report):
         # The picture first: an object whose line is there is complete.
         with atomic_write(_strip_path(config.output, entry["name"])) as temporary:
             picture.save(temporary)
         records.add(entry)
-        done += 1
-        report(f"[{done}/{len(objects)}] {_line(entry)}")
+        report(f"{place} {_line(entry)}")
     entries = [records.entries[name] for name in objects.names]
     results = {
         "protocol": config.protocol,
-        "command": command,
+        **made_by(command, model),
         "settings": identity,
-        "weights": model.weights,
-        "device": device_name(model.device),
-        "versions": versions(),
         "seconds": round(time.perf_counter() - start, 3),
         "summary": summarise(entries),
         "objects": entries,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-import mvdiff
 from mvdiff.evaluation.cases import Case, chamfer
 from mvdiff.evaluation.config import JobConfig
-from mvdiff.evaluation.jobs import finished
-from mvdiff.evaluation.machine import device_name, recorded, versions
+from mvdiff.evaluation.jobs import identity_of, remaining
+from mvdiff.evaluation.machine import made_by
 from mvdiff.evaluation.objects import ObjectSet, photograph
 from mvdiff.evaluation.records import Records
 from mvdiff.evaluation.shape_scores import Subject
@@ -33,7 +32,12 @@ from recon.posterior.next_view import NextView, NextViewConfig, next_view
 
 Report = Callable[[str], None]
 #: What is known before a second photo, and after each.
-MEASURES = ("entropy_bits", "occupancy_bits", "effective_size", "cd")
+MEASURES = {
+    "entropy_bits": "entropy of the index, bits",
+    "occupancy_bits": "entropy of the occupancy, bits times volume",
+    "effective_size": "effective hypotheses",
+    "cd": "mean Chamfer distance",
+}
 #: Ratios of what is left after the chosen view to what is left after random ones, and of which values.
 RATIOS = {
     "entropy_ratio": "entropy_bits",
@@ -80,29 +84,15 @@ def judge_second_photos(
     config.check()
     start = time.perf_counter()
     objects = ObjectSet(config.meshes, config.limit)
-    identity = config.identity() | {
-        "meshes": config.meshes.name,
-        "weights": model.weights.get("sha256"),
-        "reconstruction": recorded(model.reconstruction),
-        "posterior": asdict(model.posterior),
-        "version": mvdiff.__version__,
-    }
+    identity = identity_of(config, model) | {"meshes": config.meshes.name}
     records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
-    pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
-    done = len(objects) - len(pending)
-    if done:
-        report(f"{done} of {len(objects)} objects are done already.")
-    for entry in finished(config, model, objects, pending, informed):
+    for place, entry in remaining(config, model, objects, records, informed, report):
         records.add(entry)
-        done += 1
-        report(f"[{done}/{len(objects)}] {_line(entry)}")
+        report(f"{place} {_line(entry)}")
     entries = [records.entries[name] for name in objects.names]
     results = {
-        "command": command,
+        **made_by(command, model),
         "settings": identity,
-        "weights": model.weights,
-        "device": device_name(model.device),
-        "versions": versions(),
         "seconds": round(time.perf_counter() - start, 3),
         "summary": summarise(entries),
         "objects": entries,
@@ -126,7 +116,7 @@ def informed(case: Case, config: SecondPhotoConfig, model: ImageTo3D) -> dict[st
     posterior = model.infer([replace(h, views=None) for h in case.hypotheses], generation)
     distances = _distances(meshes, truth)
     plan = next_view(meshes, posterior.weights, num_views=1)
-    views = []
+    reference, views = model.prepare(case.reference, generation), []
     for rank, (row, column) in enumerate([plan.chosen[0], *random_views(plan, config.randoms, case.view.seed)]):
         azimuth, elevation = float(plan.azimuths[column]), float(plan.elevations[row])
         photo = second_photo(case, azimuth, elevation, config, model)
@@ -142,7 +132,6 @@ def informed(case: Case, config: SecondPhotoConfig, model: ImageTo3D) -> dict[st
             **known(replace(posterior, weights=conditioned.weights), distances),
         }
         if config.resample and rank < 2:
-            reference = model.prepare(case.reference, generation)
             found = resample_with(model, reference, refined, photo, case.photo_cameras, conditioned.weights, shown)
             entry["resampled"] = known(found.posterior, _distances([h.mesh for h in found.hypotheses], truth))
         views.append(entry)
@@ -224,7 +213,7 @@ def table(results: Mapping[str, Any], title: str) -> str:
     text += ["| left after the second photo | before | chosen view | random view | ratio |", "|---|---|---|---|---|"]
     rows = [("entropy of the index, expected, bits", "entropy_bits_before", "expected_bits")]
     for how, words in (("reweighted", "old hypotheses reweighted"), ("resampled", "resampled")):
-        rows += [(f"{names}, {words}", f"{key}_before", _stem(key, how)) for key, names in _NAMES.items()]
+        rows += [(f"{names}, {words}", f"{key}_before", _stem(key, how)) for key, names in MEASURES.items()]
     for words, before, key in rows:
         chosen, random = (summary.get(f"{key}_{kind}") for kind in ("chosen", "random"))
         if chosen is not None:
@@ -242,14 +231,6 @@ def table(results: Mapping[str, Any], title: str) -> str:
         cells = [entry["name"], f"{first['azimuth']:.1f}", f"{first['elevation']:.0f}"]
         text.append("| " + " | ".join(cells + [_shown(entry[key]) for key in keys]) + " |")
     return "\n".join(text) + "\n"
-
-
-_NAMES = {
-    "entropy_bits": "entropy of the index, bits",
-    "occupancy_bits": "entropy of the occupancy, bits times volume",
-    "effective_size": "effective hypotheses",
-    "cd": "mean Chamfer distance",
-}
 
 
 def _shown(value: float | None) -> str:

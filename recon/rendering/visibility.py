@@ -127,9 +127,19 @@ def sees(
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
     depth_maps = visibility(mesh, fine).depth
     pixels, depth = fine.project(points[None])
-    column, row = pixels.floor().long().unbind(-1)
-    inside = (column >= 0) & (column < fine.width) & (row >= 0) & (row < fine.height) & (depth > 0)
-    cell = row.clamp(0, fine.height - 1) * fine.width + column.clamp(0, fine.width - 1)
     # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-    first = greatest_around(depth_maps).flatten(1)
-    return inside & (depth <= first.gather(1, cell) + tolerance)
+    return reached(greatest_around(depth_maps), pixels, depth, tolerance)
+
+
+def reached(
+    maps: Float[Tensor, "v h w"],
+    pixels: Float[Tensor, "v p 2"],
+    depth: Float[Tensor, "v p"],
+    slack: float | Float[Tensor, "v p"] = 0.0,
+) -> Bool[Tensor, "v p"]:
+    """Which points, projected to ``pixels`` and ``depth``, lie in the picture, at most ``slack`` behind ``maps``."""
+    height, width = maps.shape[1:]
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)
+    cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    return inside & (depth <= maps.flatten(1).gather(1, cell) + slack)

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from recon.mesh import TexturedMesh
 from recon.readings import silhouette_distance
-from recon.rendering.visibility import visibility
+from recon.rendering.visibility import reached, visibility
 from recon.views import ViewSet
 from recon.windows import greatest_around, least_around
 
@@ -66,17 +66,10 @@ class Witness:
         towards = torch.nn.functional.normalize(cameras.position[:, None] - points, dim=-1)
         cosine = (towards * normals).sum(-1)
         alpha, inside = values[:, 6].clamp(0, 1), values[:, 7].clamp(0, 1)
-        seen = self._sees(pixels, depth) & (cosine > _GRAZING)
+        seen = reached(self.reach, pixels * _SUPERSAMPLE, depth) & (cosine > _GRAZING)
         weight = seen * cosine.clamp(0, 1) * alpha * (0.02 + inside)
         color, broad = (values[:, :6] / alpha.clamp_min(1e-3)[:, None]).split([3, 3], 1)
         return color, broad, weight
-
-    def _sees(self, pixels: Float[Tensor, "v p 2"], depth: Float[Tensor, "v p"]) -> Bool[Tensor, "v p"]:
-        height, width = self.reach.shape[1:]
-        column, row = (pixels * _SUPERSAMPLE).floor().long().unbind(-1)
-        within = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)
-        cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-        return within & (depth <= self.reach.flatten(1).gather(1, cell))
 
 
 def blended(

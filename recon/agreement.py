@@ -6,6 +6,7 @@ A view that most others contradict more than is usual among them is wrong as a w
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -37,7 +38,7 @@ class Agreement:
         """That of the middle view: under 0.001 for true views."""
         return float(self.errors.median())
 
-    @property
+    @cached_property
     def consistency(self) -> float:
         """In [0, 1]: 1 for views of one object, 1/2 where they contradict each other by 0.002."""
         return 1 / (1 + (self.contradiction / _ROUNDING) ** 2)

@@ -11,6 +11,7 @@ from recon.fields.color import ColorGrid
 from recon.grid import VoxelGrid
 from recon.ragged import marked
 from recon.rays import RayBatch, RayPool
+from recon.recorded import RecordedPass
 from recon.rendering.volume import Backend, render_rays
 from recon.views import ViewSet
 
@@ -43,6 +44,11 @@ class FitConfig:
     backend: Backend = "torch"
     """What weighs the samples along the rays; the numbers are the same."""
 
+    @property
+    def recordable(self) -> bool:
+        """Whether a step's kernels are the same in every step."""
+        return self.backend == "torch" and self.field.kind == "dense"
+
 
 def fit(
     views: ViewSet,
@@ -71,19 +77,33 @@ def fit(
     near = _Near(initial, truncation)
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))
     rates = [group["lr"] for group in optimizer.param_groups]
+
+    def descent(
+        progress: Float[Tensor, ""],
+        rays: Float[Tensor, "r"],
+        steps: Float[Tensor, "r s"],
+        points: Float[Tensor, "p"],
+        jitter: Float[Tensor, "p 3"],
+    ) -> Float[Tensor, ""]:
+        """Leaves the loss' slope with the parameters; all but ``progress`` is random, in 0…1."""
+        index = pool.drawn(rays)
+        steps = (torch.arange(config.samples, device=device) + steps) / config.samples * 2 - 1
+        t = middle.gather(1, index)[..., None] + config.band * steps
+        loss = _rendering_loss(shape, color, pool.take(index), t, config, progress)
+        loss = loss + _shape_loss(shape, near.drawn(grid, points, jitter), config)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        return loss.detach()
+
+    sizes = ((config.rays,), (config.rays, config.samples), (config.points,), (config.points, 3))
+    if device.type == "cuda" and config.recordable:
+        descent = RecordedPass(descent, *(torch.zeros(size, device=device) for size in ((), *sizes)))
     for step in range(config.steps):
         progress = step / max(1, config.steps - 1)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (1 - 0.9 * progress)
-        index = pool.drawn(torch.rand(config.rays, generator=generator, device=device))
-        steps = torch.rand(config.rays, config.samples, generator=generator, device=device)
-        steps = (torch.arange(config.samples, device=device) + steps) / config.samples * 2 - 1
-        t = middle.gather(1, index)[..., None] + config.band * steps
-        loss = _rendering_loss(shape, color, pool.take(index), t, config, progress)
-        uniform, jitter = (torch.rand(config.points, k, generator=generator, device=device) for k in (1, 3))
-        loss = loss + _shape_loss(shape, near.drawn(grid, uniform[:, 0], jitter), config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        drawn = (torch.rand(size, generator=generator, device=device) for size in sizes)
+        descent(torch.full((), progress, device=device), *drawn)
         optimizer.step()
     return shape.distances(grid)
 
@@ -112,7 +132,7 @@ def _rendering_loss(
     rays: RayBatch,
     t: Float[Tensor, "n r s"],
     config: FitConfig,
-    progress: float,
+    progress: Float[Tensor, ""],
 ) -> Float[Tensor, ""]:
     """Means over each hypothesis' rays, summed over hypotheses."""
     low, high = config.sharpness

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recon.agreement import Agreement
 from recon.grid import VoxelGrid
-from recon.parallel import in_threads
+from recon.parallel import each
 from recon.readings import VoteMaps, showing
 from recon.views import ViewSet
 
@@ -28,8 +28,10 @@ class FuseConfig:
     """How fast measurements lose weight behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
     """Weight of the belief that what no view measures is inside."""
-    chunk: int = 2**17
-    """Voxels at a time: bounds the memory."""
+
+
+#: Voxels at a time, which bound the memory; a GPU needs more to be busy.
+_CHUNK, _CHUNK_ON_CUDA = 2**17, 2**20
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
         trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)
         return _fused(maps, agreement, grid, config), trust, agreement.consistency
 
-    # A GPU waits for launches, which threads that take turns at Python are slower at than one alone.
-    each = map if views.device.type == "cuda" else in_threads
-    values, trust, consistency = zip(*each(fused, range(len(views))), strict=True)
+    values, trust, consistency = zip(*each(fused, range(len(views)), views.device), strict=True)
     return FusedFields(torch.stack(values), grid, torch.stack(trust), consistency)
 
 
@@ -82,7 +82,8 @@ def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseCo
     """A grid of half the resolution first, then those cells of the fine one that a surface is near."""
 
     def votes(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-        return torch.cat([_vote(maps, agreement, part, config) for part in points.split(config.chunk)])
+        chunk = _CHUNK_ON_CUDA if points.is_cuda else _CHUNK
+        return torch.cat([_vote(maps, agreement, part, config) for part in points.split(chunk)])
 
     size = (grid.resolution,) * 3
     half = VoxelGrid(grid.centre, grid.extent, grid.resolution // 2)

@@ -14,7 +14,7 @@ from recon.fit import FitConfig, fit
 from recon.fuse import FuseConfig, FusedFields, fuse
 from recon.grid import VoxelGrid
 from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.parallel import each, in_threads
 from recon.redistance import redistanced
 from recon.residuals import Residuals
 from recon.stopwatch import Stopwatch
@@ -109,9 +109,6 @@ def reconstruct(
     views = checked(views, config.extent)
     fields = fitted_fields(views, config, watch)
 
-    def geometry(k: int) -> Reconstruction:
-        return untextured(fields[k], views[k], config, config.max_faces)
-
     def painted(k: int) -> Reconstruction:
         mesh = bare[k].mesh.to(views.device)
         if len(mesh):
@@ -120,7 +117,7 @@ def reconstruct(
 
     count = len(views)
     with watch.stage("surface"):
-        bare = in_threads(geometry, range(count))
+        bare = untextured(fields, views, config, config.max_faces)
     with watch.stage("texture"):
         return in_threads(painted, range(count), None if progress is None else lambda done: progress(done, count))
 
@@ -147,19 +144,23 @@ def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch
 
 def untextured(
     fields: FusedFields, views: ViewSet, config: ReconstructionConfig, max_faces: int | None = None
-) -> Reconstruction:
-    """One fitted field and its views [1 v] as geometry only: not painted, which its shape needs not, and thinned where
-    ``max_faces`` says so.
+) -> list[Reconstruction]:
+    """Fitted fields and their views [n v] as geometry only: not painted, which a shape needs not, and thinned where
+    ``max_faces`` says so."""
 
-    On the processor, where all that works on triangles' connections is at home: the rest is little, and threads that
-    launch on a GPU wait for each other.
-    """
-    mesh, values = _closed_surface(fields, config), fields.values[0].cpu()
-    if max_faces is not None:
-        mesh = decimated(mesh, max_faces)
-    residuals = Residuals.of(mesh, views.to("cpu"))
-    mesh = replace(mesh, attributes=mesh.attributes | {"inconsistency": residuals.vertices})
-    return Reconstruction(mesh, redistanced(values, fields.grid.spacing), config.extent, residuals.views)
+    def surface(k: int) -> TexturedMesh:
+        mesh = _closed_surface(fields[k], config)
+        return mesh if max_faces is None else decimated(mesh, max_faces)
+
+    def judged(k: int) -> Reconstruction:
+        residuals = Residuals.of(meshes[k].to(views.device), views[k])
+        attributes = meshes[k].attributes | {"inconsistency": residuals.vertices.cpu()}
+        mesh, sdf = replace(meshes[k], attributes=attributes), redistanced(fields.values[k], fields.grid.spacing)
+        return Reconstruction(mesh, sdf.cpu(), config.extent, residuals.views.cpu())
+
+    # What works on triangles' connections is at home on the processor.
+    meshes = in_threads(surface, range(len(fields)))
+    return each(judged, range(len(fields)), views.device)
 
 
 def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:

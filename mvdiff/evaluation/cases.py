@@ -49,7 +49,7 @@ class Case:
 
     def meshed(self, config: ReconstructionConfig) -> "Case":
         """With hypotheses of geometry only, made from ``fields``."""
-        made = [untextured(self.fields[k], self.sampled_views[k], config) for k in range(len(self.fields))]
+        made = untextured(self.fields, self.sampled_views, config)
         hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
         return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)
 

@@ -21,11 +21,12 @@ class DenseField(torch.nn.Module):
         free = flat.abs() < 0.98 * flat.abs().amax(1, keepdim=True)
         self.cells, self.used = marked(free)
         self.correction = torch.nn.Parameter(torch.zeros(self.cells.shape, device=initial.device))
-        self._made: tuple[tuple[int, torch.device, bool], Tensor] | None = None
+        self._made: tuple[tuple[int, torch.device, bool, bool], Tensor] | None = None
 
     def values(self) -> Float[Tensor, "n g g g"]:
-        """Put together once for all that is asked between two steps of an optimiser."""
-        state = self.correction._version, self.correction.device, torch.is_grad_enabled()
+        """Put together once for all that is asked between two steps of an optimiser; a recording holds its own."""
+        recording = self.correction.is_cuda and torch.cuda.is_current_stream_capturing()
+        state = self.correction._version, self.correction.device, recording, torch.is_grad_enabled()
         if self._made is None or self._made[0] != state:
             self._made = state, _Placed.apply(self.correction, self.initial, self.cells, self.used)
         return self._made[1]
@@ -37,7 +38,7 @@ class DenseField(torch.nn.Module):
         return numerical_gradient(self, points, 0.75 * self.grid.spacing)
 
     def opacity(
-        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float
+        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]
     ) -> Float[Tensor, "n r t"]:
         return neus_alpha(distance, sharpness)
 

@@ -25,7 +25,7 @@ class DensityField(DenseField):
         return _SOLID * torch.sigmoid(-distance / self.width)
 
     def opacity(
-        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float
+        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]
     ) -> Float[Tensor, "n r t"]:
         """``sharpness`` is the density's own: it is ignored."""
         return density_alpha(self.density(distance), t)

@@ -24,7 +24,7 @@ class Field(Protocol):
         """Of :meth:`evaluate`; differentiable in the parameters."""
 
     def opacity(
-        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float
+        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]
     ) -> Float[Tensor, "n r t"]:
         """Opacity of each interval between neighbouring samples, whose ``distance`` :meth:`evaluate` gave."""
 
@@ -32,13 +32,10 @@ class Field(Protocol):
         """Signed distances at the cell centres of ``grid``, detached."""
 
 
-#: Corners of a tetrahedron: four values give a gradient.
-_TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
-
-
 def numerical_gradient(field: Field, points: Float[Tensor, "n p 3"], step: float) -> Float[Tensor, "n p 3"]:
     """By differences over ``step``: what the mesh will show, and smoother than the slope inside one cell."""
-    offsets = points.new_tensor(_TETRAHEDRON)
+    # Corners of a tetrahedron, made where the points are: four values give a gradient.
+    offsets = torch.cat([points.new_ones(1, 3), 2 * torch.eye(3, dtype=points.dtype, device=points.device) - 1])
     around = points[:, :, None] + offsets * step
     values = field.evaluate(around.flatten(1, 2)).unflatten(1, around.shape[1:3])
     return values @ offsets / (4 * step)

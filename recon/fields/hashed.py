@@ -66,7 +66,7 @@ class HashField(torch.nn.Module):
         return numerical_gradient(self, points, 0.5 * self.grid.spacing)
 
     def opacity(
-        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float
+        self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]
     ) -> Float[Tensor, "n r t"]:
         return neus_alpha(distance, sharpness)
 

@@ -1,4 +1,4 @@
-"""Trilinear interpolation that is fast forward and backward on a CPU, where grid_sample in 3D is not."""
+"""Trilinear interpolation that is fast forward and backward: on a CPU, where grid_sample in 3D is not, by gathering."""
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,8 @@ def trilinear(
     table: Float[Tensor, "n g g g *c"], points: Float[Tensor, "n p 3"], grid: VoxelGrid
 ) -> Float[Tensor, "n p *c"]:
     """Values of each table at its own world ``points``; the border continues outwards."""
+    if table.is_cuda:
+        return _sampled(table, points, grid)
     n, g = table.shape[:2]
     # One axis after the other: every step then runs over memory in order.
     index = grid.indices(points).flatten(0, 1).T.contiguous().clamp(0, g - 1 - 1e-4)
@@ -19,6 +21,17 @@ def trilinear(
     start = torch.arange(n, device=table.device).repeat_interleave(points.shape[1]) * g**3
     values = _Gathered.apply(table.flatten(0, 3), start + (x * g + y) * g + z, index - low, g)
     return values.unflatten(0, points.shape[:2])
+
+
+def _sampled(
+    table: Float[Tensor, "n g g g *c"], points: Float[Tensor, "n p 3"], grid: VoxelGrid
+) -> Float[Tensor, "n p *c"]:
+    """By one kernel, where what counts is their number."""
+    # grid_sample names its axes last to first, and wants channels before them.
+    where = ((points - grid.centre) / grid.extent).flip(-1)[:, :, None, None]
+    channels = table.reshape(*table.shape[:4], -1).movedim(-1, 1)
+    values = torch.nn.functional.grid_sample(channels, where, padding_mode="border", align_corners=False)
+    return values[..., 0, 0].movedim(1, -1).reshape(*points.shape[:2], *table.shape[4:])
 
 
 class _Gathered(torch.autograd.Function):

@@ -31,7 +31,7 @@ def render_rays(
     origin: Float[Tensor, "n r 3"],
     direction: Float[Tensor, "n r 3"],
     t: Float[Tensor, "n r s"],
-    sharpness: float,
+    sharpness: float | Float[Tensor, ""],
     backend: Backend = "torch",
     occupied: Bool[Tensor, "n r s"] | None = None,
 ) -> Rendered:
@@ -73,8 +73,9 @@ def ray_weights(
 ) -> Float[Tensor, "*r t"]:
     """What each interval contributes to its ray: its opacity times what is let through before it."""
     if backend == "torch":
-        through = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha[..., :-1]], -1), -1)
-        return alpha * through
+        # As a sum of logarithms, whose way back needs no look at the values as that of a product does.
+        behind = torch.log1p(-alpha[..., :-1].clamp_max(1 - 1e-6)).cumsum(-1).exp()
+        return alpha * torch.cat([torch.ones_like(alpha[..., :1]), behind], -1)
     import nerfacc
 
     rays = alpha.reshape(-1, alpha.shape[-1])
@@ -85,7 +86,7 @@ def ray_weights(
     return torch.zeros_like(rays).index_put((ray, interval), packed).reshape(alpha.shape)
 
 
-def neus_alpha(sdf: Float[Tensor, "*r s"], sharpness: float) -> Float[Tensor, "*r t"]:
+def neus_alpha(sdf: Float[Tensor, "*r s"], sharpness: float | Float[Tensor, ""]) -> Float[Tensor, "*r t"]:
     """Opacity of the intervals between neighbouring samples of a signed distance (NeuS, Wang et al. 2021, eq. 13)."""
     outside = torch.sigmoid(sdf * sharpness)
     return ((outside[..., :-1] - outside[..., 1:]) / (outside[..., :-1] + 1e-5)).clamp(0, 1)

@@ -1,10 +1,12 @@
 """Charts laid flat, and side by side in one square atlas."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from recon.mesh import TexturedMesh
-from recon.surface.charts import Charts
+from recon.surface.charts import DIRECTIONS, Charts
 
 #: Texels of the atlas to one that xatlas packs by: its time goes by their number, and no other thread works then.
 _COARSE = 2
@@ -22,21 +24,40 @@ _MARGIN = 1e-3
 _ACROSS = np.array([[1, 2], [2, 0], [0, 1], [2, 1], [0, 2], [1, 0]])
 
 
-def flat(mesh: TexturedMesh, cut: Charts) -> Float[np.ndarray, "f 3 2"]:
-    """Each chart projected along its direction, as large as it is on the surface; all around the same origin."""
-    triangles = mesh.triangles.detach().cpu().numpy()
-    uv = np.take_along_axis(triangles, _ACROSS[cut.direction][:, None], 2)
-    a, b, c = triangles.transpose(1, 0, 2)
-    surface = np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2
-    share = np.bincount(cut.chart, surface, cut.count) / np.maximum(np.bincount(cut.chart, _area(uv), cut.count), 1e-30)
-    return uv * np.sqrt(share.clip(1, 9)).astype(np.float32)[cut.chart, None, None]
+@dataclass(frozen=True)
+class Projection:
+    """Every face as it looks along the direction that it is looked at from."""
+
+    uv: Float[np.ndarray, "f 3 2"]
+    """All around the same origin."""
+    area: Float[np.ndarray, "f"]
+    surface: Float[np.ndarray, "f"]
+    """The area on the mesh."""
+    height: Float[np.ndarray, "f 3"]
+    """Of the corners towards the one who looks, as a share of the largest difference."""
+
+    @staticmethod
+    def of(mesh: TexturedMesh, direction: Int[np.ndarray, "f"]) -> "Projection":
+        triangles = mesh.triangles.detach().cpu().numpy()
+        uv = np.take_along_axis(triangles, _ACROSS[direction][:, None], 2)
+        a, b, c = triangles.transpose(1, 0, 2)
+        surface = np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2
+        height = np.einsum("fic,fc->fi", triangles, DIRECTIONS[direction])
+        height = (height - height.min()) / max(np.ptp(height), 1e-12)
+        return Projection(uv, _area(uv), surface, height)
+
+    def flat(self, cut: Charts) -> Float[np.ndarray, "f 3 2"]:
+        """Each chart as large as it is on the surface."""
+        surface, area = (np.bincount(cut.chart, each, cut.count) for each in (self.surface, self.area))
+        scale = np.sqrt((surface / np.maximum(area, 1e-30)).clip(1, 9)).astype(np.float32)
+        return self.uv * scale[cut.chart, None, None]
 
 
 def in_rows(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, "f 3 2"]:
     """Charts side by side in rows of falling height, in 0…1: wasteful, but a hundred times as fast as xatlas."""
-    low, high = np.full((cut.count, 2), np.inf, np.float32), np.full((cut.count, 2), -np.inf, np.float32)
-    np.minimum.at(low, cut.chart, uv.min(1))
-    np.maximum.at(high, cut.chart, uv.max(1))
+    order, first = _by_chart(cut)
+    ordered = uv[order]
+    low, high = (extreme.reduceat(_over_corners(extreme, ordered), first) for extreme in (np.minimum, np.maximum))
     size = (high - low) * 1.01
     row = max(float(np.sqrt(size.prod(1).sum())) * 1.1, float(size[:, 0].max()))
     start, x, y, height = np.zeros_like(low), 0.0, 0.0, 0.0
@@ -76,9 +97,9 @@ def _outlines(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, 
     """Convex, around each chart: where lines of :data:`_SIDES` directions that touch it from outside cross."""
     angle = np.arange(_SIDES) * (2 * np.pi / _SIDES)
     normal = np.stack([np.cos(angle), np.sin(angle)], 1)
-    order = np.argsort(cut.chart, kind="stable")
-    first = np.searchsorted(cut.chart[order], np.arange(cut.count))
-    reach = np.maximum.reduceat((uv @ normal.T.astype(np.float32)).max(1)[order], first) + _MARGIN * np.ptp(uv)
+    order, first = _by_chart(cut)
+    furthest = _over_corners(np.maximum, uv @ normal.T.astype(np.float32))
+    reach = np.maximum.reduceat(furthest[order], first) + _MARGIN * np.ptp(uv)
     following, onwards = np.roll(reach, -1, 1), np.roll(normal, -1, 0)
     x = reach * onwards[:, 1] - following * normal[:, 1]
     y = following * normal[:, 0] - reach * onwards[:, 0]
@@ -105,6 +126,18 @@ def _by_xatlas(
     atlas.generate(xatlas.ChartOptions(), options)
     _, corners, moved = atlas[0]
     return moved[corners].astype(np.float64)
+
+
+def _by_chart(cut: Charts) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "c"]]:
+    """Faces in the order of their charts, and where each chart begins among them."""
+    order = np.argsort(cut.chart, kind="stable")
+    return order, np.searchsorted(cut.chart[order], np.arange(cut.count))
+
+
+def _over_corners(extreme: np.ufunc, values: Float[np.ndarray, "f 3 d"]) -> Float[np.ndarray, "f d"]:
+    """``values.min(1)`` or ``.max(1)``, which numpy is slow at along a short axis."""
+    a, b, c = values.transpose(1, 0, 2)
+    return extreme(extreme(a, b), c)
 
 
 def _area(triangles: Float[np.ndarray, "*t 3 2"]) -> Float[np.ndarray, "*t"]:

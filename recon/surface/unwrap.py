@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.mesh import TexturedMesh
 from recon.surface import charts
 from recon.surface.charts import Charts
-from recon.surface.packing import flat, in_rows, packed
+from recon.surface.packing import Projection, in_rows, packed
 from recon.surface.scanning import scanned
 
 #: Texels across the picture in which overlaps are looked for.
@@ -28,9 +28,11 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
     """
     cut, faces = charts.cut(mesh), mesh.faces.cpu().numpy()
     neighbour = charts.neighbours(faces)
+    projection = Projection.of(mesh, cut.direction)
+    height = torch.from_numpy(projection.height).to(mesh.device)
     layer = np.zeros(len(mesh), np.int64)
     for attempt in range(1, _ROUNDS):
-        hidden = _hidden(mesh, cut)
+        hidden = _hidden(torch.from_numpy(in_rows(projection.flat(cut), cut)).to(mesh.device), height)
         if not hidden.any():
             break
         # One ring more, so that the border of what moves is less ragged.
@@ -39,7 +41,7 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
         layer[hidden | ring.any(1)] = attempt
         label = layer * len(charts.DIRECTIONS) + cut.direction
         cut = Charts(charts.components(neighbour, label), cut.direction)
-    return replace(mesh, uv=torch.from_numpy(packed(flat(mesh, cut), faces, cut, size)).to(mesh.device))
+    return replace(mesh, uv=torch.from_numpy(packed(projection.flat(cut), faces, cut, size)).to(mesh.device))
 
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:
@@ -55,17 +57,14 @@ def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Ten
     return face.reshape(size, size), bary.reshape(size, size, 3)
 
 
-def _hidden(mesh: TexturedMesh, cut: Charts) -> Bool[np.ndarray, "f"]:
+def _hidden(flat: Float[Tensor, "f 3 2"], height: Float[Tensor, "f 3"]) -> Bool[np.ndarray, "f"]:
     """Faces that lie over another one in the atlas, and are the uppermost there."""
-    scan = scanned(torch.from_numpy(in_rows(flat(mesh, cut), cut)).to(mesh.device), _SEARCH)
-    axis = torch.from_numpy(charts.DIRECTIONS[cut.direction]).to(mesh.device)
-    height = (mesh.triangles * axis[:, None]).sum(-1)
-    height = (height - height.min()) / (height.max() - height.min()).clamp_min(1e-12)
+    scan = scanned(flat, _SEARCH)
     height = (height[scan.face] * scan.bary).sum(-1)
     least, most = (
-        torch.zeros(_SEARCH**2, device=mesh.device).scatter_reduce(0, scan.texel, height, kind, include_self=False)
+        height.new_zeros(_SEARCH**2).scatter_reduce(0, scan.texel, height, kind, include_self=False)
         for kind in ("amin", "amax")
     )
     over = (height == most[scan.texel]) & ((most - least)[scan.texel] > _APART)
-    hidden = torch.zeros(len(mesh), dtype=torch.bool, device=mesh.device)
+    hidden = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
     return hidden.index_fill_(0, scan.face[over], True).cpu().numpy()

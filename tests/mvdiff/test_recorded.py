@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from mvdiff.models.recorded import RecordedPass, recordable, recorded
+from mvdiff.models.recorded import recordable, recorded
 from mvdiff.pipelines import multiview_diffusion
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.reference import prepare
 from mvdiff.rig import RigConfig
+from recon.recorded import RecordedPass
 
 
 @pytest.mark.cuda

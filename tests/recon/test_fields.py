@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recon.fields import FieldConfig, make_field
+from recon.fields import FieldConfig, interpolation, make_field
 from recon.fields.color import ColorGrid
 from recon.fields.interpolation import trilinear
 from recon.fit import FitConfig, fit
@@ -43,6 +43,19 @@ def test_trilinear_is_the_grids_own_interpolation_with_correct_gradients():
     colors = torch.randn(2, 5, 5, 5, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f, p: trilinear(f, p, grid), (colors, points))
     assert torch.allclose(trilinear(colors, points, grid)[..., 1], trilinear(colors[..., 1], points, grid))
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_what_a_gpu_interpolates_by_is_the_same(channels):
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(2, 6, 6, 6, *channels, generator=generator, requires_grad=True)
+    grid = VoxelGrid(torch.tensor([0.1, 0.0, -0.1]), 0.5, 6)
+    points = (torch.rand(2, 50, 3, generator=generator) * 0.8 - 0.4 + grid.centre).requires_grad_()
+    results = []
+    for function in (trilinear, interpolation._sampled):
+        values = function(table, points, grid)
+        results.append((values, *torch.autograd.grad(values.square().sum(), (table, points))))
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -155,9 +168,7 @@ def mismatch(values: torch.Tensor, views, grid: VoxelGrid) -> float:
     return error.item()
 
 
-@pytest.mark.parametrize("kind", _KINDS)
-@pytest.mark.parametrize("pictures", ["all", "rgba"])
-def test_the_fit_takes_any_field_and_any_channels(kind, pictures):
+def pictures_of_a_ball(pictures: str):
     import trimesh
 
     from recon import Cameras, TexturedMesh, ViewSet
@@ -167,13 +178,38 @@ def test_the_fit_takes_any_field_and_any_channels(kind, pictures):
     views = render_mesh(
         TexturedMesh.from_arrays(made.vertices, made.faces), Cameras.orbit([0.0, 120.0, 240.0], 10.0, size=24)
     )
-    if pictures == "rgba":
-        views = ViewSet(views.rgb, views.alpha, views.cameras)
+    return ViewSet(views.rgb, views.alpha, views.cameras) if pictures == "rgba" else views
+
+
+def a_larger_ball() -> tuple[VoxelGrid, torch.Tensor]:
     grid = VoxelGrid(torch.zeros(3), 0.5, 24)
-    start = (grid.points().norm(dim=-1) - 0.32).clamp(-0.1, 0.1)[None]
-    config = FitConfig(steps=12, rays=512, points=256, field=small(kind), stay_weight=0.0)
+    return grid, (grid.points().norm(dim=-1) - 0.32).clamp(-0.1, 0.1)[None]
+
+
+def few_steps(kind: str) -> FitConfig:
+    return FitConfig(steps=12, rays=512, points=256, field=small(kind), stay_weight=0.0)
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("pictures", ["all", "rgba"])
+def test_the_fit_takes_any_field_and_any_channels(kind, pictures):
+    from recon import ViewSet
+
+    views, (grid, start), config = pictures_of_a_ball(pictures), a_larger_ball(), few_steps(kind)
     trust = torch.ones(1, views.num_views)
     alone = fit(views, grid, start, trust, config)
     assert mismatch(alone, views, grid) < mismatch(start, views, grid)
     both = fit(ViewSet.cat([views, views]), grid, start.expand(2, -1, -1, -1), trust.expand(2, -1), config)
     assert torch.allclose(both[1], alone[0], atol=1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("pictures", ["all", "rgba"])
+def test_recorded_steps_fit_as_launched_ones_do(pictures, monkeypatch):
+    views, (grid, start), config = pictures_of_a_ball(pictures).to("cuda"), a_larger_ball(), few_steps("dense")
+    start, trust = start.cuda(), torch.ones(1, views.num_views, device="cuda")
+    recorded = fit(views, grid.to("cuda"), start, trust, config)
+    monkeypatch.setattr(FitConfig, "recordable", False)
+    launched = fit(views, grid.to("cuda"), start, trust, config)
+    assert (launched - start).abs().max() > 5e-3
+    assert torch.allclose(recorded, launched, atol=5e-4)

@@ -12,7 +12,7 @@ from recon.rendering import render_mesh
 from recon.surface import charts
 from recon.surface.delight import delit
 from recon.surface.filling import Links, carried_on
-from recon.surface.packing import flat, packed
+from recon.surface.packing import Projection, packed
 from recon.surface.texture import TextureConfig, textured
 from recon.surface.unwrap import texels, unwrapped
 
@@ -96,7 +96,7 @@ def test_rings_and_slivers_are_packed_as_they_are_shaped():
     both = trimesh.util.concatenate([ring.subdivide(), rod.apply_translation((0, 0, 0.2))])
     mesh = TexturedMesh.from_arrays(both.vertices, both.faces)
     cut = charts.cut(mesh)
-    own = flat(mesh, cut)
+    own = Projection.of(mesh, cut.direction).flat(cut)
     made = packed(own, mesh.faces.numpy(), cut, 256)
     assert int(times_covered(replace(mesh, uv=torch.from_numpy(made)), 128).max()) == 1
     before, after = (np.abs(np.linalg.det(np.diff(uv.astype(float), axis=1))) for uv in (own, made))

@@ -28,10 +28,8 @@ class FuseConfig:
     """How fast measurements lose weight behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
     """Weight of the belief that what no view measures is inside."""
-
-
-#: Voxels at a time, which bound the memory; a GPU needs more to be busy.
-_CHUNK, _CHUNK_ON_CUDA = 2**17, 2**20
+    chunk: int = 2**17
+    """Voxels at a time: bounds the memory. A GPU, which more keep busy, takes eight times as many."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseCo
     """A grid of half the resolution first, then those cells of the fine one that a surface is near."""
 
     def votes(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-        chunk = _CHUNK_ON_CUDA if points.is_cuda else _CHUNK
+        chunk = config.chunk * (8 if points.is_cuda else 1)
         return torch.cat([_vote(maps, agreement, part, config) for part in points.split(chunk)])
 
     size = (grid.resolution,) * 3

@@ -9,6 +9,9 @@ from recon.cameras import Cameras
 from recon.mesh import TexturedMesh
 from recon.rendering.visibility import Hits
 
+#: Cast together: so many that the calls around them do not count, and few enough for the processor's cache.
+_RAYS = 1 << 16
+
 
 def scene(mesh: TexturedMesh):
     """Embree's acceleration structure over the mesh."""
@@ -21,41 +24,49 @@ def scene(mesh: TexturedMesh):
     return embree
 
 
+def batches(cameras: Cameras) -> list[slice]:
+    """Ranges of the pictures that are worked on together."""
+    together = max(1, _RAYS // (cameras.width * cameras.height))
+    return [slice(start, min(start + together, len(cameras))) for start in range(0, len(cameras), together)]
+
+
 def first_hits(mesh: TexturedMesh, cameras: Cameras, casting=None) -> Hits:
     """Of the rays through all pixel centres; ``casting`` is the mesh's scene."""
     casting = casting or scene(mesh)
     cameras = cameras.to("cpu")
-    return Hits.cat([_of_picture(mesh, cameras[i : i + 1], casting) for i in range(len(cameras))], cameras)
+    return Hits.cat([(part.start, _of_pictures(mesh, cameras[part], casting)) for part in batches(cameras)], cameras)
 
 
-def _of_picture(mesh: TexturedMesh, camera: Cameras, casting) -> Hits:
-    left, top, right, bottom = _window(mesh, camera)
+def _of_pictures(mesh: TexturedMesh, cameras: Cameras, casting) -> Hits:
+    left, top, right, bottom = _window(mesh, cameras)
     if left >= right or top >= bottom:
         return Hits.none()
     columns, rows = torch.arange(left, right), torch.arange(top, bottom)
-    directions = _directions(camera, columns + 0.5, rows + 0.5).reshape(-1, 3).numpy()
+    directions = _directions(cameras, columns + 0.5, rows + 0.5).reshape(-1, 3).numpy()
     origins = np.empty_like(directions)
-    origins[:] = camera.position[0].numpy()
+    origins.reshape(len(cameras), -1, 3)[:] = cameras.position[:, None].numpy()
     found = casting.run(origins, directions, query="INTERSECT", output=True)
     ray = np.flatnonzero(found["primID"] >= 0)  # the background is about half of a picture
-    pixel = (rows[:, None] * camera.width + columns).flatten().numpy()[ray]
+    line = torch.arange(len(cameras))[:, None] * cameras.height + rows  # counted through all pictures
+    pixel = (line[..., None] * cameras.width + columns).flatten().numpy()[ray]
     face, second, third = (found[name][ray] for name in ("primID", "u", "v"))
     return Hits(*map(torch.from_numpy, (pixel, face.astype(np.int64), second, third)))
 
 
-def _directions(camera: Cameras, x: Float[Tensor, "w"], y: Float[Tensor, "h"]) -> Float[Tensor, "h w 3"]:
+def _directions(cameras: Cameras, x: Float[Tensor, "w"], y: Float[Tensor, "h"]) -> Float[Tensor, "v h w 3"]:
     """Through pixels of these columns and rows; of any length, which is the same to Embree."""
-    across, down, ahead = (camera.c2w[0, :3, :3] @ torch.linalg.inv(camera.intrinsics[0])).float().unbind(1)
-    return (y[:, None] * down + ahead)[:, None] + x[:, None] * across
+    lenses = (cameras.c2w[:, :3, :3] @ torch.linalg.inv(cameras.intrinsics)).float()
+    across, down, ahead = lenses[:, None, None].unbind(-1)
+    return y[:, None, None] * down + ahead + x[:, None] * across
 
 
-def _window(mesh: TexturedMesh, camera: Cameras) -> tuple[int, int, int, int]:
+def _window(mesh: TexturedMesh, cameras: Cameras) -> tuple[int, int, int, int]:
     """Pixels (left, top, right, bottom) outside of which no ray can hit; all of them where the mesh reaches behind."""
-    lens = camera.c2w[0, :3, :3] @ camera.intrinsics[0].T
-    image = mesh.vertices.detach().cpu() @ lens - camera.position[0] @ lens
-    depth = image[:, 2:]
+    lens = cameras.c2w[:, :3, :3] @ cameras.intrinsics.mT
+    image = mesh.vertices.detach().cpu() @ lens - cameras.position[:, None] @ lens
+    depth = image[..., 2:]
     if not bool((depth > 1e-3).all()):
-        return 0, 0, camera.width, camera.height
-    low, high = torch.aminmax(image[:, :2] / depth, dim=0)
+        return 0, 0, cameras.width, cameras.height
+    low, high = torch.aminmax((image[..., :2] / depth).flatten(0, 1), dim=0)
     (left, top), (right, bottom) = (low.floor() - 1).tolist(), (high.ceil() + 1).tolist()
-    return max(int(left), 0), max(int(top), 0), min(int(right), camera.width), min(int(bottom), camera.height)
+    return max(int(left), 0), max(int(top), 0), min(int(right), cameras.width), min(int(bottom), cameras.height)

@@ -49,15 +49,15 @@ class Surface:
     def parts(self, cameras: Cameras) -> Iterator[tuple[slice, SurfacePoints]]:
         """Ranges of the pictures with what they see.
 
-        On a processor one picture at a time: all that is worked on then stays in its cache.
+        On a processor few pixels at a time: all that is worked on then stays in its cache.
         """
         v = len(cameras)
         if self.mesh.device.type == "cuda" or len(self.mesh) == 0:
             yield slice(0, v), self._points(cameras, first_hits(self.mesh, cameras))
             return
-        for index in range(v):
-            camera = cameras[index : index + 1]
-            yield slice(index, index + 1), self._points(camera, raycast.first_hits(self.mesh, camera, self._casting))
+        for own in raycast.batches(cameras):
+            few = cameras[own]
+            yield own, self._points(few, raycast.first_hits(self.mesh, few, self._casting))
 
     def points(self, cameras: Cameras) -> SurfacePoints:
         """What all pictures see."""

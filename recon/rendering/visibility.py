@@ -42,13 +42,13 @@ class Hits:
         return Hits(index, index, share, share)
 
     @staticmethod
-    def cat(pictures: Sequence["Hits"], cameras: Cameras) -> "Hits":
-        """Those of single pictures, taken by ``cameras`` in turn."""
-        if len(pictures) < 2:
-            return pictures[0] if pictures else Hits.none()
+    def cat(parts: Sequence[tuple[int, "Hits"]], cameras: Cameras) -> "Hits":
+        """Those of ranges of pictures by ``cameras``, each with the number of its first picture."""
+        if len(parts) < 2:
+            return parts[0][1] if parts else Hits.none()
         size = cameras.width * cameras.height
-        pictures = [replace(hits, pixel=hits.pixel + number * size) for number, hits in enumerate(pictures)]
-        return Hits(*(torch.cat([getattr(hits, f.name) for hits in pictures]) for f in fields(Hits)))
+        moved = [replace(hits, pixel=hits.pixel + first * size) for first, hits in parts]
+        return Hits(*(torch.cat([getattr(hits, f.name) for hits in moved]) for f in fields(Hits)))
 
     def on(self, planes: Float[Tensor, "3 f c"]) -> Float[Tensor, "p c"]:
         """Values at the hits, of :func:`planes`."""

@@ -13,7 +13,7 @@ from recon.errors import InputError
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
 from recon.posterior.posterior import Posterior
-from recon.rendering import render_mesh
+from recon.rendering import Surface, render_mesh
 from recon.views import ViewSet
 
 
@@ -142,7 +142,7 @@ def information_after(
     return torch.tensor(left)
 
 
-def predictions(meshes: Sequence[TexturedMesh], cameras: Cameras, noise: NoiseModel) -> ViewSet:
+def predictions(meshes: Sequence[TexturedMesh | Surface], cameras: Cameras, noise: NoiseModel) -> ViewSet:
     """Each hypothesis as each camera of [v] would see it, [n v], at the size at which pictures are compared."""
     cameras = cameras.resized(noise.size, noise.size)
     return ViewSet.cat(in_threads(lambda mesh: render_mesh(mesh, cameras).to("cpu"), meshes))

@@ -14,6 +14,7 @@ from recon.errors import InputError
 from recon.mesh import TexturedMesh
 from recon.posterior.conditioning import NoiseModel, entropy_bits, predictions
 from recon.posterior.posterior import Posterior
+from recon.rendering import Surface
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class NextView:
 
 
 def next_view(
-    meshes: Sequence[TexturedMesh] | Posterior,
+    meshes: Sequence[TexturedMesh | Surface] | Posterior,
     weights: Float[Tensor, "n"] | None = None,
     num_views: int = 3,
     config: NextViewConfig | None = None,

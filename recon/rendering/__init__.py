@@ -3,8 +3,8 @@
 import importlib
 
 _EXPORTS = {
+    "Surface": "recon.rendering.shade",
     "render_mesh": "recon.rendering.mesh_renderer",
-    "surface": "recon.rendering.shade",
 }
 
 __all__ = sorted(_EXPORTS)

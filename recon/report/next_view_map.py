@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
 from recon.posterior.next_view import NextView
+from recon.rendering import Surface
 from recon.report.pictures import render_lit
 
 #: Sequential, light to dark: expected bits from the least to the most that any direction offers.
@@ -44,7 +45,7 @@ def draw_next_view(view: NextView, meshes: Sequence[TexturedMesh]) -> Image.Imag
 
 
 def predicted(
-    view: NextView, meshes: Sequence[TexturedMesh], size: int = _TILE - 10
+    view: NextView, meshes: Sequence[TexturedMesh | Surface], size: int = _TILE - 10
 ) -> list[UInt8[np.ndarray, "h w 4"]]:
     """The first few hypotheses as the best next photo would show them."""
     return in_threads(lambda mesh: render_lit(mesh, view.camera(size=size))[0], meshes[:MAX_TILES])

@@ -15,12 +15,12 @@ from recon.io.glb import uncertainty_colors
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
 from recon.posterior import Posterior, ViewStatistics
+from recon.rendering import Surface, render_mesh
 
 #: Azimuth and elevation in degrees of the pictures of an object.
 SIDES = {"front": (0.0, 15.0), "right": (90.0, 15.0), "back": (180.0, 15.0), "left": (270.0, 15.0)}
 _LIGHT = (0.35, 0.75, 0.55)
 _AMBIENT = 0.45
-_GREY = 0.72
 #: World units of spread that deserve the ramp's end: 2 % of the object's diameter.
 LEAST_SCALE = 0.02
 
@@ -33,18 +33,14 @@ def data_uri(picture: Image.Image | UInt8[np.ndarray, "h w c"]) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def render_sides(mesh: TexturedMesh, size: int = 176) -> list[UInt8[np.ndarray, "h w 4"]]:
+def render_sides(mesh: TexturedMesh | Surface, size: int = 176) -> list[UInt8[np.ndarray, "h w 4"]]:
     """Lit pictures from :data:`SIDES` on a transparent ground."""
     azimuths, elevations = zip(*SIDES.values(), strict=True)
     return render_lit(mesh, Cameras.orbit(list(azimuths), list(elevations), size=size))
 
 
-def render_lit(mesh: TexturedMesh, cameras: Cameras) -> list[UInt8[np.ndarray, "h w 4"]]:
+def render_lit(mesh: TexturedMesh | Surface, cameras: Cameras) -> list[UInt8[np.ndarray, "h w 4"]]:
     """Pictures by ``cameras`` [v] under a light that turns with them: every side is shown as well as the front."""
-    from recon.rendering import render_mesh
-
-    if mesh.colors is None and mesh.texture is None:
-        mesh = TexturedMesh(mesh.vertices, mesh.faces, colors=torch.full_like(mesh.vertices, _GREY))
     views = render_mesh(mesh, cameras).to("cpu")
     up_right = torch.nn.functional.normalize(torch.tensor(_LIGHT), dim=0) * torch.tensor([1.0, -1.0, -1.0])
     light = torch.einsum("nvij,j->nvi", views.cameras.c2w[..., :3, :3], up_right)

@@ -18,6 +18,7 @@ from recon.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.conditioning import stated
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
+from recon.rendering import Surface
 from recon.report import pictures, statements
 from recon.report.next_view_map import centred_order, information_color, predicted, share_of_range
 from recon.report.scenes import linked, scene
@@ -54,8 +55,11 @@ def render_report(
         raise ValueError(f"The posterior is of {len(posterior)} hypotheses, not of these {len(hypotheses)}.")
     hypotheses = [hypothesis.to("cpu") for hypothesis in hypotheses]
     summary = posterior.summary()
-    looks = [*(hypothesis.mesh for hypothesis in hypotheses), pictures.painted(posterior.representative)]
-    *rendered, spread = in_threads(pictures.render_sides, looks)
+    surfaces = in_threads(lambda hypothesis: Surface(hypothesis.mesh), hypotheses)
+    *strips, spread = in_threads(
+        lambda look: pictures.strip(pictures.render_sides(look)),
+        [*surfaces, pictures.painted(posterior.representative)],
+    )
     page = Template(resources.files("recon.report").joinpath("template.html").read_text("utf-8"))
     return page.substitute(
         title=html.escape(title),
@@ -65,16 +69,16 @@ def render_report(
         photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
         facts=_facts(summary),
         warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),
-        spread=pictures.strip(spread),
+        spread=spread,
         representative=posterior.representative_index,
         coverage=f"{posterior.coverage:.0%}",
         mean_spread=f"{summary['representative']['mean_uncertainty']:.4f}",
         top_spread=f"{pictures.scale_of(posterior.representative.attributes['uncertainty']):.3f}",
         max_spread=f"{summary['representative']['max_uncertainty']:.4f}",
-        modes="".join(_mode(number, mode, rendered) for number, mode in enumerate(summary["modes"], 1)),
+        modes="".join(_mode(number, mode, strips[mode["medoid"]]) for number, mode in enumerate(summary["modes"], 1)),
         modes_note=_modes_note(summary),
-        gallery="".join(in_threads(lambda k: _card(k, posterior, summary, rendered[k]), range(len(hypotheses)))),
-        next_view=_next_view(posterior, hypotheses, view),
+        gallery="".join(_card(k, posterior, summary, strip) for k, strip in enumerate(strips)),
+        next_view=_next_view(posterior, surfaces, view),
         sections="".join(_section(*each) for each in pictures.sections(posterior)),
         views=_views(posterior),
         calibration=statements.calibration(summary["calibration"]),
@@ -92,12 +96,11 @@ def render_report(
     )
 
 
-def _next_view(posterior: Posterior, hypotheses: Sequence[Hypothesis], view: NextView | None) -> str:
+def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView | None) -> str:
     """The map as a table, and what each hypothesis predicts from the best direction."""
-    if len(hypotheses) < 2:
+    if len(surfaces) < 2:
         return ""
-    meshes = [hypothesis.mesh for hypothesis in hypotheses]
-    view = view or next_view(meshes, posterior.weights, config=_CANDIDATES)
+    view = view or next_view(surfaces, posterior.weights, config=_CANDIDATES)
     azimuth, elevation = view.best
     order = centred_order(view)
     ranks = {place: rank for rank, place in enumerate(view.chosen, 1)}
@@ -115,7 +118,9 @@ def _next_view(posterior: Posterior, hypotheses: Sequence[Hypothesis], view: Nex
             style = f"background:rgb{color};color:{ink}".replace(" ", "")
             cells.append(f"<td style='{style}'{' class=chosen' if rank else ''}>{bits:.2f}{mark}</td>")
         rows.append(f"<tr><th scope='row'>{float(view.elevations[row]):.0f}°</th>{''.join(cells)}</tr>")
-    tiles = "".join(_figure(pictures.data_uri(tile), f"#{k}", "tile") for k, tile in enumerate(predicted(view, meshes)))
+    tiles = "".join(
+        _figure(pictures.data_uri(tile), f"#{k}", "tile") for k, tile in enumerate(predicted(view, surfaces))
+    )
     return (
         "<section><h2>The best next photo</h2>"
         f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to tell "
@@ -178,12 +183,12 @@ def _facts(summary: dict[str, Any]) -> str:
     return "".join(f"<div class='fact'><b>{v}</b><span>{n}</span><p>{text}</p></div>" for v, n, text in facts)
 
 
-def _mode(number: int, mode: dict[str, Any], rendered: Sequence[Sequence[Any]]) -> str:
+def _mode(number: int, mode: dict[str, Any], medoid: str) -> str:
     members = ", ".join(f"#{k}" for k in mode["members"])
     return (
         f'<div class="mode"><div class="mass"><i style="width:{mode["mass"]:.1%}"></i></div>'
         f"<p><b>Mode {number}</b> · {mode['mass']:.0%} of the weight · {members}</p>"
-        f'<img src="{pictures.strip(rendered[mode["medoid"]])}" alt="Medoid of mode {number} from four sides"></div>'
+        f'<img src="{medoid}" alt="Medoid of mode {number} from four sides"></div>'
     )
 
 
@@ -195,10 +200,10 @@ def _modes_note(summary: dict[str, Any]) -> str:
     return "The hypotheses form one cloud: their differences do not fall into groups."
 
 
-def _card(k: int, posterior: Posterior, summary: dict[str, Any], sides: Sequence[Any]) -> str:
+def _card(k: int, posterior: Posterior, summary: dict[str, Any], strip: str) -> str:
     marks = " · representative" if k == posterior.representative_index else ""
     note = f"#{k} · mode {_mode_of(k, summary)}{marks}"
-    return _figure(pictures.strip(sides), note, "card")
+    return _figure(strip, note, "card")
 
 
 def _mode_of(k: int, summary: dict[str, Any]) -> int:

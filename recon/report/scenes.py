@@ -2,10 +2,14 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from recon.decimate import decimated
 from recon.io.atlas import vertex_colors
@@ -26,14 +30,14 @@ def scene(posterior: Posterior) -> dict[str, Any]:
     """What the hypotheses say together: traces with their labels, all but the first hidden."""
     tail = (1 - posterior.coverage) / 2
     levels = (tail, 1 - tail)  # between them lies the stated share of the surface
-    shells = in_threads(posterior.shell, levels)
-    shapes = {"Representative": posterior.representative, "Median shape": posterior.median}
-    shapes |= {f"{level:.0%} shell": shell for level, shell in zip(levels, shells, strict=True)}
-    shapes = {label: mesh for label, mesh in shapes.items() if len(mesh)}
-    traces = [_spread_trace(posterior.representative), *in_threads(_colour_trace, list(shapes.values()))]
+    shapes = {"Representative": lambda: posterior.representative, "Median shape": lambda: posterior.median}
+    shapes |= {f"{level:.0%} shell": partial(posterior.shell, level) for level in levels}
+    lights = in_threads(lambda shape: _light(shape(), FACES), list(shapes.values()))
+    shown = {label: light for label, light in zip(shapes, lights, strict=True) if len(light.mesh)}
+    traces = [_spread_trace(shown["Representative"]), *map(_colour_trace, shown.values())]
     for index, trace in enumerate(traces):
         trace["visible"] = index == 0
-    return {"labels": ["Uncertainty", *shapes], "traces": traces}
+    return {"labels": ["Uncertainty", *shown], "traces": traces}
 
 
 def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
@@ -42,11 +46,9 @@ def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, 
     most = scale_of(posterior.representative.attributes["uncertainty"])
 
     def drawn(index: int) -> tuple[dict[str, Any], list[str]]:
-        mesh = hypotheses[index].mesh
-        light, source = decimated(mesh, faces)
-        share = posterior.uncertainty_of(mesh, index)[source] / most
-        colors = _hexed(_colors(mesh)[source.numpy()])
-        return _geometry(light) | {"vertexcolor": colors}, _hexed(ramp(share.clamp(0, 1).numpy()))
+        light = _light(hypotheses[index].mesh, faces)
+        share = posterior.uncertainty_of(light.full, index)[light.source] / most
+        return _colour_trace(light), _hexed(ramp(share.clamp(0, 1).numpy()))
 
     traces, spreads = (list(each) for each in zip(*in_threads(drawn, range(len(hypotheses))), strict=True))
     labels = [f"#{k} · {float(weight):.0%}" for k, weight in enumerate(posterior.weights)]
@@ -59,11 +61,24 @@ def colorscale() -> list[list[float | str]]:
     return [[float(stop), "rgb({},{},{})".format(*ramp[round(stop * 255)])] for stop in np.linspace(0, 1, 17)]
 
 
-def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
-    light, source = decimated(mesh, FACES)
-    values = mesh.attributes["uncertainty"]
-    return _geometry(light) | {
-        "intensity": _packed(values[source].numpy()),
+@dataclass(frozen=True)
+class _Light:
+    """A mesh as plotly draws it."""
+
+    full: TexturedMesh
+    mesh: TexturedMesh
+    source: Int[Tensor, "k"]
+    """Of each vertex, the one of ``full`` whose values it takes."""
+
+
+def _light(mesh: TexturedMesh, faces: int) -> _Light:
+    return _Light(mesh, *decimated(mesh, faces))
+
+
+def _spread_trace(light: _Light) -> dict[str, Any]:
+    values = light.full.attributes["uncertainty"]
+    return _geometry(light.mesh) | {
+        "intensity": _packed(values[light.source].numpy()),
         "cmin": 0,
         "cmax": scale_of(values),
         "colorscale": colorscale(),
@@ -78,14 +93,13 @@ def _spread_trace(mesh: TexturedMesh) -> dict[str, Any]:
     }
 
 
-def _colour_trace(mesh: TexturedMesh) -> dict[str, Any]:
-    light, source = decimated(mesh, FACES)
-    return _geometry(light) | {"vertexcolor": _hexed(_colors(mesh)[source.numpy()])}
+def _colour_trace(light: _Light) -> dict[str, Any]:
+    return _geometry(light.mesh) | {"vertexcolor": _hexed(_colors(light.full)[light.source.numpy()])}
 
 
-def _geometry(light: TexturedMesh) -> dict[str, Any]:
-    x, y, z = (_packed(axis) for axis in light.vertices.numpy().T)
-    i, j, k = (_packed(axis) for axis in light.faces.numpy().T)
+def _geometry(mesh: TexturedMesh) -> dict[str, Any]:
+    x, y, z = (_packed(axis) for axis in mesh.vertices.numpy().T)
+    i, j, k = (_packed(axis) for axis in mesh.faces.numpy().T)
     return {
         "type": "mesh3d",
         "x": x,
@@ -100,14 +114,15 @@ def _geometry(light: TexturedMesh) -> dict[str, Any]:
     }
 
 
-def _colors(mesh: TexturedMesh) -> np.ndarray:
+def _colors(mesh: TexturedMesh) -> UInt8[np.ndarray, "k 3"]:
     colors = vertex_colors(mesh)
     colors = torch.tensor(_GREY).expand(len(mesh.vertices), 3) if colors is None else colors
     return (colors.clamp(0, 1) * 255).round().byte().numpy()
 
 
-def _hexed(colors: np.ndarray) -> list[str]:
-    return ["#{:02x}{:02x}{:02x}".format(*color) for color in colors]
+def _hexed(colors: UInt8[np.ndarray, "k 3"]) -> list[str]:
+    digits = colors.tobytes().hex()
+    return [f"#{digits[start : start + 6]}" for start in range(0, len(digits), 6)]
 
 
 def _packed(values: np.ndarray) -> dict[str, str]:

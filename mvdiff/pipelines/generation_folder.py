@@ -19,7 +19,7 @@ from recon.errors import InputError
 from recon.io import transforms_json
 from recon.io.bundle import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.io.glb import save_glb
-from recon.io.images import load_image
+from recon.io.images import VIEW_PNG, load_image
 from recon.io.mesh_files import load_mesh, save_mesh
 from recon.mesh import TexturedMesh
 from recon.parallel import in_threads
@@ -134,7 +134,7 @@ class GenerationFolder:
         camera, tensors, sheet = _sample_files(index)
         write_json(self.path / camera, {name: float(value[0]) for name, value in vars(photo_camera).items()})
         with atomic_write(self.path / sheet) as temporary:
-            contact_sheet(views).save(temporary)
+            contact_sheet(views).save(temporary, **VIEW_PNG)
         views.save((self.path / tensors).parent)
 
     def write_transforms(self, views: ViewSet) -> None:

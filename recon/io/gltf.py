@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from recon.io.images import TEXTURE_PNG
+
 _COMPONENTS = {"float32": 5126, "uint32": 5125, "uint16": 5123}
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
@@ -45,7 +47,7 @@ class GlbBuilder:
         """Embedded PNG or JPEG."""
         stream = io.BytesIO()
         if kind == "png":
-            Image.fromarray(rgb).save(stream, "PNG")
+            Image.fromarray(rgb).save(stream, "PNG", **TEXTURE_PNG)
         else:
             Image.fromarray(rgb).save(stream, "JPEG", quality=quality, subsampling=0)
         return self.append("images", {"bufferView": self._view(stream.getvalue(), None), "mimeType": f"image/{kind}"})

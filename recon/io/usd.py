@@ -11,6 +11,7 @@ from PIL import Image
 from recon.conventions import srgb_to_linear
 from recon.errors import InputError
 from recon.io.bundle import atomic_write
+from recon.io.images import TEXTURE_PNG
 from recon.io.seams import CREASE_ANGLE, crease_normals
 from recon.mesh import TexturedMesh
 
@@ -65,7 +66,7 @@ def _write_stage(mesh: TexturedMesh, layer: Path) -> None:
         kind = Sdf.ValueTypeNames.TexCoord2fArray
         primvars.CreatePrimvar("st", kind, UsdGeom.Tokens.faceVarying).Set(Vt.Vec2fArray.FromNumpy(st))
         picture = (mesh.texture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        Image.fromarray(picture).save(layer.parent / "color.png")
+        Image.fromarray(picture).save(layer.parent / "color.png", **TEXTURE_PNG)
     elif mesh.colors is not None:
         linear = srgb_to_linear(mesh.colors.detach().float().clamp(0, 1)).numpy()
         shape.CreateDisplayColorPrimvar(UsdGeom.Tokens.vertex).Set(Vt.Vec3fArray.FromNumpy(linear))

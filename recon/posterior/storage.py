@@ -87,7 +87,7 @@ def save_hypothesis(hypothesis: Hypothesis, path: Path) -> Path:
     header = {"format": _HYPOTHESIS_FORMAT} | {name: getattr(hypothesis, name) for name in _NUMBERS}
     with atomic_write(path) as temporary:
         # Kept for a short time only, and its floats are noise to a compressor: it would take longer than the posterior.
-        _write(temporary, header, arrays, np.savez)
+        _write(temporary, header, arrays, zipfile.ZIP_STORED)
     return path
 
 
@@ -98,14 +98,14 @@ def load_hypothesis(path: Path) -> Hypothesis:
     return _read(path, _HYPOTHESIS_FORMAT, "hypothesis", assemble)
 
 
-def _write(
-    path: Path, header: dict, arrays: dict[str, Tensor], save: Callable[..., None] = np.savez_compressed
-) -> None:
-    save(
-        path,
-        header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-        **{name: value.contiguous().numpy() for name, value in arrays.items()},
-    )
+def _write(path: Path, header: dict, arrays: dict[str, Tensor], compression: int = zipfile.ZIP_DEFLATED) -> None:
+    """As ``np.savez_compressed``, but for its level: 6 makes files 4 % smaller in twice the time."""
+    values = {name: value.contiguous().numpy() for name, value in arrays.items()}
+    values = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **values}
+    with zipfile.ZipFile(path, "w", compression, compresslevel=1) as file:
+        for name, value in values.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, value, allow_pickle=False)
 
 
 def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, Tensor]], Noun]) -> Noun:

@@ -181,13 +181,11 @@ def mutual_information(
     noise = torch.randn(draws, len(weights), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     noise = torch.cat([noise, -noise])  # in pairs, which halves the variance
     prior = weights.double()
-    left = []
-    for inner in gram.double():
-        values, vectors = torch.linalg.eigh(inner)
-        places = vectors * values.clamp_min(0).sqrt()  # each hypothesis in at most n dimensions
-        along = noise @ places.T  # [s n]
-        # log p(o | j) for o = place_k + e, but for what is the same for all j
-        exponent = -0.5 * torch.cdist(places, places).square()[:, None] - along.T[..., None] + along[None]  # [k s j]
-        log_posterior = (exponent + prior.log()).log_softmax(-1)
-        left.append(-(log_posterior.exp() * log_posterior).sum(-1).mean(-1) @ prior / math.log(2))
-    return (entropy_bits(weights) - torch.stack(left)).clamp(0).float()
+    values, vectors = torch.linalg.eigh(gram.double())
+    places = vectors * values.clamp_min(0).sqrt()[:, None]  # each hypothesis in at most n dimensions
+    along = noise @ places.mT  # [v s n]
+    # log p(o | j) for o = place_k + e, but for what is the same for all j
+    exponent = -0.5 * torch.cdist(places, places).square()[:, :, None] - along.mT[..., None] + along[:, None]
+    log_posterior = (exponent + prior.log()).log_softmax(-1)  # [v k s j]
+    left = -(log_posterior.exp() * log_posterior).sum(-1).mean(-1) @ prior / math.log(2)
+    return (entropy_bits(weights) - left).clamp(0).float()

@@ -36,6 +36,20 @@ def each(function: Callable[[_Item], _Result], items: Sequence[_Item], device: t
 
 
 @contextmanager
+def meanwhile(function: Callable[[_Item], None], items: Sequence[_Item]) -> Iterator[None]:
+    """:func:`in_threads` beside what the block does; when the block ends, both are finished."""
+    workers = min(torch.get_num_threads() // 2, len(items))
+    if workers < 1:
+        in_threads(function, items)
+        yield
+        return
+    with worker_threads(workers) as pool:
+        results = pool.map(function, items)
+        yield
+        list(results)  # raises what the work raised
+
+
+@contextmanager
 def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads of one core each that work as the calling one does: with or without gradients, on its stream of the GPU.
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from recon.io.glb import save_glb
 from recon.io.images import VIEW_PNG, load_image
 from recon.io.mesh_files import load_mesh, save_mesh
 from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.parallel import in_threads, meanwhile
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.next_view import NextView
 from recon.report import write_report
@@ -167,15 +167,26 @@ class GenerationFolder:
     # Results
 
     def write_results(self, result: "GenerationResult", file_format: str) -> None:
-        posterior, inputs = result.posterior, self.output.manifest["inputs"]
-        self._write_shapes(result, file_format)
-        summary = posterior.summary() | {"photo": inputs["photo"], "model": inputs["weights"]}
-        novelty = None if result.novelty is None else result.novelty.record()
-        summary["out_of_distribution"] = novelty
-        summary["matte"] = result.reference.matte.to_dict()
-        self._note("summary.json", REPORT)
-        write_json(self.path / "summary.json", summary)
-        self.output.update(seeds=list(posterior.seeds))
+        # First and on all cores: the files below share what it takes from the posterior.
+        summary = self._summary(result)
+        writers = self._shape_writers(result, file_format)
+        with meanwhile(lambda write: write(), writers):
+            self._note("summary.json", REPORT)
+            write_json(self.path / "summary.json", summary)
+            self.output.update(seeds=list(result.posterior.seeds))
+            self._write_report(result, summary["out_of_distribution"])
+
+    def _summary(self, result: "GenerationResult") -> dict[str, Any]:
+        inputs = self.output.manifest["inputs"]
+        return result.posterior.summary() | {
+            "photo": inputs["photo"],
+            "model": inputs["weights"],
+            "out_of_distribution": None if result.novelty is None else result.novelty.record(),
+            "matte": result.reference.matte.to_dict(),
+        }
+
+    def _write_report(self, result: "GenerationResult", novelty: dict[str, Any] | None) -> None:
+        inputs = self.output.manifest["inputs"]
         photos = {"As the model sees it": result.reference.picture()}
         if self.photo is not None:
             photos = {"Photo": load_image(self.photo), **photos}
@@ -183,7 +194,7 @@ class GenerationFolder:
             photos["Further evidence"] = load_image(self.path / _EVIDENCE)
         write_report(
             self.path / REPORT,
-            posterior,
+            result.posterior,
             result.hypotheses,
             photos=photos,
             title=inputs["photo"]["name"] or "Hypotheses",
@@ -193,7 +204,7 @@ class GenerationFolder:
                 **{f"weights {key}": value for key, value in inputs["weights"].items()},
                 "photo sha256": inputs["photo"]["sha256"],
                 "cut out by": f"{result.reference.matte.method}, confidence {result.reference.matte.confidence:.2f}",
-                "hypotheses' seeds": ", ".join(map(str, posterior.seeds)),
+                "hypotheses' seeds": ", ".join(map(str, result.posterior.seeds)),
                 **{f"{verb} of": parent["folder"] for verb, parent in _ancestry(inputs)},
                 "torch": torch.__version__,
             },
@@ -209,8 +220,8 @@ class GenerationFolder:
         with atomic_write(self.path / NEXT_VIEW[1]) as temporary:
             draw_next_view(view, meshes).save(temporary, optimize=True)
 
-    def _write_shapes(self, result: "GenerationResult", file_format: str) -> None:
-        """The posterior, its middle and the hypotheses, beside each other."""
+    def _shape_writers(self, result: "GenerationResult", file_format: str) -> list[Callable[[], None]]:
+        """Of the posterior, its middle and each hypothesis; their files are listed already."""
         posterior = result.posterior
 
         def write_middle() -> None:
@@ -233,7 +244,7 @@ class GenerationFolder:
             names.append(f"{stem}.{file_format}")
             writers.append(partial(write_hypothesis, index, self.path / names[-1]))
         self._note(*names)
-        in_threads(lambda write: write(), writers)
+        return writers
 
     def load(self) -> "GenerationResult":
         """What a complete run left: meshes from their files, without distance fields."""

@@ -201,6 +201,7 @@ class ImageTo3D:
             clock.stop("reconstruct")
             if folder:
                 folder.save_stage(hypotheses)
+                clock.stop("write")
         progress("posterior", 0, 1)
         posterior = self.infer(hypotheses, config)
         # Views that are known beyond the photo come first, and are no sample of the photo's own.

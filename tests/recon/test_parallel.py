@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recon import Cameras, TexturedMesh, ViewSet
-from recon.parallel import in_threads
+from recon.parallel import in_threads, meanwhile
 from recon.reconstruction import ReconstructionConfig, reconstruct
 from recon.rendering import render_mesh
 
@@ -41,6 +41,20 @@ def test_a_caller_with_one_thread_gets_no_more() -> None:
 def test_work_goes_on_side_by_side(two_threads) -> None:
     both = threading.Barrier(2, timeout=10)  # breaks unless two are inside at once
     assert sorted(in_threads(lambda _: both.wait(), range(2))) == [0, 1]
+
+
+def test_the_block_and_the_work_beside_it_go_on_together(two_threads) -> None:
+    both = threading.Barrier(2, timeout=10)
+    with meanwhile(lambda _: both.wait(), range(1)):
+        both.wait()
+    assert torch.get_num_threads() == 2
+
+
+def test_what_the_work_beside_a_block_raises_arrives(two_threads) -> None:
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        with pytest.raises(ZeroDivisionError), meanwhile(lambda k: 1 // k, range(3)):
+            pass
 
 
 def test_an_error_arrives_and_the_setting_returns(two_threads) -> None:

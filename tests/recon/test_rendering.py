@@ -162,6 +162,15 @@ def test_samples_sum_up_to_the_same_in_both_ways(pictures: int, supersample: int
     assert float(added[:, -1].sum()) == len(points.pixel) > 0
 
 
+def test_many_small_pictures_show_what_each_shows_alone():
+    cameras = Cameras.orbit(torch.arange(70) * 5.0, torch.arange(70.0), torch.linspace(0.2, 4, 70), size=32)
+    surface = Surface(blobs())  # which the first cameras stand inside of
+    together = render_mesh(surface, cameras, 1)
+    alone = [render_mesh(blobs(), cameras[k : k + 1], 1) for k in range(70)]
+    for name in ("rgb", "alpha", "normal", "depth"):
+        assert torch.equal(getattr(together, name), torch.cat([getattr(each, name) for each in alone], 1))
+
+
 def test_nothing_in_sight():
     mesh = TexturedMesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3))
     assert visibility(mesh, Cameras.orbit([0.0], size=8)).face.max() == -1

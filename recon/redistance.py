@@ -6,14 +6,12 @@ from torch import Tensor
 
 from recon.nearest_cells import at_cells, nearest_marked
 
-#: Cells from those beside the surface up to which the field is kept.
-_KEPT = 1.2
 
-
-def redistanced(field: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, "g g g"]:
+def redistanced(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2) -> Float[Tensor, "g g g"]:
     """``field``, kept next to its zero level, continued by the distance to the nearest cell beside it and that cell's.
 
-    One transform does for both sides; without a surface the field stays as it is.
+    ``kept`` is how many cells from those beside the surface it is believed. One transform does for both sides; without
+    a surface the field stays as it is.
     """
     inside = field < 0
     beside = torch.zeros_like(inside)
@@ -25,4 +23,4 @@ def redistanced(field: Float[Tensor, "g g g"], spacing: float) -> Float[Tensor, 
         return field
     cells, nearest = (found[0] for found in nearest_marked(beside[None]))
     far = torch.where(inside, -cells, cells) * spacing + at_cells(field, nearest)
-    return torch.where(cells < _KEPT, field, far)
+    return torch.where(cells < kept, field, far)

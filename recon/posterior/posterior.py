@@ -32,7 +32,11 @@ from recon.posterior.intervals import (
 )
 from recon.posterior.modes import Mode, ModesConfig, find_modes, medoid
 from recon.posterior.view_statistics import ViewStatistics
-from recon.posterior.voxelize import mesh_distance, redistance
+from recon.posterior.voxelize import mesh_distance
+from recon.redistance import redistanced
+
+#: Cells from those beside the surface up to which a hypothesis' own distances are believed.
+_BELIEVED = 2.5
 
 
 @dataclass(frozen=True)
@@ -407,7 +411,7 @@ def _field(hypothesis: Hypothesis, grid: VoxelGrid) -> Float[Tensor, "g g g"]:
     if hypothesis.sdf is None:
         return mesh_distance(hypothesis.mesh, grid)
     source = VoxelGrid(torch.zeros(3), hypothesis.extent, hypothesis.sdf.shape[0])
-    return redistance(source.sample(hypothesis.sdf[None].float(), grid.points())[0], grid)
+    return redistanced(source.sample(hypothesis.sdf[None].float(), grid.points())[0], grid.spacing, _BELIEVED)
 
 
 def _numbers(values: Sequence[float | None]) -> Float[Tensor, "n"]:

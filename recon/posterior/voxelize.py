@@ -70,20 +70,6 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-def redistance(field: Float[Tensor, "g g g"], grid: VoxelGrid) -> Float[Tensor, "g g g"]:
-    """``field``, believed near its zero level only, continued as a signed distance.
-
-    A far cell takes the distance to the nearest cell on the other side, corrected by how far that one is from the
-    surface.
-    """
-    inside = field < 0
-    if not bool(inside.any()):
-        return torch.full_like(field, 2 * grid.extent)
-    cells, nearest = _other_side(inside)
-    far = cells * grid.spacing + at_cells(field, nearest).clamp(-grid.spacing, grid.spacing)
-    return torch.where(cells.abs() < _BAND, field, far)
-
-
 def mesh_distance(mesh: TexturedMesh, grid: VoxelGrid) -> Float[Tensor, "g g g"]:
     """Signed distance to a mesh, negative inside."""
     import trimesh

@@ -35,7 +35,10 @@ class Command:
         if self.json:
             print(json.dumps(record, allow_nan=False))
             return
-        print(f"{found.entropy:.2f} bits are open about which of {len(meshes)} hypotheses is true.")
+        print(
+            f"{found.entropy:.2f} bits are open about which of {len(meshes)} hypotheses is true. "
+            "An object that is none of them leaves more open than is expected here:"
+        )
         for rank, view in enumerate(record["views"], 1):
             print(
                 f"{rank}. azimuth {view['azimuth']:.0f}°, elevation {view['elevation']:.0f}°: "

@@ -54,7 +54,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
 
     return exit_code(run, "mvdiff", "mvdiff: interrupted; the same command goes on from here.")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

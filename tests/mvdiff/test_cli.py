@@ -45,6 +45,12 @@ def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     assert "usage: mvdiff" in done.stdout
 
 
+def test_the_interpreter_runs_it_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "mvdiff", "paint"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "'paint'" in done.stderr
+
+
 def test_unknown_verbs_are_named(run) -> None:
     code, _, error = run("paint")
     assert code == 2

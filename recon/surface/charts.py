@@ -66,11 +66,12 @@ def neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
 
 def components(neighbour: Int[np.ndarray, "f 3"], label: Int[np.ndarray, "f"]) -> Int[np.ndarray, "f"]:
     """Number of the connected region of equal labels that each face belongs to."""
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    face, side = np.nonzero((neighbour >= 0) & (label[neighbour] == label[:, None]))
-    links = coo_array((np.ones(len(face), bool), (face, neighbour[face, side])), shape=(len(label), len(label)))
+    linked = (neighbour >= 0) & (label[neighbour] == label[:, None])
+    to, start = neighbour[linked], np.append(0, np.count_nonzero(linked, 1).cumsum())
+    links = csr_array((np.ones(len(to)), to.astype(np.int32), start.astype(np.int32)), shape=(len(label), len(label)))
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 

@@ -315,7 +315,7 @@ def test_a_full_disk_ends_with_a_sentence_and_loses_no_finished_shard(tmp_path: 
             break  # as if killed after the first shard
     (first,) = (tmp_path / "views").glob("shard-*.tar")
     small, before = first.stat().st_size // 3, first.read_bytes()
-    command = [sys.executable, "-m", "mvdiff.cli.main", "data", "render", str(tmp_path / "views"), "--procedural", "4"]
+    command = [sys.executable, "-m", "mvdiff", "data", "render", str(tmp_path / "views"), "--procedural", "4"]
     command += [part for name, value in SIZES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     run = subprocess.run(
         [*command, "--overwrite"],

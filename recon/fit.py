@@ -46,7 +46,7 @@ class FitConfig:
 
     @property
     def recordable(self) -> bool:
-        """Whether a step's kernels are the same in every step."""
+        """Whether a GPU may record a step: its kernels are the same every time."""
         return self.backend == "torch" and self.field.kind == "dense"
 
 
@@ -96,7 +96,7 @@ def fit(
         return loss.detach()
 
     sizes = ((config.rays,), (config.rays, config.samples), (config.points,), (config.points, 3))
-    if device.type == "cuda" and config.recordable:
+    if device.type == "cuda" and color is None and config.recordable:
         descent = RecordedPass(descent, *(torch.zeros(size, device=device) for size in ((), *sizes)))
     for step in range(config.steps):
         progress = step / max(1, config.steps - 1)

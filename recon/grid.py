@@ -46,10 +46,13 @@ class VoxelGrid:
         """World points in cells: cell centres are whole numbers."""
         return (points - self.centre + self.extent) / self.spacing - 0.5
 
+    def sampling(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
+        """World points as grid_sample takes them: in -1…1 over the cube, the axes named last to first."""
+        return ((points - self.centre) / self.extent).flip(-1)
+
     def sample(self, fields: Float[Tensor, "n g g g"], points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "n *shape"]:
         """Trilinear values at world ``points``; the border continues outwards."""
-        # grid_sample names its axes last to first.
-        where = ((points - self.centre) / self.extent).flip(-1).reshape(1, -1, 1, 1, 3)
+        where = self.sampling(points).reshape(1, -1, 1, 1, 3)
         values = torch.nn.functional.grid_sample(fields[None], where, padding_mode="border", align_corners=False)
         return values.reshape(len(fields), *points.shape[:-1])
 

@@ -27,9 +27,7 @@ def _sampled(
     table: Float[Tensor, "n g g g *c"], points: Float[Tensor, "n p 3"], grid: VoxelGrid
 ) -> Float[Tensor, "n p *c"]:
     """By one kernel, where what counts is their number."""
-    # grid_sample names its axes last to first, and wants channels before them.
-    where = ((points - grid.centre) / grid.extent).flip(-1)[:, :, None, None]
-    channels = table.reshape(*table.shape[:4], -1).movedim(-1, 1)
+    channels, where = table.reshape(*table.shape[:4], -1).movedim(-1, 1), grid.sampling(points)[:, :, None, None]
     values = torch.nn.functional.grid_sample(channels, where, padding_mode="border", align_corners=False)
     return values[..., 0, 0].movedim(1, -1).reshape(*points.shape[:2], *table.shape[4:])
 

@@ -1,6 +1,7 @@
 """Cutting a surface into charts that can be laid flat: connected patches that face one of a few directions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,10 +27,18 @@ class Charts:
     """Number of each face's chart, 0 … count-1."""
     direction: Int[np.ndarray, "f"]
     """Row of :data:`DIRECTIONS` that the face's chart is looked at from."""
+    neighbour: Int[np.ndarray, "f 3"]
+    """See :func:`neighbours`."""
 
     @property
     def count(self) -> int:
         return int(self.chart.max(initial=-1)) + 1
+
+    @cached_property
+    def in_order(self) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "c"]]:
+        """Faces in the order of their charts, and where each chart begins among them."""
+        order = np.argsort(self.chart, kind="stable")
+        return order, np.searchsorted(self.chart[order], np.arange(self.count))
 
 
 def cut(mesh: TexturedMesh) -> Charts:
@@ -46,7 +55,7 @@ def cut(mesh: TexturedMesh) -> Charts:
     for _ in range(2):
         direction = _joined(chart, direction, cosine, area, neighbour, length)
         chart = components(neighbour, direction)
-    return Charts(chart, direction)
+    return Charts(chart, direction, neighbour)
 
 
 def neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:

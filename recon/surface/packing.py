@@ -55,7 +55,7 @@ class Projection:
 
 def in_rows(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, "f 3 2"]:
     """Charts side by side in rows of falling height, in 0…1: wasteful, but a hundred times as fast as xatlas."""
-    order, first = _by_chart(cut)
+    order, first = cut.in_order
     ordered = uv[order]
     low, high = (extreme.reduceat(_over_corners(extreme, ordered), first) for extreme in (np.minimum, np.maximum))
     size = (high - low) * 1.01
@@ -97,7 +97,7 @@ def _outlines(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, 
     """Convex, around each chart: where lines of :data:`_SIDES` directions that touch it from outside cross."""
     angle = np.arange(_SIDES) * (2 * np.pi / _SIDES)
     normal = np.stack([np.cos(angle), np.sin(angle)], 1)
-    order, first = _by_chart(cut)
+    order, first = cut.in_order
     furthest = _over_corners(np.maximum, uv @ normal.T.astype(np.float32))
     reach = np.maximum.reduceat(furthest[order], first) + _MARGIN * np.ptp(uv)
     following, onwards = np.roll(reach, -1, 1), np.roll(normal, -1, 0)
@@ -126,12 +126,6 @@ def _by_xatlas(
     atlas.generate(xatlas.ChartOptions(), options)
     _, corners, moved = atlas[0]
     return moved[corners].astype(np.float64)
-
-
-def _by_chart(cut: Charts) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "c"]]:
-    """Faces in the order of their charts, and where each chart begins among them."""
-    order = np.argsort(cut.chart, kind="stable")
-    return order, np.searchsorted(cut.chart[order], np.arange(cut.count))
 
 
 def _over_corners(extreme: np.ufunc, values: Float[np.ndarray, "f 3 d"]) -> Float[np.ndarray, "f d"]:

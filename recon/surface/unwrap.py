@@ -9,7 +9,6 @@ from torch import Tensor
 
 from recon.mesh import TexturedMesh
 from recon.surface import charts
-from recon.surface.charts import Charts
 from recon.surface.packing import Projection, in_rows, packed
 from recon.surface.scanning import scanned
 
@@ -26,13 +25,12 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
     xatlas alone (charts by its own growing and conformal maps) takes a hundred times as long for 20,000 faces and cuts
     a rough surface into ten times as many charts.
     """
-    cut, faces = charts.cut(mesh), mesh.faces.cpu().numpy()
-    neighbour = charts.neighbours(faces)
-    projection = Projection.of(mesh, cut.direction)
-    height = torch.from_numpy(projection.height).to(mesh.device)
+    cut = charts.cut(mesh)
+    neighbour, projection = cut.neighbour, Projection.of(mesh, cut.direction)
+    flat, height = projection.flat(cut), torch.from_numpy(projection.height).to(mesh.device)
     layer = np.zeros(len(mesh), np.int64)
     for attempt in range(1, _ROUNDS):
-        hidden = _hidden(torch.from_numpy(in_rows(projection.flat(cut), cut)).to(mesh.device), height)
+        hidden = _hidden(torch.from_numpy(in_rows(flat, cut)).to(mesh.device), height)
         if not hidden.any():
             break
         # One ring more, so that the border of what moves is less ragged.
@@ -40,8 +38,9 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
         # A number of its own: it must not join what an earlier round took away.
         layer[hidden | ring.any(1)] = attempt
         label = layer * len(charts.DIRECTIONS) + cut.direction
-        cut = Charts(charts.components(neighbour, label), cut.direction)
-    return replace(mesh, uv=torch.from_numpy(packed(projection.flat(cut), faces, cut, size)).to(mesh.device))
+        cut = replace(cut, chart=charts.components(neighbour, label))
+        flat = projection.flat(cut)
+    return replace(mesh, uv=torch.from_numpy(packed(flat, mesh.faces.cpu().numpy(), cut, size)).to(mesh.device))
 
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:

@@ -93,5 +93,5 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
         MattingConfig(output=tmp_path / "x.pt").check()
     with pytest.raises(InputError, match="positive"):
         MattingConfig(seconds=0).check()
-    with pytest.raises(InputError, match="no .png"):
+    with pytest.raises(InputError, match=r"no \.png"):
         load_photographs(tmp_path)

@@ -145,3 +145,24 @@ def _closed(words: Int[Tensor, "n v h w"]) -> Int[Tensor, "n v h w"]:
 
 def _depth(words: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     return (words >> 32).to(torch.int32).view(torch.float32)
+
+
+def seen_in(views: ViewSet, source: ViewSet, tolerance: float = DEPTH_TEST) -> Bool[Tensor, "n v h w"]:
+    """Which pixels of views [n v] with depth show what a single view [n 1] with depth shows, too.
+
+    The sky is seen where its direction meets sky.
+    """
+    depth = views.depth[:, :, 0]
+    surface = depth > 0
+    _, directions = views.cameras.rays()
+    place = torch.where(surface.flatten(2)[..., None], views.cameras.unproject(depth).flatten(2, 3), directions)
+    position = source.cameras.position[..., None, :] * surface.flatten(2)[..., None]
+    camera = source.cameras
+    local = (place - position) @ (camera.c2w[..., :3, :3] @ camera.intrinsics.transpose(-1, -2))
+    z = local[..., 2]
+    x, y = (local[..., :2] / z.clamp_min(_NEAR)[..., None]).floor().unbind(-1)
+    inside = (z > _NEAR) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+    pixel = torch.where(inside, y * camera.width + x, 0.0).long()
+    there = source.depth.flatten(2).expand(-1, depth.shape[1], -1).gather(2, pixel)
+    same = torch.where(surface.flatten(2), (there - z).abs() < tolerance * z, there == 0)
+    return (inside & same).unflatten(2, depth.shape[2:])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mvdiff.data.scenes.ground import Walkable
 from mvdiff.data.scenes.scene import Scene
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 
 Rng = np.random.Generator
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mvdiff.data.scenes.scene import Scene
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 
 #: Cast and shaded together: what is worked on then stays in the processor's cache.
 _RAYS = 1 << 15

@@ -126,7 +126,7 @@ class SceneDiffusionPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        photo: Float[Tensor, "3 h w"],
+        photo: Float[Tensor, "*channels h w"],
         photo_cameras: Cameras,
         targets: Cameras,
         num_hypotheses: int = 8,

@@ -15,6 +15,8 @@ class SceneDataConfig:
     """Scenes of held-out seeds, for validation."""
     workers: int = 0
     """Processes that build and record scenes; 0 records the whole pool before training and replaces nothing."""
+    packs: list[str] = field(default_factory=list)
+    """Mesh packs (glob patterns) whose furniture stands in the scenes, beside the procedural families."""
     seed: int = 1
     """Seed of the first scene; every process and every run of another seed sees other scenes."""
 

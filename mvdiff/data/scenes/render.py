@@ -18,6 +18,8 @@ from recon.cameras import Cameras
 _RAYS = 1 << 15
 #: Differences between neighbours from which a pixel counts as an edge: of sRGB, of normals, of depth (relative).
 _COLOR, _NORMAL, _DEPTH = 0.06, 0.15, 0.08
+#: Embree's distance where nothing is hit is larger.
+_NOTHING = 1e6
 _EDGE_RAYS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 
 
@@ -66,8 +68,23 @@ class SceneRenderer:
         self._smooth_edges(cameras, rgb, alpha, edges(rgb, normal, depth, alpha))
         return SceneViews(rgb, alpha, normal.contiguous(), depth.contiguous())
 
+    def depth(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
+        """z-depth alone, 0 at the sky."""
+        origins, ways = cameras.rays()
+        forward = cameras.c2w[:, None, :3, 2]
+        ways = ways / (ways * forward).sum(-1, keepdim=True)
+        reach = self.scene.casting.run(
+            origins.reshape(-1, 3).contiguous().numpy(), ways.reshape(-1, 3).numpy(), query="DISTANCE"
+        )
+        reach = torch.from_numpy(np.asarray(reach, np.float32)).reshape(len(cameras), cameras.height, cameras.width)
+        return torch.where(reach < _NOTHING, reach, 0.0)
+
     def _smooth_edges(
-        self, cameras: Cameras, rgb: Float[Tensor, "v h w 3"], alpha: Float[Tensor, "v h w"], edge: Bool[Tensor, "v h w"]
+        self,
+        cameras: Cameras,
+        rgb: Float[Tensor, "v h w 3"],
+        alpha: Float[Tensor, "v h w"],
+        edge: Bool[Tensor, "v h w"],
     ) -> None:
         """Replace colour and alpha of edge pixels by means of four rays, in place."""
         view, row, column = edge.nonzero(as_tuple=True)
@@ -80,9 +97,7 @@ class SceneRenderer:
             place = view[part], row[part], column[part]
             rgb[place], alpha[place] = values[:, :3], values[:, 7]
 
-    def _cast(
-        self, cameras: Cameras, view: Int[Tensor, "p"], pixels: Float[Tensor, "p 2"]
-    ) -> Float[Tensor, "p 8"]:
+    def _cast(self, cameras: Cameras, view: Int[Tensor, "p"], pixels: Float[Tensor, "p 2"]) -> Float[Tensor, "p 8"]:
         """Colour, normal, depth and alpha of rays."""
         lens = (cameras.c2w[:, :3, :3] @ torch.linalg.inv(cameras.intrinsics)).index_select(0, view)
         ways = lens[:, :, 0] * pixels[:, :1] + lens[:, :, 1] * pixels[:, 1:] + lens[:, :, 2]  # z-depth 1

@@ -120,14 +120,15 @@ def _pond(builder: SoupBuilder, rng: Rng, field: HeightField) -> float:
 
 def _plants(builder: SoupBuilder, rng: Rng, field: HeightField, blocked: list[tuple[float, float, float]]) -> None:
     reach = _SIDE / 2 - 2
-    for _ in range(rng.integers(6, 40)):
+    for _ in range(rng.integers(25, 90)):
         x, z = rng.uniform(-reach, reach, 2)
         floor = float(field(np.array(x), np.array(z))) - 0.05
         if field.away(np.array(x), np.array(z)) < field.path_width + 0.8:
             continue
         kind = rng.choice(3, p=[0.5, 0.25, 0.25])
         if kind == 0:
-            outdoors.tree(builder, rng, x, z, floor, rng.uniform(0.8, 1.7))
+            leaves = outdoors.tree(builder, rng, x, z, floor, rng.uniform(0.8, 1.7))
+            blocked.append((x, z, leaves.width / 2 + 0.3))
         elif kind == 1:
             outdoors.bush(builder, rng, x, z, floor)
         else:

@@ -7,9 +7,9 @@ import numpy as np
 
 from mvdiff.data.scenes import fixtures
 from mvdiff.data.scenes import textures as t
+from mvdiff.data.scenes.furnish import Room
 from mvdiff.data.scenes.light import Lighting
 from mvdiff.data.scenes.plan import Wall
-from mvdiff.data.scenes.furnish import Room
 from mvdiff.data.scenes.scene import Lamp, Sun
 from mvdiff.data.scenes.soup import AXIS_X, AXIS_Y, AXIS_Z, Hole, SoupBuilder, yaw_of
 

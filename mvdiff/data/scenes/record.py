@@ -10,9 +10,9 @@ from mvdiff.data.scenes.cameras import SPHERE_VIEWS, Director, Pose, Role, camer
 from mvdiff.data.scenes.frame import photo_median
 from mvdiff.data.scenes.render import SceneRenderer, SceneViews
 from mvdiff.data.scenes.scene import Scene, Split
-from recon.cameras import Cameras
-from recon.errors import InputError
-from recon.views import ViewSet
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
 
 #: Pixels of the trial pictures that tell whether a camera shows anything.
 _TRIAL = 24

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mvdiff.data.scenes.scene import Scene
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 
 #: Cast and shaded together: what is worked on then stays in the processor's cache.
 _RAYS = 1 << 15
@@ -165,16 +165,18 @@ def edges(
     """Pixels that differ from one of their four neighbours."""
     edge = torch.zeros(depth.shape, dtype=torch.bool)
     for axis in (1, 2):
-        n = depth.shape[axis] - 1
-        one, two = (lambda a, s=s: a.narrow(axis, s, n) for s in (0, 1))
-        near, far = torch.minimum(one(depth), two(depth)), torch.maximum(one(depth), two(depth))
-        apart = (one(rgb) - two(rgb)).abs().amax(-1) > _COLOR
-        apart |= ((one(normal) - two(normal)) ** 2).sum(-1) > 2 * _NORMAL
-        apart |= (far - near > _DEPTH * near) & ((one(normal) * two(normal)).sum(-1) < 2)
-        apart |= one(alpha) != two(alpha)
-        one(edge).logical_or_(apart)
-        two(edge).logical_or_(apart)
+        (c, d), (n, m), (z, y), (a, b) = (_neighbours(picture, axis) for picture in (rgb, normal, depth, alpha))
+        apart = ((c - d).abs().amax(-1) > _COLOR) | (((n - m) ** 2).sum(-1) > 2 * _NORMAL) | (a != b)
+        apart |= (z - y).abs() > _DEPTH * torch.minimum(z, y)
+        for part in _neighbours(edge, axis):
+            part.logical_or_(apart)
     return edge
+
+
+def _neighbours(picture: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Views of all pixels that have a neighbour after them along ``axis``, and of these neighbours."""
+    count = picture.shape[axis] - 1
+    return picture.narrow(axis, 0, count), picture.narrow(axis, 1, count)
 
 
 def sky_color(sky: Float[Tensor, "h w 3"], ways: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:

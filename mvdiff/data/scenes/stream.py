@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Float16, Int8, Int64, UInt8
 from torch import Tensor
 
+from mvdiff.data.render.workers import Workers, deaths_told
 from mvdiff.data.scenes.make import make_scene
 from mvdiff.data.scenes.record import SceneConfig, SceneRecord, record_arrays, record_scene
 from mvdiff.data.scenes.scene import Split
-from mvdiff.data.workers import Workers, deaths_told
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 #: Seconds between looks at whether a record is ready.
 _PATIENCE = 0.02

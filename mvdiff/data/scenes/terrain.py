@@ -9,7 +9,7 @@ from mvdiff.data.scenes.facades import Style, house
 from mvdiff.data.scenes.furnish import stand
 from mvdiff.data.scenes.scene import Ground
 from mvdiff.data.scenes.sky import draw_sky
-from mvdiff.data.scenes.soup import AXIS_X, AXIS_Z, SoupBuilder
+from mvdiff.data.scenes.soup import AXIS_X, AXIS_Z, SoupBuilder, grid_faces, vertex_normals
 
 Rng = np.random.Generator
 
@@ -97,8 +97,6 @@ def _land(builder: SoupBuilder, rng: Rng, field: HeightField) -> None:
 def _sheet(
     builder: SoupBuilder, points: np.ndarray, colors: np.ndarray, kept: np.ndarray, material: int, period: float
 ) -> None:
-    from mvdiff.data.scenes.soup import grid_faces, vertex_normals
-
     rows, columns = points.shape[:2]
     vertices = points.reshape(-1, 3)
     every = grid_faces(rows, columns, np.ones((rows - 1, columns - 1), bool))

@@ -130,6 +130,6 @@ def _meshed(path: Path, index: int) -> Thing:
 
 @functools.lru_cache(maxsize=16)
 def _pack(path: Path):
-    from mvdiff.data.packs import MeshPack
+    from mvdiff.data.sources.packs import MeshPack
 
     return MeshPack.load(path)

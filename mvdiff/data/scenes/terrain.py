@@ -119,7 +119,7 @@ def _pond(builder: SoupBuilder, rng: Rng, field: HeightField) -> float:
 def _plants(builder: SoupBuilder, rng: Rng, field: HeightField, blocked: list[tuple[float, float, float]]) -> None:
     reach = _SIDE / 2 - 2
     for _ in range(rng.integers(25, 90)):
-        x, z = rng.uniform(-reach, reach, 2)
+        x, z = rng.uniform(-reach, reach, 2) * (1.0 if rng.uniform() < 0.5 else 0.45)
         floor = float(field(np.array(x), np.array(z))) - 0.05
         if field.away(np.array(x), np.array(z)) < field.path_width + 0.8:
             continue

@@ -83,7 +83,8 @@ class Director:
             return self.place(self.walkable.anywhere(self.rng))
         spots = self.walkable.everywhere
         inside = ((spots >= view.low) & (spots <= view.high)).all(-1)
-        chosen = spots[inside] if inside.any() else np.array([[(a + b) / 2 for a, b in zip(view.low, view.high)]])
+        middle = (np.array(view.low) + view.high) / 2
+        chosen = spots[inside] if inside.any() else middle[None]
         return self.place(chosen[self.rng.integers(len(chosen))])
 
     def next_place(self, centre: tuple[float, float, float], median: float) -> tuple[float, float, float]:

@@ -48,10 +48,12 @@ class Style:
 
 def _glass(rng: Rng) -> t.Image:
     """A dark pane that mirrors the sky, with curtains by chance."""
-    sky = t.tint(rng, (0.1, 0.4), (0.25, 0.6), 0.0)
+    sky = np.array([rng.uniform(0.5, 0.8), rng.uniform(0.75, 0.9), 1.0]) * rng.uniform(0.3, 0.65)
     image = sky * (1.15 - 0.9 * t.Y)[..., None] * (0.8 + 0.4 * t.noise(rng, 1.6))[..., None]
     if rng.uniform() < 0.5:
-        image = np.where((np.abs(t.X - 0.5) > rng.uniform(0.2, 0.4))[..., None], t.tint(rng, (0, 0.3), (0.5, 0.9)), image)
+        image = np.where(
+            (np.abs(t.X - 0.5) > rng.uniform(0.2, 0.4))[..., None], t.tint(rng, (0, 0.3), (0.5, 0.9)), image
+        )
     return image
 
 

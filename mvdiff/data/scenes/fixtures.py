@@ -104,7 +104,9 @@ def skirting(builder: SoupBuilder, wall: Wall, color: np.ndarray, tall: float = 
     gaps = sorted((left, right) for left, right, bottom, _ in wall.holes if bottom < 0.1)
     for left, right in [*gaps, (wall.length, wall.length)]:
         if left - start > 0.05:
-            builder.box(wall.at((start + left) / 2, 0, 0.008), (left - start, tall, 0.016), color, yaw, skip=("-y", "-z"))
+            builder.box(
+                wall.at((start + left) / 2, 0, 0.008), (left - start, tall, 0.016), color, yaw, skip=("-y", "-z")
+            )
         start = right
 
 

@@ -8,8 +8,8 @@ record can be the photo. The *photo's world* is that scene moved and scaled so t
 - the photo looks along -Z where its viewing direction is laid flat (a glTF camera looks along -Z, too),
 - the photo's median depth over all its pixels with a surface is :data:`PHOTO_DEPTH`.
 
-Cameras keep OpenCV axes (x right, y down, z forward) in both. For one rigid matrix ``W`` and scale ``s``, points go from
-the scene to the photo's world by ``s * (W @ p)``, z-depths by ``s``, normals by ``W[:3, :3]``.
+Cameras keep OpenCV axes (x right, y down, z forward) in both. With one rigid matrix ``W`` and a scale ``s``, points go
+from the scene to the photo's world by ``s * (W @ p)``, z-depths by ``s``, normals by ``W[:3, :3]``.
 """
 
 import torch

@@ -7,9 +7,9 @@ import numpy as np
 
 from mvdiff.data.scenes import fixtures
 from mvdiff.data.scenes import textures as t
+from mvdiff.data.scenes.furnish import Room
 from mvdiff.data.scenes.light import Lighting
 from mvdiff.data.scenes.plan import Wall
-from mvdiff.data.scenes.furnish import Room
 from mvdiff.data.scenes.scene import Lamp, Sun
 from mvdiff.data.scenes.soup import AXIS_X, AXIS_Y, AXIS_Z, Hole, SoupBuilder, yaw_of
 
@@ -34,7 +34,9 @@ class Finish:
 
     @staticmethod
     def draw(builder: SoupBuilder, rng: Rng) -> "Finish":
-        floor = t.pick(rng, [t.planks, t.tiles, t.carpet, t.plain, t.stone, t.concrete], [0.4, 0.2, 0.18, 0.08, 0.06, 0.08])
+        floor = t.pick(
+            rng, [t.planks, t.tiles, t.carpet, t.plain, t.stone, t.concrete], [0.4, 0.2, 0.18, 0.08, 0.06, 0.08]
+        )
         kinds = [t.plain, t.wallpaper, t.bricks, t.concrete, t.planks]
         wall = t.pick(rng, kinds, [0.58, 0.22, 0.08, 0.07, 0.05])
         accent = t.pick(rng, kinds, [0.4, 0.3, 0.12, 0.08, 0.1]) if rng.uniform() < 0.35 else wall
@@ -108,7 +110,9 @@ def daylight(rng: Rng, windows: Sequence[tuple[Wall, Hole]]) -> list[Lamp]:
     return lamps
 
 
-def lighting_of(rng: Rng, windows: Sequence[tuple[Wall, Hole]], lamps: Sequence[Lamp], rise: tuple[float, float]) -> Lighting:
+def lighting_of(
+    rng: Rng, windows: Sequence[tuple[Wall, Hole]], lamps: Sequence[Lamp], rise: tuple[float, float]
+) -> Lighting:
     """Bounce, lamps, windows and, through one of these, perhaps the sun."""
     sun = None
     if windows and rng.uniform() < 0.6:

@@ -27,9 +27,9 @@ def daylight(rng: Rng, rise: tuple[float, float], reach: float = 1.8) -> Lightin
     return Lighting(sky, reach, (), sun, brightness=rng.uniform(0.5, 0.75))
 
 
-def tree(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, scale: float = 1.0) -> None:
-    """A trunk under clumps of leaves, or a cone of them."""
-    tall, bark = rng.uniform(1.6, 3.2) * scale, np.array([0.35, 0.26, 0.19]) * rng.uniform(0.7, 1.3)
+def tree(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, scale: float = 1.0) -> Rect:
+    """A trunk under clumps of leaves, or a cone of them; returns the ground on which leaves hang at eye level."""
+    tall, bark = rng.uniform(2.2, 3.4) * scale, np.array([0.35, 0.26, 0.19]) * rng.uniform(0.7, 1.3)
     builder.box((x, floor, z), (0.24 * scale, tall + 0.4, 0.24 * scale), bark, rng.uniform(0, 1), 1.0)
     green = np.array([rng.uniform(0.15, 0.42), rng.uniform(0.32, 0.55), rng.uniform(0.08, 0.22)])
     leaves = builder.texture(np.full(3, 0.8) * (0.5 + t.noise(rng, 0.5))[..., None])
@@ -42,6 +42,8 @@ def tree(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, scale
             centre = np.array([x, floor + tall, z]) + rng.normal(0, 0.6, 3) * np.array([1, 0.6, 1]) * scale
             size = rng.uniform(0.6, 1.4) * np.array([1, 0.85, 1]) * scale
         _clump(builder, rng, centre, size, green, leaves)
+    reach = (2.8 if conifer else 1.8) * scale
+    return Rect.around(x, z, reach, reach)
 
 
 def bush(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float) -> None:
@@ -49,13 +51,22 @@ def bush(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float) -> No
     leaves = builder.texture(np.full(3, 0.8) * (0.5 + t.noise(rng, 0.4))[..., None])
     for _ in range(rng.integers(1, 4)):
         size = rng.uniform(0.3, 0.7, 3)
-        _clump(builder, rng, np.array([x + rng.normal(0, 0.3), floor + size[1] * 0.6, z + rng.normal(0, 0.3)]), size, green, leaves)
+        _clump(
+            builder,
+            rng,
+            np.array([x + rng.normal(0, 0.3), floor + size[1] * 0.6, z + rng.normal(0, 0.3)]),
+            size,
+            green,
+            leaves,
+        )
 
 
 def rock(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, size: float) -> None:
     part = ball(1.0, 8, 12)
     bump = np.sin(part.vertices @ rng.normal(0, 2.5, (3, 4)) + rng.uniform(0, 6, 4)).mean(1, keepdims=True)
-    vertices = part.vertices * (1 + 0.35 * bump) * size * rng.uniform(0.5, 1.1, 3) + np.array([x, floor + 0.1 * size, z])
+    vertices = part.vertices * (1 + 0.35 * bump) * size * rng.uniform(0.5, 1.1, 3) + np.array(
+        [x, floor + 0.1 * size, z]
+    )
     color = t.tint(rng, (0, 0.15), (0.35, 0.7), 1.0)
     builder.add(vertices, part.faces, vertex_normals(vertices, part.faces), color)
 

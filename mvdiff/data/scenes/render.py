@@ -18,6 +18,8 @@ from recon.core.cameras import Cameras
 _RAYS = 1 << 15
 #: Differences between neighbours from which a pixel counts as an edge: of sRGB, of normals, of depth (relative).
 _COLOR, _NORMAL, _DEPTH = 0.06, 0.15, 0.08
+#: Embree's distance where nothing is hit is larger.
+_NOTHING = 1e6
 _EDGE_RAYS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 
 
@@ -66,8 +68,23 @@ class SceneRenderer:
         self._smooth_edges(cameras, rgb, alpha, edges(rgb, normal, depth, alpha))
         return SceneViews(rgb, alpha, normal.contiguous(), depth.contiguous())
 
+    def depth(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
+        """z-depth alone, 0 at the sky."""
+        origins, ways = cameras.rays()
+        forward = cameras.c2w[:, None, :3, 2]
+        ways = ways / (ways * forward).sum(-1, keepdim=True)
+        reach = self.scene.casting.run(
+            origins.reshape(-1, 3).contiguous().numpy(), ways.reshape(-1, 3).numpy(), query="DISTANCE"
+        )
+        reach = torch.from_numpy(np.asarray(reach, np.float32)).reshape(len(cameras), cameras.height, cameras.width)
+        return torch.where(reach < _NOTHING, reach, 0.0)
+
     def _smooth_edges(
-        self, cameras: Cameras, rgb: Float[Tensor, "v h w 3"], alpha: Float[Tensor, "v h w"], edge: Bool[Tensor, "v h w"]
+        self,
+        cameras: Cameras,
+        rgb: Float[Tensor, "v h w 3"],
+        alpha: Float[Tensor, "v h w"],
+        edge: Bool[Tensor, "v h w"],
     ) -> None:
         """Replace colour and alpha of edge pixels by means of four rays, in place."""
         view, row, column = edge.nonzero(as_tuple=True)
@@ -80,9 +97,7 @@ class SceneRenderer:
             place = view[part], row[part], column[part]
             rgb[place], alpha[place] = values[:, :3], values[:, 7]
 
-    def _cast(
-        self, cameras: Cameras, view: Int[Tensor, "p"], pixels: Float[Tensor, "p 2"]
-    ) -> Float[Tensor, "p 8"]:
+    def _cast(self, cameras: Cameras, view: Int[Tensor, "p"], pixels: Float[Tensor, "p 2"]) -> Float[Tensor, "p 8"]:
         """Colour, normal, depth and alpha of rays."""
         lens = (cameras.c2w[:, :3, :3] @ torch.linalg.inv(cameras.intrinsics)).index_select(0, view)
         ways = lens[:, :, 0] * pixels[:, :1] + lens[:, :, 1] * pixels[:, 1:] + lens[:, :, 2]  # z-depth 1
@@ -150,16 +165,18 @@ def edges(
     """Pixels that differ from one of their four neighbours."""
     edge = torch.zeros(depth.shape, dtype=torch.bool)
     for axis in (1, 2):
-        n = depth.shape[axis] - 1
-        one, two = (lambda a, s=s: a.narrow(axis, s, n) for s in (0, 1))
-        near, far = torch.minimum(one(depth), two(depth)), torch.maximum(one(depth), two(depth))
-        apart = (one(rgb) - two(rgb)).abs().amax(-1) > _COLOR
-        apart |= ((one(normal) - two(normal)) ** 2).sum(-1) > 2 * _NORMAL
-        apart |= (far - near > _DEPTH * near) & ((one(normal) * two(normal)).sum(-1) < 2)
-        apart |= one(alpha) != two(alpha)
-        one(edge).logical_or_(apart)
-        two(edge).logical_or_(apart)
+        (c, d), (n, m), (z, y), (a, b) = (_neighbours(picture, axis) for picture in (rgb, normal, depth, alpha))
+        apart = ((c - d).abs().amax(-1) > _COLOR) | (((n - m) ** 2).sum(-1) > 2 * _NORMAL) | (a != b)
+        apart |= (z - y).abs() > _DEPTH * torch.minimum(z, y)
+        for part in _neighbours(edge, axis):
+            part.logical_or_(apart)
     return edge
+
+
+def _neighbours(picture: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Views of all pixels that have a neighbour after them along ``axis``, and of these neighbours."""
+    count = picture.shape[axis] - 1
+    return picture.narrow(axis, 0, count), picture.narrow(axis, 1, count)
 
 
 def sky_color(sky: Float[Tensor, "h w 3"], ways: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:

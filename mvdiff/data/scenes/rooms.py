@@ -14,6 +14,7 @@ from mvdiff.data.scenes.plan import Link, Rect, Wall, reveal, split_plan, walls_
 from mvdiff.data.scenes.scene import Viewpoint
 from mvdiff.data.scenes.sky import draw_sky
 from mvdiff.data.scenes.soup import Hole, SoupBuilder
+from mvdiff.data.scenes.textures import rug
 
 #: What the wall behind the photographer holds, and how often.
 BEHIND = Distribution((("door", 0.35), ("window", 0.3), ("wall", 0.35)))
@@ -99,8 +100,6 @@ def _outer(wall: Wall, rooms: Sequence[Room]) -> bool:
 
 
 def _rug(builder: SoupBuilder, rng: np.random.Generator, one: Room) -> None:
-    from mvdiff.data.scenes.textures import rug
-
     if rng.uniform() > 0.45:
         return
     r = one.rect

@@ -1,5 +1,6 @@
 """Collects the surfaces of a scene: panels, boxes, meshes."""
 
+import itertools
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -98,7 +99,7 @@ class SoupBuilder:
         fit: Collection[str] = (),
         glowing: bool = False,
     ) -> None:
-        """``base``: centre of the lower face; ``skip`` and ``fit`` name sides: +x -x +y -y +z -z; ``yaw`` in radians."""
+        """A box on the centre ``base`` of its lower face; ``skip`` and ``fit`` name sides: +x -x +y -y +z -z."""
         sx, sy, sz = size
         right, ahead = turned(yaw)
         o = np.asarray(base, float)
@@ -170,6 +171,6 @@ def _ticks(length: float, step: float, marks: Sequence[float]) -> np.ndarray:
     marks = np.unique(np.clip(np.round([0, length, *marks], 6), 0, round(length, 6)))
     parts = [
         np.linspace(low, high, max(1, int(np.ceil((high - low) / step - 1e-6))), endpoint=False)
-        for low, high in zip(marks[:-1], marks[1:], strict=True)
+        for low, high in itertools.pairwise(marks)
     ]
     return np.concatenate([*parts, marks[-1:]])

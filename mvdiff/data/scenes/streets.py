@@ -53,9 +53,13 @@ def _surfaces(builder: SoupBuilder, rng: np.random.Generator, half: float, edge:
     builder.panel(np.array([-half, 0, end]), AXIS_X, -AXIS_Z, 2 * half, 2 * end, 0.7, material=road, period=2.5)
     for sign in (-1, 1):
         low, high = sorted((sign * half, sign * edge))
-        builder.panel(np.array([low, kerb, end]), AXIS_X, -AXIS_Z, high - low, 2 * end, 0.5, material=pavement, period=1.5)
+        builder.panel(
+            np.array([low, kerb, end]), AXIS_X, -AXIS_Z, high - low, 2 * end, 0.5, material=pavement, period=1.5
+        )
         if kerb:
-            builder.panel(np.array([sign * half, 0, sign * end]), -AXIS_Z * sign, AXIS_Y, 2 * end, kerb, 1.0, (0.6, 0.6, 0.6))
+            builder.panel(
+                np.array([sign * half, 0, sign * end]), -AXIS_Z * sign, AXIS_Y, 2 * end, kerb, 1.0, (0.6, 0.6, 0.6)
+            )
         low, high = sorted((sign * edge, sign * _FAR))
         builder.panel(np.array([low, kerb, end]), AXIS_X, -AXIS_Z, high - low, 2 * end, 1.5, material=ground, period=3)
     if not lane:
@@ -98,8 +102,7 @@ def _trees(builder: SoupBuilder, rng: np.random.Generator, sign: int, edge: floa
     for z in np.arange(-length / 2 + rng.uniform(0, 4), length / 2, rng.uniform(4, 10)):
         x = sign * (edge - 0.6 if front - edge < 1 else rng.uniform(edge, front))
         if rng.uniform() < 0.8:
-            outdoors.tree(builder, rng, x, z, kerb, rng.uniform(0.8, 1.3))
-            used.append(Rect.around(x, z, 0.7, 0.7))
+            used.append(outdoors.tree(builder, rng, x, z, kerb, rng.uniform(0.8, 1.3)))
         elif front - edge > 1:
             outdoors.bush(builder, rng, x, z, kerb)
             used.append(Rect.around(x, z, 1.4, 1.4))
@@ -159,11 +162,20 @@ def courtyard(dice: Dice) -> Draft:
 
 
 def _beyond(builder: SoupBuilder, rng: np.random.Generator, at: tuple[float, float], yaw: float) -> None:
-    """Trees where the yard is open."""
+    """A hedge or a wall, then lawn with trees, where the yard is open."""
     out = -np.array([np.sin(yaw), np.cos(yaw)])
-    for _ in range(rng.integers(4, 10)):
-        spot = np.array(at) + out * rng.uniform(3, 18) + np.array([out[1], -out[0]]) * rng.uniform(-12, 12)
-        outdoors.tree(builder, rng, spot[0], spot[1], 0.0, rng.uniform(1, 1.7))
+    middle, across = np.array(at) + out * 0.4, np.array([out[1], -out[0]])
+    if rng.uniform() < 0.5:
+        hedge = builder.texture(np.array([0.3, 0.45, 0.2]) * (0.6 + 0.8 * t.noise(rng, 0.3))[..., None])
+        builder.box((middle[0], 0, middle[1]), (60, rng.uniform(0.7, 1.8), 0.7), yaw=yaw, material=hedge, period=0.8)
+    else:
+        wall = builder.texture(t.bricks(rng) if rng.uniform() < 0.5 else t.stone(rng))
+        builder.box((middle[0], 0, middle[1]), (60, rng.uniform(0.6, 2.2), 0.3), yaw=yaw, material=wall, period=1.4)
+    lawn, centre = builder.texture(t.grass(rng)), np.array(at) + out * (_FAR / 2 + 0.5)
+    builder.box((centre[0], 0, centre[1]), (2 * _FAR, 0.05, _FAR), yaw=yaw, step=1.5, material=lawn, period=2.5)
+    for _ in range(rng.integers(8, 20)):
+        spot = np.array(at) + out * rng.uniform(2, 22) + across * rng.uniform(-16, 16)
+        outdoors.tree(builder, rng, spot[0], spot[1], 0.0, rng.uniform(1, 1.8))
 
 
 def _beds(
@@ -172,9 +184,15 @@ def _beds(
     """Lawns with a kerb, trees and bushes on them; people walk on lawns, too."""
     for _ in range(rng.integers(1, 4)):
         w, d = rng.uniform(2, wide * 0.45), rng.uniform(2, deep * 0.45)
-        x, z = rng.uniform(-wide / 2 + w / 2 + 1, wide / 2 - w / 2 - 1), rng.uniform(-deep / 2 + d / 2 + 1, deep / 2 - d / 2 - 1)
+        x, z = (
+            rng.uniform(-wide / 2 + w / 2 + 1, wide / 2 - w / 2 - 1),
+            rng.uniform(-deep / 2 + d / 2 + 1, deep / 2 - d / 2 - 1),
+        )
         builder.box((x, 0, z), (w, 0.09, d), step=0.5, material=lawn, period=2.0)
         for _ in range(rng.integers(0, 4)):
             at = (x + rng.uniform(-0.4, 0.4) * w, z + rng.uniform(-0.4, 0.4) * d)
-            (outdoors.tree if rng.uniform() < 0.5 else outdoors.bush)(builder, rng, *at, 0.08)
-            used.append(Rect.around(*at, 0.9, 0.9))
+            if rng.uniform() < 0.5:
+                used.append(outdoors.tree(builder, rng, *at, 0.08))
+            else:
+                outdoors.bush(builder, rng, *at, 0.08)
+                used.append(Rect.around(*at, 1.4, 1.4))

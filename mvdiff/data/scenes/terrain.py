@@ -9,7 +9,7 @@ from mvdiff.data.scenes.facades import Style, house
 from mvdiff.data.scenes.furnish import stand
 from mvdiff.data.scenes.scene import Ground
 from mvdiff.data.scenes.sky import draw_sky
-from mvdiff.data.scenes.soup import AXIS_X, AXIS_Z, SoupBuilder
+from mvdiff.data.scenes.soup import AXIS_X, AXIS_Z, SoupBuilder, grid_faces, vertex_normals
 
 Rng = np.random.Generator
 
@@ -97,8 +97,6 @@ def _land(builder: SoupBuilder, rng: Rng, field: HeightField) -> None:
 def _sheet(
     builder: SoupBuilder, points: np.ndarray, colors: np.ndarray, kept: np.ndarray, material: int, period: float
 ) -> None:
-    from mvdiff.data.scenes.soup import grid_faces, vertex_normals
-
     rows, columns = points.shape[:2]
     vertices = points.reshape(-1, 3)
     every = grid_faces(rows, columns, np.ones((rows - 1, columns - 1), bool))
@@ -120,14 +118,15 @@ def _pond(builder: SoupBuilder, rng: Rng, field: HeightField) -> float:
 
 def _plants(builder: SoupBuilder, rng: Rng, field: HeightField, blocked: list[tuple[float, float, float]]) -> None:
     reach = _SIDE / 2 - 2
-    for _ in range(rng.integers(6, 40)):
-        x, z = rng.uniform(-reach, reach, 2)
+    for _ in range(rng.integers(25, 90)):
+        x, z = rng.uniform(-reach, reach, 2) * (1.0 if rng.uniform() < 0.5 else 0.45)
         floor = float(field(np.array(x), np.array(z))) - 0.05
         if field.away(np.array(x), np.array(z)) < field.path_width + 0.8:
             continue
         kind = rng.choice(3, p=[0.5, 0.25, 0.25])
         if kind == 0:
-            outdoors.tree(builder, rng, x, z, floor, rng.uniform(0.8, 1.7))
+            leaves = outdoors.tree(builder, rng, x, z, floor, rng.uniform(0.8, 1.7))
+            blocked.append((x, z, leaves.width / 2 + 0.3))
         elif kind == 1:
             outdoors.bush(builder, rng, x, z, floor)
         else:

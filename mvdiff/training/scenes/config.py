@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mvdiff.data.scenes.augment import PhotoDefects
+
 
 @dataclass
 class SceneDataConfig:
@@ -52,7 +54,8 @@ class SceneBatchConfig:
     exposure: float = 0.15
     """Spread of the log exponent (gamma) of a group's colors; gain and tint vary half as much."""
     augment_photo: float = 0.5
-    """Share of photos with noise, blur, compression and the like, which the other views do not have."""
+    """Share of photos with defects that the other views do not have."""
+    defects: PhotoDefects = field(default_factory=PhotoDefects)
 
 
 @dataclass

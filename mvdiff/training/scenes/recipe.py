@@ -39,7 +39,12 @@ class SceneRecipe:
         return load_scenes(scenes.data, scenes.batch, self.config.seed, device, process_index)
 
     def validate(
-        self, averaged: SceneObjective, teacher: nn.Module | None, pictures: ScenePictures, device: torch.device, picture: Path
+        self,
+        averaged: SceneObjective,
+        teacher: nn.Module | None,
+        pictures: ScenePictures,
+        device: torch.device,
+        picture: Path,
     ) -> dict[str, float]:
         config = self.config.validation
         spheres, stations = (pictures.validation_batch(config.objects, device, m) for m in (_SPHERES, _STATIONS))

@@ -1,6 +1,7 @@
 """Pictures of scenes against closed forms."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_the_sky_is_looked_up_by_direction():
     picture = np.zeros((64, 128, 3), np.float32)
     picture[:32, :, 0] = 1  # above the horizon
     picture[:, 96:, 1] = 1  # from +X to +Z
-    scene.__dict__["sky"] = picture
+    scene = replace(scene, sky=picture)
     poses = [Pose((0, 0, 0), 0, 40, 0, 20), Pose((0, 0, 0), 0, -20, 0, 20), Pose((0, 0, 0), 135, 40, 0, 20)]
     rgb = SceneRenderer(scene).views(cameras_of(poses, 8)).rgb.mean((1, 2))
     assert torch.allclose(rgb[:, :2], torch.tensor([[1.0, 0], [0, 0], [1, 1]]), atol=1e-4)

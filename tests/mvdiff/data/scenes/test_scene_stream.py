@@ -22,9 +22,12 @@ def test_the_oldest_scene_is_replaced_first():
     stream = stream_of()
     stream.fill()
     before = stream.store.rgba.clone()
-    assert len(stream) == 3 and stream.store.kinds == ["corridor"] * 3
-    assert stream.refresh(1) == 1 and stream.count == 4
-    assert torch.equal(stream.store.rgba[1:], before[1:]) and not torch.equal(stream.store.rgba[0], before[0])
+    assert len(stream) == 3
+    assert stream.store.kinds == ["corridor"] * 3
+    assert stream.refresh(1) == 1
+    assert stream.count == 4
+    assert torch.equal(stream.store.rgba[1:], before[1:])
+    assert not torch.equal(stream.store.rgba[0], before[0])
     fresh = SceneJob("corridor", 23, config=TINY).run()
     assert np.array_equal(stream.store.rgba[0].numpy(), fresh.rgba)
     assert stream.store.hidden[0] == fresh.hidden
@@ -50,7 +53,8 @@ def test_a_data_set_of_scenes_is_read_back_and_goes_on_where_it_stopped(tmp_path
     assert main(command(tmp_path / "scenes")) == 0
     assert "2 scenes of 9 views" in capsys.readouterr().out
     reader = ShardReader(tmp_path / "scenes", SCENES)
-    assert reader.config == TINY and len(reader) == 2
+    assert reader.config == TINY
+    assert len(reader) == 2
     made = SceneJob("corridor", 41, config=TINY).run()
     record = list(reader.read(0))[1].record
     for name in record_arrays(TINY):
@@ -58,7 +62,8 @@ def test_a_data_set_of_scenes_is_read_back_and_goes_on_where_it_stopped(tmp_path
     assert (record.kind, record.hidden, record.seed, record.split) == ("corridor", made.hidden, 41, "train")
     shard = tmp_path / "scenes" / "shard-00000.tar"
     stamp = shard.stat().st_mtime_ns
-    assert main(command(tmp_path / "scenes")) == 0 and shard.stat().st_mtime_ns == stamp
+    assert main(command(tmp_path / "scenes")) == 0
+    assert shard.stat().st_mtime_ns == stamp
     assert (tmp_path / "scenes" / SHEET).is_file()
 
 
@@ -69,7 +74,8 @@ def test_other_settings_do_not_overwrite_and_bad_ones_are_told(tmp_path, capsys)
     assert "--overwrite" in capsys.readouterr().err
     assert main(command(tmp_path / "new", "--photos", "0")) == 2
     assert main(command(tmp_path / "new", "--packs", str(tmp_path / "none.npz"))) == 2
-    assert "none.npz" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert "none.npz" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def photos(count: int = 64):
@@ -92,7 +98,9 @@ def test_defects_stay_in_range_repeat_with_the_seed_and_differ_between_photos():
     rgb, normal, depth, _ = photos()
     rgb[:] = rgb[:1]
     one, two = (augment_photos(rgb, normal, depth, torch.Generator().manual_seed(3), PhotoDefects()) for _ in range(2))
-    assert torch.equal(one, two) and one.min() >= 0 and one.max() <= 1
+    assert torch.equal(one, two)
+    assert one.min() >= 0
+    assert one.max() <= 1
     assert len({round(float(photo.sum()), 3) for photo in one}) == len(one)
 
 
@@ -106,7 +114,10 @@ def test_as_many_photos_become_drawings_as_asked_for():
 def test_lines_are_where_surfaces_end_or_bend_and_nowhere_on_a_slanted_plane():
     rgb, normal, depth, _ = photos(1)
     page = line_drawing(rgb, normal, depth, torch.zeros(1, 1, 1, 1))[0].mean(0)
-    assert page[8, 15] < 0.4 and page[15, 8] < 0.4 and page[8, 8] == 1 and page[26, 26] == 1
+    assert page[8, 15] < 0.4
+    assert page[15, 8] < 0.4
+    assert page[8, 8] == 1
+    assert page[26, 26] == 1
     ramp = torch.linspace(1, 1.5, 32).expand(1, 32, 32)
     flat = line_drawing(rgb, torch.zeros_like(normal), ramp, torch.zeros(1, 1, 1, 1))
     assert flat.min() > 0.99

@@ -61,7 +61,7 @@ def render_scenes(config: RenderScenes) -> Iterator[tuple[int, int, ShardInfo | 
     parts = [jobs[start : start + _SHARD_SCENES] for start in range(0, len(jobs), _SHARD_SCENES)]
     keys = [_key(part) for part in parts]
     claim(config.output, hashlib.sha256("".join(keys).encode()).hexdigest(), config.overwrite)
-    writer, done, rows = ShardWriter(config.output, config.record, SCENES), 0
+    writer, done = ShardWriter(config.output, config.record, SCENES), 0
     with closing(Workers(config.workers)) as workers:
         for part, key in zip(parts, keys, strict=True):
             if not writer.keep(key):

@@ -6,7 +6,8 @@ import re
 _RULES: tuple[tuple[str | None, str], ...] = (
     (None, r"dragon|robot|weapon|sword|gun|axe|alien|skull|zombie|castle|bridge"),
     (None, r"lava|floating|spiral|mountain|tennis|desk.?lamp|upper|shower|chr_|lantern|basketball"),
-    (None, r"box_room|frame|surveil|security|net_and|leaning|guncase|corner|window|door|wall|floor(?!.?lamp)|stair|tile|road"),
+    (None, r"box_room|frame|surveil|security|net_and|leaning|guncase|corner"),
+    (None, r"window|door|wall|floor(?!.?lamp)|stair|tile|road"),
     ("car", r"(^|[_/-])(car|suv|sedan|hatchback|taxi|minivan|jeep)(?![a-z])|station.?wagon|sports.?car|police.?car"),
     ("truck", r"(^|[_/-])(van|ambulance|truck|delivery|garbage|fire.?truck)(?![a-z])"),
     ("tree", r"(^|[/_-])trees?(?![a-z])|palm|cypress|pine(?!apple)|birch|maple"),

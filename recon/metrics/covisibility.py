@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 
 #: Relative difference of depth below which two cameras see the same surface.
 TOLERANCE = 0.04
@@ -53,7 +53,7 @@ def pixels_seen_from(
     """
     points = cameras.unproject(depth)
     surface = seen_from(points, other, other_depth, tolerance)
-    origin, directions = cameras.rays()
+    _, directions = cameras.rays()
     far = (other.position + directions * _FAR).reshape(-1, 3)
     pixel, z = other.project(far)
     sky = (_inside(pixel, z, other) & (_read(other_depth, pixel, "nearest") <= 0)).reshape(depth.shape)

@@ -39,7 +39,7 @@ def normal_degrees(
     normal: Float[Tensor, "*#batch 3 h w"], truth: Float[Tensor, "*#batch 3 h w"], mask: Bool[Tensor, "*#batch h w"]
 ) -> Float[Tensor, "*#batch"]:
     """Mean angle in degrees between normals over ``mask``; NaN for an empty mask."""
-    a, b = (torch.nn.functional.normalize(n, dim=-3) for n in (normal, truth))
+    a, b = (torch.nn.functional.normalize(n, dim=-3) for n in torch.broadcast_tensors(normal, truth))
     # Unlike acos of the cosine, this is exact for equal normals.
     angle = torch.atan2(torch.linalg.cross(a, b, dim=-3).norm(dim=-3), (a * b).sum(-3))
     return masked_mean(torch.rad2deg(angle), mask)

@@ -7,8 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.metrics.shape import nearest
-
 
 @dataclass(frozen=True)
 class PointScores:
@@ -43,8 +41,8 @@ class PointScores:
             prediction if all_predicted is None else all_predicted,
             truth if all_true is None else all_true,
         )
-        to_truth = nearest(prediction, target)[0] if len(prediction) else prediction.new_full((1,), torch.inf)
-        to_prediction = nearest(truth, whole)[0] if len(whole) else truth.new_full((1,), torch.inf)
+        to_truth = _distances(prediction, target, thresholds[-1])
+        to_prediction = _distances(truth, whole, thresholds[-1])
         return PointScores(tuple(thresholds), _shares(to_truth, thresholds), _shares(to_prediction, thresholds))
 
     @property
@@ -60,6 +58,17 @@ class PointScores:
             return self.f_scores[0]
         at, values = (torch.tensor(x, dtype=torch.float64) for x in (self.thresholds, self.f_scores))
         return float(torch.trapezoid(values, at) / (at[-1] - at[0]))
+
+
+def _distances(points: Float[Tensor, "p 3"], others: Float[Tensor, "q 3"], limit: float) -> Float[Tensor, "*p"]:
+    """Distance to the nearest of ``others``, infinite beyond ``limit``, which spares the tree its long searches."""
+    from scipy.spatial import cKDTree
+
+    if not len(points) or not len(others):
+        return points.new_full((max(len(points), 1),), torch.inf)  # nothing is near
+    tree = cKDTree(others.double().cpu().numpy(), balanced_tree=False, compact_nodes=False)
+    bound = limit * (1 + 1e-6)
+    return torch.as_tensor(tree.query(points.double().cpu().numpy(), distance_upper_bound=bound)[0])
 
 
 def _shares(distance: Float[Tensor, "p"], thresholds: Sequence[float]) -> tuple[float, ...]:

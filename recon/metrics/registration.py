@@ -1,12 +1,13 @@
 """Rigid registration of points on a surface."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.metrics.shape import SurfacePoints, nearest
+from recon.metrics.shape import SurfacePoints
 
 #: Directions in which the geometry holds this much less than in the best one are left as they are.
 _DEGENERATE = 1e-3
@@ -30,7 +31,7 @@ class RigidMotion:
         return float(self.matrix[:3, 3].norm())
 
 
-def register(points: Float[Tensor, "p 3"], surface: SurfacePoints, iterations: int = 20) -> RigidMotion:
+def register(points: Float[Tensor, "p 3"], surface: SurfacePoints, iterations: int = 15) -> RigidMotion:
     """Motion that brings ``points`` onto ``surface``: trimmed point-to-plane ICP (Chen & Medioni 1991).
 
     Motions that the geometry cannot tell, such as sliding along the only wall, are left out (Zhang et al. 2016).
@@ -38,21 +39,24 @@ def register(points: Float[Tensor, "p 3"], surface: SurfacePoints, iterations: i
     """
     if min(len(points), len(surface)) < 6:
         raise ValueError("Registration needs at least six points on either side.")
-    surface = SurfacePoints(surface.points.double(), surface.normals.double())
-    own = points.double()
+    from scipy.spatial import cKDTree
+
+    surface = SurfacePoints(surface.points.double().cpu(), surface.normals.double().cpu())
+    tree = cKDTree(surface.points.numpy())
+    own = points.double().cpu()
     scale = own.norm(dim=-1).median().clamp_min(1e-12)
     matrix = torch.eye(4, dtype=torch.float64)
     for _ in range(iterations):
         moved = own @ matrix[:3, :3].T + matrix[:3, 3]
-        step = _step(moved, surface, float(scale))
+        step = _step(moved, surface, tree, float(scale))
         matrix = step @ matrix
-        if float((step - torch.eye(4, dtype=torch.float64)).abs().max()) < 1e-9:
+        if float((step - torch.eye(4, dtype=torch.float64)).abs().max()) < 1e-6:
             break
     return RigidMotion(matrix.float())
 
 
-def _step(points: Float[Tensor, "p 3"], surface: SurfacePoints, scale: float) -> Float[Tensor, "4 4"]:
-    distance, index = nearest(points, surface.points)
+def _step(points: Float[Tensor, "p 3"], surface: SurfacePoints, tree: Any, scale: float) -> Float[Tensor, "4 4"]:
+    distance, index = map(torch.as_tensor, tree.query(points.numpy()))
     kept = distance <= _TRIM * distance.median().clamp_min(1e-9)
     p, q, n = points[kept] / scale, surface.points[index][kept] / scale, surface.normals[index][kept]
     jacobian = torch.cat([torch.linalg.cross(p, n), n], -1)

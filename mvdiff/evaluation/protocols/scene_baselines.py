@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import SceneCase
-from recon.cameras import Cameras
-from recon.views import ViewSet
+from recon.core.cameras import Cameras
+from recon.core.views import ViewSet
 
 
 class SceneSampler(Protocol):
@@ -38,7 +38,7 @@ def extruded(case: SceneCase, num_hypotheses: int, seed: int) -> ViewSet:
     What a perfect single-image depth network without invention reaches.
     """
     blank, photo = _blank(case), case.truth.select_views([0])
-    assert blank.depth is not None and blank.normal is not None
+    assert blank.depth is not None
     values = torch.cat([photo.rgb, photo.alpha, photo.normal, photo.depth], 2)[0, 0].flatten(1).T
     shown = case.surface[0].flatten()
     points = case.cameras[0].unproject(case.depth[0]).reshape(-1, 3)

@@ -1,21 +1,34 @@
 """A scene that is known: its photo, cameras that walk through it, and what they truly see."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
+from recon.core.views import ViewSet
 from recon.metrics.covisibility import pixels_seen_from
-from recon.views import ViewSet
 
 #: Depths beyond so many of the photo's medians count as this far, and so does the sky.
 FAR = 20.0
 #: Masks with fewer pixels are not scored.
 LEAST_PIXELS = 100
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """An attribute that the photo cannot show, whose probabilities given the photo are known."""
+
+    name: str
+    value: str
+    """The one that is true in this scene."""
+    shares: Mapping[str, float]
+    """Probability of each value."""
+    views: Mapping[str, ViewSet]
+    """What the case's cameras see [1 v] with each value in turn."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,18 @@ class SceneCase:
     stations: tuple[int, ...]
     """For each view: 0 where the photo was taken, 1 the next place that a sampler reaches, and so on."""
     seed: int = 0
-    hidden: Mapping[str, str] = field(default_factory=dict)
-    """Attributes that the photo cannot show, with their true values."""
+    hidden: Hidden | None = None
+
+    def select(self, views: list[int]) -> "SceneCase":
+        """The case with these views alone, the photo's among them as the first."""
+        if views[0] != 0:
+            raise ValueError("The photo's own view is the first of a case.")
+        return replace(
+            self,
+            truth=self.truth.select_views(views),
+            roles=tuple(self.roles[k] for k in views),
+            stations=tuple(self.stations[k] for k in views),
+        )
 
     @property
     def cameras(self) -> Cameras:

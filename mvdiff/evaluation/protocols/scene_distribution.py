@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import LEAST_PIXELS, SceneCase, log_depth
+from recon.core.views import ViewSet
 from recon.metrics.probabilistic import crps, diversity, energy_score, interval_coverage
 from recon.posterior.modes import medoid
-from recon.views import ViewSet
 
 _PARTS = ("seen", "unseen")
 _LEVELS = (50, 90)

@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import LEAST_PIXELS, SceneCase
+from recon.core.views import ViewSet
 from recon.metrics.covisibility import seen_from
 from recon.metrics.depth import median_scale
 from recon.metrics.points import PointScores
 from recon.metrics.registration import register
 from recon.metrics.shape import SurfacePoints, thinned
-from recon.views import ViewSet
 
 #: Shares of the photo's median depth.
 THRESHOLDS = tuple(k / 100 for k in range(1, 11))
@@ -21,8 +21,9 @@ HEADLINE = THRESHOLDS.index(0.05)
 #: Cells of the thinned clouds and reach from the photo's camera, in median depths.
 _CELL, _REACH = 0.01, 5.0
 _LEAST_OVERLAP = 0.5
-_REGISTERED = 3000
-_MAX_VIEWS = 4
+#: Points that are looked up in the other cloud, and those that are registered.
+_QUERIES, _REGISTERED = 15_000, 1500
+_MAX_VIEWS = 3
 
 
 def cloud_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
@@ -55,7 +56,8 @@ def _compared(
     if not len(truth):
         return dict.fromkeys(("precision", "recall", "f1", "auc"))
     limits = [t * unit for t in THRESHOLDS]
-    scores = PointScores.between(prediction, truth, limits, all_predicted, all_true)
+    own, true = _some(prediction, _QUERIES), _some(truth, _QUERIES)
+    scores = PointScores.between(own, true, limits, all_predicted, all_true)
     return {
         "precision": scores.precision[HEADLINE],
         "recall": scores.recall[HEADLINE],
@@ -101,12 +103,13 @@ def _camera_error(case: SceneCase, depth: Float[Tensor, "h w"], view: int) -> tu
     if min(int(mine.sum()), int(true.sum())) < LEAST_PIXELS:
         return None
     normal = case.truth.normal[0, view].movedim(0, -1) @ case.cameras.c2w[view, :3, :3]
-    motion = register(_some(points[mine]), SurfacePoints(truth[true], normal[true]))
+    motion = register(_some(points[mine], _REGISTERED), SurfacePoints(truth[true], normal[true]))
     return motion.degrees, 100 * motion.distance / case.unit
 
 
-def _some(points: Float[Tensor, "p 3"]) -> Float[Tensor, "q 3"]:
-    return points[:: max(1, len(points) // _REGISTERED)]
+def _some(points: Float[Tensor, "p 3"], count: int) -> Float[Tensor, "q 3"]:
+    """Evenly spread over the list, ``count`` to twice as many."""
+    return points[:: max(1, len(points) // count)]
 
 
 def agreement_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:

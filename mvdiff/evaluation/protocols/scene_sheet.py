@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import SceneCase
-from recon.views import ViewSet
+from recon.core.views import ViewSet
 
 _MARGIN, _LINE, _GAP = 92, 12, 3
 #: Magma at nine places, near is bright.

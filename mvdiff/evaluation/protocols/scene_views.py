@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import LEAST_PIXELS, SceneCase, log_depth
+from recon.core.views import ViewSet
 from recon.metrics.depth import abs_rel, median_scale, normal_degrees, within_ratio
 from recon.metrics.image import SSIM_RADIUS, gradient_similarity, masked_mean, masked_psnr, ssim_map
-from recon.views import ViewSet
 
 Scores = dict[str, Any]
 
@@ -62,7 +62,7 @@ def view_scores(case: SceneCase, sampled: ViewSet) -> Scores:
 
 
 def drift_scores(case: SceneCase, sampled: ViewSet) -> Scores:
-    """By station: PSNR where the photo sees, difference of mean color and log of the depth's scale; hypothesis means."""
+    """PSNR, difference of mean color and |log| of the depth's scale where the photo sees: [station][hypothesis]."""
     rows: dict[str, list[list[float]]] = {"psnr": [], "color": [], "scale": []}
     for station in sorted(set(case.stations)):
         own = [k for k, s in enumerate(case.stations) if s == station and k > 0]
@@ -98,7 +98,9 @@ def revisit_scores(case: SceneCase, sampled: ViewSet) -> Scores:
 
 def _same(case: SceneCase, view: int, first: Any) -> bool:
     camera = case.cameras[view]
-    return bool(torch.allclose(camera.c2w, first.c2w, atol=1e-4) and torch.allclose(camera.intrinsics, first.intrinsics))
+    return bool(
+        torch.allclose(camera.c2w, first.c2w, atol=1e-4) and torch.allclose(camera.intrinsics, first.intrinsics)
+    )
 
 
 def _depth(sampled: ViewSet) -> Float[Tensor, "n v h w"]:

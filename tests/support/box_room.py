@@ -1,6 +1,7 @@
 """A room whose pictures are known in closed form: boxes and the rays of cameras."""
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -76,6 +77,16 @@ def room_case(size: int = 48, **room) -> SceneCase:
     truth = box_room(cameras, **room)
     roles = ("photo", *["sphere"] * 4, "path", "path", "revisit")
     return SceneCase("room/0", "room", truth, truth.rgb[0, 0], roles, (0, 0, 0, 0, 0, 1, 1, 2))
+
+
+@dataclass(frozen=True)
+class RoomJob:
+    """A case to be made, as the evaluation takes it; the kind is the first part of the name."""
+
+    name: str
+
+    def make(self) -> SceneCase:
+        return replace(room_case(32), name=self.name, kind=self.name.split("/")[0])
 
 
 def room_solid(points: Float[Tensor, "*s 3"], room=ROOM, box=BOX) -> Tensor:

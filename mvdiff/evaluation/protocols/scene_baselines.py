@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -12,13 +11,9 @@ from mvdiff.evaluation.protocols.scene_case import SceneCase
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 
-
-class SceneSampler(Protocol):
-    """Makes hypotheses of what a scene's cameras see, from its photo."""
-
-    def __call__(self, case: SceneCase, num_hypotheses: int, seed: int) -> ViewSet:
-        """Return views [n v] of ``case.cameras`` with depth and normals, in the unit of ``case``."""
-        ...
+#: From a case, the number of hypotheses and a seed to views [n v] of the case's cameras with depth and normals, in its
+#: unit. A network reads the photo, the cameras and the unit alone.
+SceneSampler = Callable[[SceneCase, int, int], ViewSet]
 
 
 def truth(case: SceneCase, num_hypotheses: int, seed: int) -> ViewSet:

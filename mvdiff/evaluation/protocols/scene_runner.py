@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -30,6 +30,7 @@ from recon.ops.parallel import worker_threads
 Report = Callable[[str], None]
 
 
+@runtime_checkable
 class CaseJob(Protocol):
     """A scene yet to be made, small enough to be sent to a process."""
 
@@ -83,7 +84,7 @@ def _scored(
     """Entries and pictures, as they are ready: processes make cases, this thread samples, threads score."""
     with Workers(min(config.workers, len(pending))) as workers, _scoring(config.workers) as submit:
         running: set[Future] = set()
-        for _, case in workers.map(CaseJob.make if config.workers == 0 else _make, pending, ahead=2 * config.workers):
+        for _, case in workers.map(_make, pending, ahead=2 * config.workers):
             began = time.perf_counter()
             sampled = sampler(case, config.num_hypotheses, hypothesis_seed(config.seed, case.seed)).to("cpu")
             running.add(submit(_finish, case, sampled, time.perf_counter() - began))

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         results = special(arguments[0], arguments[1:])
     else:
         results = protocol(arguments)
-    for key, value in results["summary"].items():
+    for key, value in results.get("goals", results["summary"]).items():
         if isinstance(value, int | float):
             print(f"{key:24s} {value:.4f}" if isinstance(value, float) else f"{key:24s} {value}")
 

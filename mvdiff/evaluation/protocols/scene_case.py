@@ -53,8 +53,12 @@ class SceneCase:
         """The case with these views alone, the photo's among them as the first."""
         if views[0] != 0:
             raise ValueError("The photo's own view is the first of a case.")
+        hidden = self.hidden
+        if hidden is not None:
+            hidden = replace(hidden, views={value: v.select_views(views) for value, v in hidden.views.items()})
         return replace(
             self,
+            hidden=hidden,
             truth=self.truth.select_views(views),
             roles=tuple(self.roles[k] for k in views),
             stations=tuple(self.stations[k] for k in views),

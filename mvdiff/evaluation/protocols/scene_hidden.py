@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from mvdiff.evaluation.protocols.scene_case import SceneCase, log_depth
+from mvdiff.evaluation.protocols.scene_case import Hidden, SceneCase, log_depth
 from recon.core.views import ViewSet
 from recon.metrics.probabilistic import total_variation
 
@@ -16,32 +18,33 @@ _TELLING = 0.1
 
 
 def hidden_entry(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
-    """Values of the case's hidden attribute in the hypotheses, with its shares; nothing where it has none."""
-    if case.hidden is None:
-        return {}
+    """Values of the case's hidden attribute in the hypotheses, with its shares; nothing where its views show none."""
     own = case.hidden
-    found = {"name": own.name, "true": own.value, "shares": dict(own.shares), "sampled": classified(case, sampled)}
-    return {"hidden": found}
+    if own is None or not bool(telling_rays(case, own).any()):
+        return {}
+    values = classified(case, own, sampled)
+    return {"hidden": {"name": own.name, "true": own.value, "shares": dict(own.shares), "sampled": values}}
 
 
-def classified(case: SceneCase, sampled: ViewSet) -> list[str]:
-    """The attribute's value in each hypothesis: that of the alternative whose views are nearest.
+def telling_rays(case: SceneCase, hidden: Hidden) -> Bool[Tensor, "v h w"]:
+    """Rays that the photo does not see and along which the attribute's values differ in log-depth or color."""
+    depth = torch.stack([log_depth(views, case.unit)[0] for views in hidden.views.values()])
+    color = torch.stack([views.rgb[0] for views in hidden.views.values()])
+    apart = (depth.amax(0) - depth.amin(0) > _TELLING) | ((color.amax(0) - color.amin(0)).amax(1) > _TELLING)
+    return apart & ~case.seen
 
-    Only rays along which the alternatives differ count, by log-depth and color.
-    """
-    assert case.hidden is not None
-    names = list(case.hidden.views)
-    depth = torch.stack([log_depth(case.hidden.views[name], case.unit)[0] for name in names])
-    color = torch.stack([case.hidden.views[name].rgb[0] for name in names])
-    telling = (depth.amax(0) - depth.amin(0)) > _TELLING
-    telling = (telling | ((color.amax(0) - color.amin(0)).amax(1) > _TELLING)) & ~case.seen
-    if not bool(telling.any()):
-        raise ValueError(f"The cameras of '{case.name}' do not show its hidden attribute.")
-    own = log_depth(sampled, case.unit)[:, telling]
-    colors, own_colors = color.movedim(2, -1)[:, telling], sampled.rgb.movedim(2, -1)[:, telling]
-    apart = (own[:, None] - depth[None, :, telling]).abs().mean(-1)
-    apart = apart + (own_colors[:, None] - colors[None]).abs().mean((-1, -2))
-    return [names[k] for k in apart.argmin(1).tolist()]
+
+def classified(case: SceneCase, hidden: Hidden, sampled: ViewSet) -> list[str]:
+    """The attribute's value in each hypothesis: that of the views that are nearest along telling rays."""
+    telling, values = telling_rays(case, hidden), list(hidden.views)
+
+    def rays(views: ViewSet) -> Float[Tensor, "n r 4"]:
+        return torch.cat([log_depth(views, case.unit)[:, :, None], views.rgb], 2).movedim(2, -1)[:, telling]
+
+    known = torch.cat([rays(hidden.views[value]) for value in values])
+    apart = (rays(sampled)[:, None] - known[None]).abs().mean(2)  # [n values 4]
+    nearest = (apart[..., 0] + apart[..., 1:].mean(-1)).argmin(1)
+    return [values[k] for k in nearest.tolist()]
 
 
 def hidden_scores(entries: Sequence[Mapping[str, Any]], draws: int = 200) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mvdiff.evaluation.protocols.scene_distribution import distribution_scores
 from mvdiff.evaluation.protocols.scene_geometry import agreement_scores, cloud_scores, control_scores
 from mvdiff.evaluation.protocols.scene_hidden import hidden_entry
 from mvdiff.evaluation.protocols.scene_sheet import scene_strip
-from mvdiff.evaluation.protocols.scene_summary import scene_table, summarize
+from mvdiff.evaluation.protocols.scene_summary import GOALS, scene_table, summarize
 from mvdiff.evaluation.protocols.scene_views import drift_scores, photo_scores, revisit_scores, view_scores
 from mvdiff.evaluation.sheet import stack
 from mvdiff.sampling.candidates import hypothesis_seed
@@ -66,12 +66,14 @@ def evaluate_scenes(
         records.add(entry)
         report(f"[{number}/{len(jobs)}] {_line(entry)}")
     entries = [records.entries[job.name] for job in jobs]
+    summary = summarize(entries)
     results = {
         "protocol": "s1" if config.data is None else "s2",
         **head,
         "settings": identity,
         "seconds": round(time.perf_counter() - start, 3),
-        "summary": summarize(entries),
+        "summary": summary,
+        "goals": {key: summary.get(key) for _, key in GOALS},
         "scenes": entries,
     }
     _write(config, results)

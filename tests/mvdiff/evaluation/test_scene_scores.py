@@ -200,7 +200,7 @@ def test_hidden_values_are_read_off_and_their_shares_judged():
     noise = 0.05 * torch.randn(4, *views["far"].rgb.shape[1:])
     sampled = replace(views["far"][[0] * 4], rgb=views["far"].rgb + noise)
     sampled.depth[0] = views["near"].depth[0]
-    assert classified(own, sampled) == ["near", "far", "far", "far"]
+    assert classified(own, own.hidden, sampled) == ["near", "far", "far", "far"]
     entry = hidden_entry(own, sampled)
     scores = hidden_scores([entry, entry])
     assert scores["tv_back"] == 0

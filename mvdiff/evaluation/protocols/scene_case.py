@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mvdiff.data.scenes.frame import PHOTO_DEPTH, photo_frame, photo_median, to_photo_frame
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 from recon.metrics.covisibility import pixels_seen_from
@@ -48,6 +49,8 @@ class SceneCase:
     """For each view: 0 where the photo was taken, 1 the next place that a sampler reaches, and so on."""
     seed: int = 0
     hidden: Hidden | None = None
+    measured: Bool[Tensor, "v h w"] | None = None
+    """Real pictures: pixels whose depth was measured, which alone are judged. None: all, and depth 0 is sky."""
 
     def select(self, views: list[int]) -> "SceneCase":
         """The case with these views alone, the photo's among them as the first."""
@@ -59,6 +62,7 @@ class SceneCase:
         return replace(
             self,
             hidden=hidden,
+            measured=None if self.measured is None else self.measured[views],
             truth=self.truth.select_views(views),
             roles=tuple(self.roles[k] for k in views),
             stations=tuple(self.stations[k] for k in views),
@@ -80,14 +84,20 @@ class SceneCase:
         return self.depth > 0
 
     @cached_property
+    def judged(self) -> Bool[Tensor, "v h w"]:
+        """Pixels that count."""
+        return torch.ones_like(self.surface) if self.measured is None else self.measured
+
+    @cached_property
     def unit(self) -> float:
-        """Median depth of the photo: lengths are reported in it."""
-        return float(self.depth[0][self.surface[0]].median())
+        """Median depth of the photo: lengths are reported in it; that of the photo's frame where none is known."""
+        known = self.depth[0][self.surface[0]]
+        return float(known.median()) if len(known) else PHOTO_DEPTH
 
     @cached_property
     def seen(self) -> Bool[Tensor, "v h w"]:
         """Pixels whose surface, or sky, the photo shows."""
-        return pixels_seen_from(self.cameras, self.depth, self.cameras[0], self.depth[0])
+        return self.judged & pixels_seen_from(self.cameras, self.depth, self.cameras[0], self.depth[0])
 
     @cached_property
     def warped(self) -> Bool[Tensor, "v h w"]:
@@ -97,12 +107,17 @@ class SceneCase:
             now = torch.tensor([s == station for s in self.stations])
             for k in (k for k, s in enumerate(self.stations) if s < station):
                 known[now] |= pixels_seen_from(self.cameras[now], self.depth[now], self.cameras[k], self.depth[k])
-        return known & ~self.seen
+        return known & self.hidden_from_photo
 
     @cached_property
     def unseen(self) -> Bool[Tensor, "v h w"]:
         """Pixels that neither the photo nor an earlier station shows."""
-        return ~self.seen & ~self.warped
+        return self.hidden_from_photo & ~self.warped
+
+    @property
+    def hidden_from_photo(self) -> Bool[Tensor, "v h w"]:
+        """Pixels that the photo does not show."""
+        return self.judged & ~self.seen
 
     @property
     def masks(self) -> dict[str, Bool[Tensor, "v h w"]]:
@@ -111,7 +126,7 @@ class SceneCase:
             "warped": self.warped,
             "known": self.seen | self.warped,
             "unseen": self.unseen,
-            "hidden": ~self.seen,
+            "hidden": self.hidden_from_photo,
         }
 
 
@@ -121,3 +136,14 @@ def log_depth(views: ViewSet, unit: float) -> Float[Tensor, "n v h w"]:
         raise ValueError("Log-depth needs views with depth.")
     depth = views.depth[:, :, 0] / unit
     return torch.where(depth > 0, depth, FAR).clamp(1 / FAR, FAR).log()
+
+
+def in_photo_frame(views: ViewSet, photo: int, median: float | None = None) -> ViewSet:
+    """Views [1 v] with depth, moved and scaled into the world of view ``photo``, whose median depth may be given."""
+    assert views.depth is not None
+    own = views.cameras.c2w[:, photo]
+    known = photo_median(views.depth[:, photo, 0]) if median is None else own.new_tensor([median])
+    turned = views.transformed(photo_frame(own)[0])
+    c2w = to_photo_frame(views.cameras.c2w, own, known)
+    depth = views.depth * (PHOTO_DEPTH / known)[:, None, None, None, None]
+    return replace(turned, cameras=replace(views.cameras, c2w=c2w), depth=depth)

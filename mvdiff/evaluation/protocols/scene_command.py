@@ -41,9 +41,9 @@ def load_sampler(config: SceneEvaluationConfig) -> tuple[SceneSampler, Any, Any]
 
     import diffusers
 
+    from mvdiff.devices import pick_device
     from mvdiff.evaluation.protocols.scene_model import SceneModel
     from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
-    from mvdiff.runs.image_to_3d import pick_device
     from mvdiff.weights import packing
 
     diffusers.logging.set_verbosity_error()

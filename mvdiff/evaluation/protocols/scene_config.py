@@ -38,7 +38,7 @@ class SceneEvaluationConfig(SceneSampling):
     model: str = "embedded-scene"
     """Model to score: embedded-scene, a folder of weights, or a baseline: truth, extrude, mean, nearest."""
     data: Path | None = None
-    """Real posed pictures to score on (protocol S2): a COLMAP folder, transforms.json or an RGB-D sequence.
+    """Real posed pictures to score on (protocol S2): a COLMAP text model, or an RGB-D sequence as 7-Scenes has them.
     Without it, held-out procedural scenes with exact truth (protocol S1)."""
     output: Path = Path("scene.json")
     """Results file. Beside it: .md (table), .png (contact sheet) and .scenes.jsonl (one line per finished scene)."""

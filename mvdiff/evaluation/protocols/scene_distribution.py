@@ -24,7 +24,7 @@ def distribution_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
     log, truth = log_depth(sampled, case.unit), log_depth(case.truth, case.unit)[0]
     found: dict[str, Any] = {}
     for part in _PARTS:
-        mask = case.seen if part == "seen" else ~case.seen
+        mask = case.seen if part == "seen" else case.hidden_from_photo
         if int(mask.sum()) < LEAST_PIXELS:
             continue
         scores = ray_scores(log[:, mask], truth[mask])

@@ -33,7 +33,7 @@ def cloud_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
     other cloud. ``_free``: after the one scale that aligns the photo's depth.
     """
     found: dict[str, Any] = {}
-    parts = {"": torch.ones_like(case.seen), "_seen": case.seen, "_unseen": ~case.seen}
+    parts = {"": case.judged, "_seen": case.seen, "_unseen": case.hidden_from_photo}
     truth = {name: _cloud(case, case.depth, mask) for name, mask in parts.items()}
     for depth in sampled.depth[:, :, 0]:
         for scale in ("", "_free"):
@@ -116,8 +116,8 @@ def agreement_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
     """Do sampled views agree with each other? Median relative depth error of each view's points in the other views
     that truly see them, and mean color difference there; one value a hypothesis, with the truth's own as floor."""
     pairs = _pairs(case)
-    every = ViewSet.cat([sampled, case.truth])
-    rows = [_agreement(case, rgb, depth, pairs) for rgb, depth in zip(every.rgb, every.depth[:, :, 0], strict=True)]
+    rgb, depth = (torch.cat([getattr(sampled, name), getattr(case.truth, name)]) for name in ("rgb", "depth"))
+    rows = [_agreement(case, *own, pairs) for own in zip(rgb, depth[:, :, 0], strict=True)]
     *own, floor = rows
     return {
         "agreement_depth": [row[0] for row in own],

@@ -31,7 +31,7 @@ def telling_rays(case: SceneCase, hidden: Hidden) -> Bool[Tensor, "v h w"]:
     depth = torch.stack([log_depth(views, case.unit)[0] for views in hidden.views.values()])
     color = torch.stack([views.rgb[0] for views in hidden.views.values()])
     apart = (depth.amax(0) - depth.amin(0) > _TELLING) | ((color.amax(0) - color.amin(0)).amax(1) > _TELLING)
-    return apart & ~case.seen
+    return apart & case.hidden_from_photo
 
 
 def classified(case: SceneCase, hidden: Hidden, sampled: ViewSet) -> list[str]:

@@ -20,7 +20,13 @@ from mvdiff.evaluation.protocols.scene_geometry import agreement_scores, cloud_s
 from mvdiff.evaluation.protocols.scene_hidden import hidden_entry
 from mvdiff.evaluation.protocols.scene_sheet import scene_strip
 from mvdiff.evaluation.protocols.scene_summary import GOALS, scene_table, summarize
-from mvdiff.evaluation.protocols.scene_views import drift_scores, photo_scores, revisit_scores, view_scores
+from mvdiff.evaluation.protocols.scene_views import (
+    drift_scores,
+    own_mask_scores,
+    photo_scores,
+    revisit_scores,
+    view_scores,
+)
 from mvdiff.evaluation.sheet import stack
 from mvdiff.sampling.candidates import hypothesis_seed
 from recon.core.views import ViewSet
@@ -139,6 +145,7 @@ def score_scene(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
         **drift_scores(own, made),
         **revisit_scores(case, sampled),
         **hidden_entry(own, made),
+        **(own_mask_scores(own, made) if case.measured is not None else {}),
     }
 
 

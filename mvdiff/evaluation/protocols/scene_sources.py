@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.data.scenes.frame import PHOTO_DEPTH, photo_frame, photo_median, to_photo_frame
+from mvdiff.data.scenes.frame import PHOTO_DEPTH, photo_frame, photo_median
 from mvdiff.data.scenes.make import make_scene
 from mvdiff.data.scenes.record import Role, SceneConfig, SceneRecord, record_scene
 from mvdiff.data.scenes.render import SceneRenderer
 from mvdiff.data.scenes.scene import Scene, Split
 from mvdiff.evaluation.protocols.scene_baselines import KnownScene
-from mvdiff.evaluation.protocols.scene_case import Hidden, SceneCase
+from mvdiff.evaluation.protocols.scene_case import Hidden, SceneCase, in_photo_frame
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 
@@ -106,14 +106,3 @@ def case_of(record: SceneRecord, name: str) -> SceneCase:
         stations=(*stations, max(stations) + 1),
         seed=record.seed,
     )
-
-
-def in_photo_frame(views: ViewSet, photo: int) -> ViewSet:
-    """Views [1 v] moved and scaled into the world of view ``photo``."""
-    assert views.depth is not None
-    own = views.cameras.c2w[:, photo]
-    median = photo_median(views.depth[:, photo, 0])
-    turned = views.transformed(photo_frame(own)[0])
-    c2w = to_photo_frame(views.cameras.c2w, own, median)
-    depth = views.depth * (PHOTO_DEPTH / median)[:, None, None, None, None]
-    return replace(turned, cameras=replace(views.cameras, c2w=c2w), depth=depth)

@@ -1,5 +1,6 @@
 """Protocol S1 (docs: scene evaluation), picture by picture: the photo's geometry, views along the path, drift."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from mvdiff.evaluation.protocols.scene_case import LEAST_PIXELS, SceneCase, log_
 from recon.core.views import ViewSet
 from recon.metrics.depth import abs_rel, median_scale, normal_degrees, within_ratio
 from recon.metrics.image import SSIM_RADIUS, gradient_similarity, masked_mean, masked_psnr, ssim_map
+from recon.rendering.warp import forward_warp
 
 Scores = dict[str, Any]
 
@@ -78,6 +80,20 @@ def drift_scores(case: SceneCase, sampled: ViewSet) -> Scores:
         ]
         rows["scale"].append(_means(torch.tensor(scales)))
     return {f"drift_{name}": values for name, values in rows.items()}
+
+
+def own_mask_scores(case: SceneCase, sampled: ViewSet) -> Scores:
+    """PSNR of real frames where the photo, moved by its *sampled* depth, arrives (``_own_seen``) and elsewhere.
+
+    For data without depth, where no exact mask exists; one value a hypothesis.
+    """
+    photo = replace(sampled.select_views([0]), rgb=case.photo.expand(len(sampled), 1, -1, -1, -1))
+    warped = forward_warp(photo, sampled.cameras[:, 1:])
+    found: Scores = {"psnr_own_seen": [], "psnr_own_unseen": []}
+    for rgb, valid in zip(sampled.rgb[:, 1:], warped.valid[:, :, 0] > 0.5, strict=True):
+        for name, mask in (("seen", valid), ("unseen", ~valid)):
+            found[f"psnr_own_{name}"].append(_mean(masked_psnr(rgb, case.truth.rgb[0, 1:], mask, LEAST_PIXELS)))
+    return found
 
 
 def revisit_scores(case: SceneCase, sampled: ViewSet) -> Scores:

@@ -6,9 +6,9 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import numpy as np
+import torch
 import tyro
 from PIL import Image, ImageDraw, ImageFont
 
@@ -16,6 +16,7 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.meshes.files import load_mesh
+from recon.rendering import render_mesh
 from recon.report.pictures import SIDES, render_lit
 
 INK, GREY, RULE, PAPER = (24, 24, 27), (113, 113, 122), (228, 228, 231), (255, 255, 255)
@@ -34,6 +35,8 @@ class Figure:
     """A note under each row; by default the number and weight of the hypothesis."""
     caption: str = ""
     """A sentence below all rows."""
+    shading: Literal["lit", "albedo"] = "lit"
+    """lit: under a light that turns with the camera, which shows the shape. albedo: the texture's colors alone."""
     cell: int = 220
     """Side of one rendering in pixels."""
 
@@ -72,7 +75,7 @@ def draw(figure: Figure) -> Image.Image:
         _paste(sheet, photo, (MARGIN, top + (block - photo.height) // 2))
         for row, index in enumerate(figure.hypotheses):
             y = top + row * row_height
-            for column, picture in enumerate(_sides(load_mesh(_mesh_file(run, index)), figure.cell)):
+            for column, picture in enumerate(_sides(load_mesh(_mesh_file(run, index)), figure)):
                 _paste(sheet, picture, (left + column * figure.cell, y))
             _text(pen, (left + len(SIDES) * figure.cell // 2, y + figure.cell + NOTE // 2 - 4), next(notes), GREY, 15)
     if figure.caption:
@@ -98,11 +101,18 @@ def _photo(run: Path, size: int) -> Image.Image:
     return padded
 
 
-def _sides(mesh: TexturedMesh, size: int) -> list[Image.Image]:
-    """Renderings from :data:`SIDES`, twice as large and reduced, for smooth outlines."""
+def _sides(mesh: TexturedMesh, figure: Figure) -> list[Image.Image]:
+    """Renderings from :data:`SIDES`, made twice as large and reduced for smooth outlines."""
     azimuths, elevations = zip(*SIDES.values(), strict=True)
-    pictures = render_lit(mesh, Cameras.orbit(list(azimuths), list(elevations), size=2 * size))
-    return [Image.fromarray(np.asarray(p)).resize((size, size), Image.Resampling.LANCZOS) for p in pictures]
+    cameras = Cameras.orbit(list(azimuths), list(elevations), size=2 * figure.cell)
+    if figure.shading == "lit":
+        pictures = render_lit(mesh, cameras)
+    else:
+        views = render_mesh(mesh, cameras)
+        rgba = torch.cat([views.rgb, views.alpha], 2)[0].clamp(0, 1).permute(0, 2, 3, 1)
+        pictures = list((rgba * 255).round().byte().numpy())
+    small = (figure.cell, figure.cell)
+    return [Image.fromarray(picture).resize(small, Image.Resampling.LANCZOS) for picture in pictures]
 
 
 def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:

@@ -81,5 +81,3 @@ def test_an_unknown_option_fails() -> None:
         check_line("mvdiff calibrate --no-such-option")
     with pytest.raises(AssertionError):
         check_line("make no-such-rule")
-
-

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documented_commands import check_line, lines_of
 from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 from sybil.region import Lexeme
-
-from documented_commands import check_line, lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = ROOT / "mvdiff/weights/embedded/README.md"

@@ -53,8 +53,7 @@ def draw_views(sheet: Image.Image, cameras: Cameras) -> Image.Image:
 
 def draw_posterior(posterior: Posterior, size: int = 260) -> Image.Image:
     """Draw the medoid colored by uncertainty beside horizontal sections of probability and entropy."""
-    height = (0.4 + 0.2 * torch.arange(2)) * posterior.grid.resolution  # of objects that stand in their grid's middle
-    low, high = (int(value) for value in height)
+    low, high = int(0.4 * posterior.grid.resolution), int(0.6 * posterior.grid.resolution)
     level = low + int(posterior.entropy.sum((0, 2))[low:high].argmax())
     mesh = painted(posterior.representative)
     back = Image.fromarray(render_lit(mesh, Cameras.orbit([150.0], 25.0, size=size))[0])

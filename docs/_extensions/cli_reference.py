@@ -1,4 +1,4 @@
-"""The ``cli-reference`` directive: the help text of every verb of the command line, generated when the site is built."""
+"""The ``cli-reference`` directive: the help text of every verb, generated when the site is built."""
 
 import contextlib
 import io

@@ -52,7 +52,7 @@ class Check:
     data: tyro.conf.Positional[str]
     """Folder or URL of a data set."""
     output_dir: Path | None = None
-    """Where contact_sheet.png and statistics.json go; by default the current folder's <name>-check."""
+    """Folder for contact_sheet.png and statistics.json; by default <name>-check in the current folder."""
     objects: int = 32
     """Rows of the contact sheet."""
 

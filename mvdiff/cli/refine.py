@@ -25,9 +25,9 @@ class Command:
     photo: Path | None = None
     """A second photo of the same object."""
     azimuth: float | None = None
-    """Where it was taken from: degrees around the object from the first photo, positive to the right."""
+    """Azimuth of the second photo: degrees around the object from the first one, positive to the right."""
     elevation: float | None = None
-    """Of its camera above the horizon in degrees, when known."""
+    """Elevation of the second photo's camera in degrees above the horizon, if known."""
     azimuth_tolerance: float = 5.0
     """By how many degrees the azimuth may be off."""
     edited_view: Path | None = None

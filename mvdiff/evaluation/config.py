@@ -20,7 +20,7 @@ Protocol = Literal["p1", "p2"]
 
 @dataclass(frozen=True, kw_only=True)
 class JobConfig(SamplingConfig):
-    """How known objects go through the main job."""
+    """Settings for running the main job on known objects."""
 
     num_hypotheses: int = 8
     weights: str = "embedded"
@@ -30,11 +30,11 @@ class JobConfig(SamplingConfig):
     limit: int | None = None
     """Only the first so many objects."""
     preset: str = "default"
-    """Of the reconstruction; as the main job unless told otherwise."""
+    """Quality of the reconstruction; by default that of the main job."""
     framing: Framing = "keep"
     """keep: the model is told that the picture is whole, of the default lens. recentre: as any photo."""
     seed: int = 0
-    """Of the reference cameras and of the hypotheses."""
+    """Seed of the reference cameras and of the hypotheses."""
     batch_objects: int | None = None
     """Objects whose hypotheses are reconstructed together; 4 on a GPU, else 1."""
     workers: int | None = None
@@ -90,7 +90,7 @@ class JobConfig(SamplingConfig):
         return batch, workers
 
     def identity(self) -> dict[str, Any]:
-        """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
+        """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
         place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
         return {name: value for name, value in recorded(self).items() if name not in free}
@@ -107,9 +107,9 @@ class EvaluationConfig(JobConfig):
     lora: Path | None = None
     """File of a LoRA adapter that was trained on these weights."""
     lora_scale: float = 1.0
-    """How much of it is added."""
+    """Strength of the LoRA adapter."""
     calibration: str = "default"
-    """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
+    """Calibration to judge: a file, "none", or "default" (the one shipped with the weights)."""
     baselines: bool = False
     """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
 
@@ -141,7 +141,7 @@ class CalibrationConfig(JobConfig):
     """So many of this package's own procedural objects, of seeds that training does not use. Beside 20 meshes or more
     they only tell what a photo of something known looks like."""
     holdout_every: int = 1
-    """Of each folder or pack only every so manieth mesh: those that training with the same value held out."""
+    """Take every n-th mesh of each folder or pack: the ones that training with the same value holds out."""
     output: Path = Path("calibration.json")
     """Beside the weights it is found by default. Beside it: .objects.jsonl (one line for each finished object)."""
     framings: tuple[Framing, ...] = ("keep", "recentre")

@@ -24,7 +24,7 @@ class ModelConfig:
     init_from: str | None = None
     """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
     init_components: list[str] = field(default_factory=lambda: ["transformer", "camera_estimator"])
-    """Which networks are taken from ``init_from``; the others begin afresh."""
+    """Networks to load from ``init_from``; the others are initialized at random."""
     compile: Literal["auto", "always", "never"] = "auto"
     """auto: torch.compile where there is CUDA; on the CPU it needs a C++ compiler."""
     gradient_checkpointing: bool = False
@@ -41,7 +41,7 @@ class ModelConfig:
 
 @dataclass
 class DataConfig:
-    """Which objects, how often, and where their pictures live."""
+    """Objects to train on, their frequency, and the storage of their images."""
 
     stores: list[str] = field(default_factory=list)
     """Data sets that `mvdiff data render` or `mvdiff data import` made: folders, or URLs that fsspec knows."""
@@ -64,7 +64,7 @@ class DataConfig:
     refresh_per_step: int = 0
     """At most so many objects are photographed anew (with new warps and lights, by ``workers``) in each step."""
     device: Literal["auto", "cpu"] = "auto"
-    """Where the pictures are kept; auto is the training device."""
+    """Device that holds the images; auto is the training device."""
     workers: int = 0
     """Processes that photograph, before and during training; 0 works in the training process."""
     record: RecordConfig = field(default_factory=RecordConfig)
@@ -205,7 +205,7 @@ _FIXED = (
 
 
 def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
-    """How ``config`` differs from the settings of a checkpoint, one text for each difference that changes the steps.
+    """List the differences between ``config`` and a checkpoint's settings that change the training steps.
 
     Raises :class:`InputError` for differences that make the checkpoint unusable.
     """

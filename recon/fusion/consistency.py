@@ -1,4 +1,4 @@
-"""How far the views of one object agree with each other, and which of them the others contradict.
+"""Cross-view consistency: agreement of the views of one object, and detection of contradicted views.
 
 Sampled views are never quite of one object. Before anything is built, every view's surface points are carried into
 all others: a point that another view sees through, or sees beside its silhouette, is a contradiction between the two.
@@ -26,12 +26,12 @@ _POINTS = 2048
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the views of one hypothesis."""
+    """Consistency of the views of one hypothesis."""
 
     trust: Float[Tensor, "v"]
     """In [0, 1]: how much each view should count."""
     errors: Float[Tensor, "v"]
-    """How far each view and another one usually see past each other's surfaces, in world units."""
+    """Typical distance by which each pair of views misses each other's surfaces, in world units."""
 
     @property
     def contradiction(self) -> float:
@@ -56,7 +56,7 @@ class Agreement:
 
 
 def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
-    """How far the views of each hypothesis of ``views`` [n v] contradict each other: their mean error, in world units.
+    """Mean cross-view error of each hypothesis of ``views`` [n v], in world units.
 
     Of sampled views the mean tells more about the shape's error than the middle one. A view that shows nothing
     contradicts the others as much as a view can.
@@ -78,7 +78,7 @@ def _contradictions(views: ViewSet) -> Float[Tensor, "n"]:
 
 
 def _disagreement(maps: VoteMaps, n: int, points_of_view: int) -> Float[Tensor, "n v v"]:
-    """How far two views see past each other's surfaces, of ``maps`` of ``n`` hypotheses that follow each other."""
+    """Pairwise cross-view errors from the concatenated ``maps`` of ``n`` hypotheses."""
     index, real = _some(maps.pictures[:, 1].flatten(1) > 0.5, points_of_view)
     points = maps.surface.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 3))
     v, q = len(points) // n, points.shape[1]

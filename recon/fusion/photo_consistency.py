@@ -1,4 +1,4 @@
-"""What silhouettes cannot show: views without depth carve their hull to where their colours agree.
+"""Photo-consistency carving (Kutulakos and Seitz 2000): the visual hull is carved to where colors agree.
 
 Every pixel looks along its ray into the hull. At the true surface the other views show the pixel's colour, in front of
 it they show whatever stands behind; so a distance is found for each pixel, as in plane-sweep stereo, but all pixels
@@ -38,16 +38,16 @@ class CarveConfig:
     samples: int = 40
     """Along each ray."""
     reach: tuple[float, float] = (-0.02, 0.3)
-    """Where the samples lie, from the hull's surface on."""
+    """Interval of the samples along each ray, from the hull's surface."""
     learning_rate: float = 4e-3
     sharpness: tuple[float, float] = (60.0, 200.0)
-    """Of the NeuS logistic, at the first and at the last step: from a sight of many cells to one of a few."""
+    """NeuS sharpness at the first and last step, annealed from a soft to a sharp surface."""
     rounds: int = 2
-    """How often it is found anew what hides what."""
+    """Number of times that occlusion is recomputed."""
     hidden: float = 0.15
     """Depth below the surface as known so far at which a view tells hardly anything any more."""
     unknown: float = 0.06
-    """What a place costs that no other view sees, in differences of colour; more where none that is seen is better."""
+    """Photo-consistency cost of samples no other view sees; at least the best visible cost on that ray."""
     robust: float = 0.25
     """Colours that differ more are of different things."""
     uneven: float = 0.5
@@ -55,12 +55,12 @@ class CarveConfig:
     pixels tell no distance, and would otherwise carve at random."""
     color_weight: float = 5.0
     cover_weight: float = 20.0
-    """Of pixels of the object that the carving lets through."""
+    """Weight of object pixels that the carving makes transparent."""
     smooth_weight: float = 0.02
     area_weight: float = 0.02
     thin: tuple[float, float] = (0.02, 0.05)
-    """Where the hull's inside is nowhere deeper than the first it stays, deeper than the second it may go: colours are
-    too coarse for wires and handles."""
+    """Hull parts thinner than ``thin[0]`` are never carved, above ``thin[1]`` carving is unrestricted: colors are too
+    coarse for wires and handles."""
 
 
 def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveConfig, seed: int = 0) -> FusedFields:

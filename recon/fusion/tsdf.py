@@ -15,8 +15,8 @@ from recon.ops.parallel import each
 
 @dataclass(frozen=True)
 class FuseConfig:
-    """How the votes are weighed. Pairs of values are for views of one object, and for views that contradict each other:
-    what measures best in the first case tears thin parts apart in the second."""
+    """Weights of the measurements. Pairs of values are for consistent views and for inconsistent ones: settings that
+    measure best in the first case tear thin parts apart in the second."""
 
     truncation: float = 0.04
     """Distances beyond this say only on which side of the surface a point lies, in world units."""
@@ -25,7 +25,7 @@ class FuseConfig:
     grazing: tuple[float, float] = (2.0, 0.75)
     """Power of the cosine between surface and line of sight in a measurement's weight."""
     fading: tuple[float, float] = (1.0, 0.0)
-    """How fast measurements lose weight behind the surface: the back of a thin sheet should not cancel its front."""
+    """Decay of the weights behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
     """Weight of the belief that what no view measures is inside."""
     chunk: int = 2**17
@@ -40,9 +40,9 @@ class FusedFields:
     """Signed distance, negative inside."""
     grid: VoxelGrid
     trust: Float[Tensor, "n v"]
-    """How much each view should count; 0 where it shows nothing."""
+    """Trust in each view; 0 if it shows nothing."""
     consistency: tuple[float, ...]
-    """Of each hypothesis' views: from 0, they contradict each other, to 1, they show one object."""
+    """Consistency of each hypothesis' views, from 0 (contradicting) to 1 (one object)."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -112,7 +112,7 @@ def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], co
     # Emptiness grows with the distance from the silhouette, so that a border that is a pixel off does not carve.
     beside = (outside / (0.5 * limit)).clamp(0, 1)
     empty = torch.where(seen.covered, (seen.ahead > limit) * seen.weight, beside)
-    # Who is hardly trusted may still measure, but does not carve.
+    # Low-trust views contribute depth but not free space.
     empty = between(config.emptiness) * (1.5 * trust - 0.5).clamp_min(0) * empty
     distance = torch.where(seen.covered, seen.ahead, outside).clamp(-limit, limit)
     # What lies behind a view's surface is unknown to it: it has no vote. Unknown to all means inside.

@@ -57,11 +57,11 @@ def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: V
 
 @dataclass(frozen=True)
 class _Colored:
-    """What is known of the colours of ``p`` points."""
+    """Observed colors of ``p`` points."""
 
     colors: Float[Tensor, "p 3"]
     weight: Float[Tensor, "p"]
-    """How far they are believed; 0 where nothing is known."""
+    """Confidence of the colors; 0 where nothing was observed."""
 
 
 def _with_photo(views: _Colored, own: _Colored, tone: Float[Tensor, "p 3"]) -> _Colored:
@@ -72,18 +72,18 @@ def _with_photo(views: _Colored, own: _Colored, tone: Float[Tensor, "p 3"]) -> _
 
 
 def _share(own: _Colored) -> Float[Tensor, "p"]:
-    """How far the photo is believed, in 0…1."""
+    """Confidence of the photo's colors, in [0, 1]."""
     share = ((own.weight - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
     return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Where colours are asked for: at the mesh's ``k`` vertices and at the atlas' ``p`` covered texels."""
+    """Points that need colors: the mesh's ``k`` vertices and the atlas' ``p`` covered texels."""
 
     shown: Int[Tensor, "s s"]
-    """Of each texel the covered one whose colour it has: free texels take the nearest chart's, so that filtering and
-    mipmaps show no seams."""
+    """For each texel, the covered texel whose color it takes: free texels take the nearest chart's, so that filtering
+    and mipmaps show no seams."""
     corners: Int[Tensor, "p 3"]
     weights: Float[Tensor, "p 3"]
     points: Float[Tensor, "q 3"]
@@ -103,7 +103,7 @@ class _Sites:
         return _Sites(shown, corners, weights, points, torch.cat([normals, between]), Links.of(mesh))
 
     def read(self, witness: Witness, config: TextureConfig) -> tuple[_Colored, _Colored]:
-        """Of the vertices and of the texels."""
+        """Colors of the vertices and of the texels."""
         texels = len(self.corners)
         sizes = [len(self.points) - texels, texels]
         colors, weight = blended(witness, self.points, self.normals, config.sharpness)

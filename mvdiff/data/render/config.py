@@ -1,4 +1,4 @@
-"""What ``mvdiff data render`` can be told; nothing heavy is imported, so that its help is there at once."""
+"""Settings of ``mvdiff data render``; free of heavy imports, so that its help stays fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RenderDataset:
-    """Which objects become a data set, and how."""
+    """Objects to render, and the settings of their images."""
 
     meshes: tyro.conf.Suppress[tuple[Path, ...]] = ()
     """Folders of meshes (GLB, glTF, OBJ, PLY, STL …), single meshes or mesh packs (.npz)."""
@@ -29,7 +29,7 @@ class RenderDataset:
     variants: int = 1
     """Records of each mesh; all but the first are warped."""
     seed: int = 0
-    """Of cameras, lights and warps."""
+    """Seed of cameras, lights and warps."""
     size: int = 128
     """Pixels of a picture's side."""
     supersample: int = 2

@@ -51,7 +51,7 @@ class ShardObject:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What one shard holds."""
+    """Contents of one shard."""
 
     key: str
     """Hash of all that its pictures depend on."""
@@ -172,7 +172,7 @@ class ShardWriter:
 
 
 def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
-    """Of each array of a record."""
+    """Shape of each array of a record."""
     t, r, size = config.num_targets, config.references, config.size
     shapes = {
         "targets": (t, 8, size, size),

@@ -1,4 +1,4 @@
-"""What the main job costs: seconds and memory, stage by stage (EVALUATION, P3)."""
+"""Benchmark of the main job: seconds and memory, stage by stage (protocol P3)."""
 
 import json
 import statistics
@@ -36,7 +36,7 @@ class BenchmarkConfig(SamplingConfig):
     weights: str = "embedded"
     device: str = "auto"
     preset: str = "default"
-    """Of the reconstruction."""
+    """Quality of the reconstruction."""
     output: Path | None = None
     """JSON; a table of the same name goes beside it."""
 
@@ -133,7 +133,7 @@ def _timed(name: str, work: Callable[[], Any]) -> dict[str, float]:
 
 
 def _with_peak(work: Callable[[], dict[str, float]], device: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """What ``work`` returns, and the peaks of memory in GB: of the process so far, and of the GPU."""
+    """Call ``work``; return its result and the peak memory in GB of the process so far and of the GPU."""
     import resource
 
     import torch

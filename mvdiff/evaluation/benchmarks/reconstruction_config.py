@@ -34,7 +34,7 @@ class ReconstructionBenchmarkConfig(SamplingConfig):
     closed_form: bool = True
     """Also score the closed form alone."""
     weights: str = "embedded"
-    """Of the model that samples."""
+    """Weights of the model that samples."""
     sampled: int = 2
     """Hypotheses sampled of each object."""
     cache: Path | None = None

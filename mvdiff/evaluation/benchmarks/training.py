@@ -1,4 +1,4 @@
-"""What a training step costs, part by part: where the next optimisation should go."""
+"""Benchmark of a training step, part by part."""
 
 import time
 from collections.abc import Callable

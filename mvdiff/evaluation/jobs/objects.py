@@ -24,13 +24,13 @@ FIRST_PROCEDURAL = 900_000
 
 @dataclass(frozen=True)
 class View:
-    """Where the reference of an object is taken from; a hash of its name, so that no other object matters."""
+    """Camera of an object's reference photo, drawn from a hash of its name so that other objects do not matter."""
 
     azimuth: float
     elevation: float
     """Degrees."""
     seed: int
-    """Of the hypotheses."""
+    """Seed of the hypotheses."""
 
     @staticmethod
     def of(name: str, seed: int) -> "View":

@@ -1,4 +1,4 @@
-"""Closed-form fusion: depths and silhouettes of all views vote into a signed-distance grid."""
+"""TSDF fusion (Curless and Levoy 1996): depths and silhouettes of all views, averaged into a signed distance grid."""
 
 from dataclasses import dataclass, replace
 
@@ -19,22 +19,22 @@ class FuseConfig:
     measure best in the first case tear thin parts apart in the second."""
 
     truncation: float = 0.04
-    """Distances beyond this say only on which side of the surface a point lies, in world units."""
+    """Truncation distance in world units; beyond it only the sign of a measurement counts."""
     emptiness: tuple[float, float] = (0.15, 0.5)
-    """Weight of a view that sees a point to be empty, next to one that measures its distance."""
+    """Weight of a free-space observation relative to a distance measurement."""
     grazing: tuple[float, float] = (2.0, 0.75)
-    """Power of the cosine between surface and line of sight in a measurement's weight."""
+    """Exponent of the cosine between normal and line of sight in a measurement's weight."""
     fading: tuple[float, float] = (1.0, 0.0)
     """Decay of the weights behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
-    """Weight of the belief that what no view measures is inside."""
+    """Weight of the prior that unobserved space is inside."""
     chunk: int = 2**17
-    """Voxels at a time: bounds the memory. A GPU, which more keep busy, takes eight times as many."""
+    """Voxels per chunk, which bounds the memory. A GPU takes eight times as many."""
 
 
 @dataclass(frozen=True)
 class FusedFields:
-    """One field for each of ``n`` hypotheses, and how far the views agree that it comes from."""
+    """One fused SDF per hypothesis, with the consistency of the views behind it."""
 
     values: Float[Tensor, "n g g g"]
     """Signed distance, negative inside."""

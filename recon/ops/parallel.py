@@ -51,9 +51,9 @@ def meanwhile(function: Callable[[_Item], None], items: Sequence[_Item]) -> Iter
 
 @contextmanager
 def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads of one core each that work as the calling one does: with or without gradients, on its stream of the GPU.
+    """Pool of single-core threads with the caller's gradient mode and CUDA stream.
 
-    In the end what has begun is finished, and the rest is dropped.
+    At the end running tasks are finished and pending ones dropped.
     """
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
     stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
@@ -69,7 +69,7 @@ def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        # Parts of torch take what a worker set for what all threads want.
+        # Parts of torch apply a worker's setting to all threads.
         torch.set_num_threads(threads)
 
 

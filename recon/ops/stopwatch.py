@@ -9,11 +9,11 @@ import torch
 
 
 class Stopwatch:
-    """Adds up what each stage takes; waits for the GPU at both ends of a stage, so that its work counts there."""
+    """Accumulated time per stage; synchronizes the GPU at both ends of a stage, so that its work counts there."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        """Wall clock."""
+        """Wall time."""
         self.cpu_seconds: dict[str, float] = defaultdict(float)
         """Processor seconds of all threads of this process; unlike wall time, they do not depend on other programs."""
 

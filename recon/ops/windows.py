@@ -1,4 +1,4 @@
-"""Extremes in a square window around each pixel."""
+"""Max and min pooling over square windows."""
 
 import torch
 from jaxtyping import Shaped

@@ -28,7 +28,7 @@ class Command:
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
     lora: Path | None = None
-    """A LoRA adapter, to see where it comes from."""
+    """LoRA adapter to describe."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

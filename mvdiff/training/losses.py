@@ -98,7 +98,7 @@ class NoisyViews:
     sigma: Float[Tensor, "b v"]
     views: Float[Tensor, "b v 8 h w"]
     drop: Bool[Tensor, "b"]
-    """Whose photo is hidden."""
+    """Mask of the rows whose photo is dropped."""
 
     @staticmethod
     def of(batch, generator: torch.Generator, config: LossConfig) -> "NoisyViews":
@@ -139,7 +139,7 @@ class NoisyViews:
             torch.where(level <= model.config.guidance_below, model.config.learnt_guidance, 1.0)
             for model in (student, teacher)
         )
-        # A teacher that has learnt guidance itself shows the difference that the photo makes so many times too large.
+        # The difference of a distilled teacher's passes is already scaled by its guidance.
         factor = torch.where(self.drop, 0.0, (scale - 1) / taught)
         added = torch.zeros_like(self.views)
         # The teacher works for those alone to whom it adds something, in parts of one size, as it is compiled for one.

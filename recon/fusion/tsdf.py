@@ -115,12 +115,12 @@ def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], co
     # Low-trust views contribute depth but not free space.
     empty = between(config.emptiness) * (1.5 * trust - 0.5).clamp_min(0) * empty
     distance = torch.where(seen.covered, seen.ahead, outside).clamp(-limit, limit)
-    # What lies behind a view's surface is unknown to it: it has no vote. Unknown to all means inside.
+    # A view says nothing about points behind its surface. Points that no view measures count as inside.
     votes = measured + empty
     return ((votes * distance).sum(0) - config.prior * limit) / (votes.sum(0) + config.prior)
 
 
 def _intersection(outside: Float[Tensor, "v p"]) -> Float[Tensor, "p"]:
-    """The visual hull's distance; with many views a single one that disagrees is not believed."""
+    """Distance to the visual hull; with many views a single dissenting one is ignored."""
     tolerated = len(outside) // 8
     return outside.topk(tolerated + 1, dim=0).values[-1]

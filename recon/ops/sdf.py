@@ -8,7 +8,7 @@ from recon.ops.distance_transform import at_cells, nearest_marked
 
 
 def redistanced(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2) -> Float[Tensor, "g g g"]:
-    """Keep values within ``kept`` cells of the surface; elsewhere use the distance to the nearest surface cell plus that
+    """Keep values within ``kept`` cells of the surface; elsewhere add the distance to the nearest surface cell to that
     cell's value.
 
     One transform serves both sides. A field without a surface is returned unchanged.

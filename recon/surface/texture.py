@@ -25,7 +25,7 @@ class TextureConfig:
     """Pixels this near to a contour count less: they mix in what lies behind."""
 
 
-#: A view's weight from which on it is believed alone; below, the neighbourhood's colour is mixed in.
+#: Weight above which a texel uses its views alone; below, the neighborhood's color is mixed in.
 _BELIEVED = 0.05
 #: The photo's weights between which it takes over from the views.
 _PHOTO_FROM, _PHOTO_TO = 0.15, 0.45
@@ -65,7 +65,7 @@ class _Colored:
 
 
 def _with_photo(views: _Colored, own: _Colored, tone: Float[Tensor, "p 3"]) -> _Colored:
-    """The photo's colours where it is believed, elsewhere the views' moved by ``tone``."""
+    """Colors of the photo by its confidence, elsewhere of the views, shifted by ``tone``."""
     share = _share(own)
     colors = torch.lerp((views.colors + tone).clamp(0, 1), own.colors, share[:, None])
     return _Colored(colors, torch.maximum(views.weight, share))
@@ -110,7 +110,7 @@ class _Sites:
         return tuple(map(_Colored, colors.split(sizes), weight.split(sizes)))
 
     def painted(self, mesh: TexturedMesh, vertices: _Colored, texels: _Colored) -> TexturedMesh:
-        """The mesh with its texture: colours where they are believed, the neighbourhood's elsewhere."""
+        """Bake the texture: observed colors by their confidence, the neighborhood's elsewhere."""
         around = carried_on(self.links, vertices.colors, vertices.weight > _BELIEVED)
         share = (texels.weight / _BELIEVED).clamp(0, 1)[:, None]
         colors = torch.lerp(_interpolated(around, self.corners, self.weights), texels.colors, share)

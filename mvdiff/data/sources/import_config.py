@@ -19,19 +19,21 @@ class ImportPhotos:
     photos: tyro.conf.Suppress[tuple[Path, ...]] = ()
     """transforms.json files (or their folders), or saved ViewSets; one for each object."""
     output: tyro.conf.Suppress[Path] = Path("views")
+    """Folder of the data set."""
     up: Literal["z_up", "y_up"] = "z_up"
     """Up axis of the cameras' world; z_up in nerfstudio and Blender."""
     licence: str | None = None
     """License of all the photos."""
     variants: int = 1
-    """Records of each set, which differ in the photos they choose."""
+    """Records per set, which differ in their choice of photos."""
     seed: int = 0
+    """Seed of the choice of photos and of their augmentation."""
     size: int = 128
-    """Pixels of a picture's side."""
+    """Size of an image in pixels."""
     ring_views: int = 18
-    """Views around the object, a multiple of 6."""
+    """Number of views around the object, a multiple of 6."""
     references: int = 6
-    """Photos that serve as the reference."""
+    """Number of photos that serve as references."""
     overwrite: bool = False
     """Replace what is in the folder."""
 

@@ -30,7 +30,7 @@ class BenchmarkConfig(SamplingConfig):
     num_hypotheses: tuple[int, ...] = (1, 8)
     """Measured in turn, so that a slow minute of the machine meets all of them."""
     repeats: int = 3
-    """The median of so many is reported."""
+    """Number of repeats, of which the median is reported."""
     warmup: int = 1
     """Runs before that are not counted; the first one's seconds are reported apart."""
     weights: str = "embedded"

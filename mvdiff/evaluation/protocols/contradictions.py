@@ -22,7 +22,7 @@ class Contradictions:
     normal: float = 0.15
     """Standard deviation of each component of the smooth error of unit normals."""
     turned: float = 20.0
-    """One view shows the object turned by so many degrees: it is wrong altogether."""
+    """Rotation in degrees of the object in one view, which is thereby wrong as a whole."""
     knots: int = 4
     """Knots of the smooth errors along each side of an image."""
 

@@ -33,7 +33,7 @@ class JobConfig(SamplingConfig):
     preset: str = "default"
     """Quality of the reconstruction; by default that of the main job."""
     framing: Framing = "keep"
-    """Framing of the pictures. "keep" tells the model that they are full frames of the default lens; "recentre" does not."""
+    """Framing of the images. "keep" declares them full frames of the default lens; "recentre" does not."""
     seed: int = 0
     """Seed of the reference cameras and of the hypotheses."""
     batch_objects: int | None = None
@@ -101,7 +101,7 @@ class EvaluationConfig(JobConfig):
     meshes: Path
     """Folder of GLB, OBJ, PLY or STL files, or a mesh pack (.npz)."""
     output: Path = Path("results.json")
-    """File of the results (.json), written with .md (table), .png (contact sheet) and .objects.jsonl (one line per object)."""
+    """Results (.json), written with .md (table), .png (contact sheet) and .objects.jsonl (one line per object)."""
     protocol: Protocol = "p1"
     """Protocol: "p1" scores shapes and images, "p2" also the distribution of the hypotheses."""
     lora: Path | None = None
@@ -144,7 +144,7 @@ class CalibrationConfig(JobConfig):
     holdout_every: int = 1
     """Take every n-th mesh of each folder or pack: the ones that training with the same value holds out."""
     output: Path = Path("calibration.json")
-    """File of the calibration (.json), found by default if it lies beside the weights; .objects.jsonl is written with it."""
+    """Calibration (.json), found by default if it lies beside the weights; .objects.jsonl is written with it."""
     framings: tuple[Framing, ...] = ("keep", "recentre")
     """Framings to calibrate, each on its own, as they leave different things uncertain."""
 

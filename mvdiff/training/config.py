@@ -29,8 +29,8 @@ class ModelConfig:
     """Whether to torch.compile the networks; "auto" does on CUDA. On the CPU it needs a C++ compiler."""
     gradient_checkpointing: bool = False
     learnt_guidance: float | None = None
-    """CFG scale to distill into the conditional pass, so that sampling at it takes one pass (model guidance, Tang et al.
-    2025). Needs weights to continue from; None keeps their scale."""
+    """CFG scale to distill into the conditional pass, so that sampling at it takes one pass (model guidance, Tang et
+    al. 2025). Needs weights to continue from; None keeps their scale."""
     guidance_below: float | None = None
     """Noise level above which the network stays unguided, as guidance near pure noise removes what a photo leaves open.
     None keeps that of the weights to continue from; 1 guides everywhere."""
@@ -73,7 +73,7 @@ class DataConfig:
 @dataclass
 class OptimizerConfig:
     name: Literal["muon", "adamw", "adamw8bit"] = "muon"
-    """Optimizer. "muon" is Muon (Jordan 2024) for matrices inside blocks and AdamW for the rest; "adamw8bit" needs bitsandbytes."""
+    """Optimizer: "muon" (Jordan 2024; AdamW outside the blocks' matrices), "adamw", or "adamw8bit" (bitsandbytes)."""
     scheduler: Literal["warmup_stable_decay", "constant", "constant_with_warmup", "linear", "cosine"] = (
         "warmup_stable_decay"
     )
@@ -99,7 +99,7 @@ class ValidationConfig:
     num_inference_steps: int = SamplingConfig.num_inference_steps
     guidance_scale: float = SamplingConfig.guidance_scale
     patience: int = 0
-    """Early stopping: number of validations without a better loss after which the best weights are exported; 0 is off."""
+    """Early stopping after this many validations without a better loss; the best weights are exported. 0 is off."""
 
 
 @dataclass

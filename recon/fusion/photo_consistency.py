@@ -1,9 +1,9 @@
 """Photo-consistency carving (Kutulakos and Seitz 2000): the visual hull is carved to where colors agree.
 
 Each pixel samples its ray inside the hull. At the true surface the other views show the pixel's color, in front of it
-they show the background. A depth is found for each pixel as in plane-sweep stereo, but all pixels share one field, which
-is smooth, has little area, and must not be carved through silhouettes. Without color contrast that prior alone shapes
-the hull.
+they show the background. A depth is found for each pixel as in plane-sweep stereo, but all pixels share one field,
+which is smooth, has little area, and must not be carved through silhouettes. Without color contrast that prior alone
+shapes the hull.
 """
 
 from dataclasses import dataclass, replace

@@ -154,7 +154,7 @@ class StoreRefresher:
         self.photographers.close()
 
     def _shot(self, number: int) -> tuple[int, Shot]:
-        """Draw job ``number``: the index of the record to replace and its new shot; depends on seed and number alone."""
+        """Draw job ``number``: index of the record to replace, and its new shot; depends on seed and number alone."""
         dice = Dice(record_seed(self.seed, number, 1))
         index = int(dice.number(0, len(self.store)))
         source = self._sources[index]

@@ -8,6 +8,7 @@ import tyro
 
 from mvdiff.cli.progress import progress_bars
 from mvdiff.data.render.config import RenderDataset
+from mvdiff.data.scenes.render_config import RenderScenes
 from mvdiff.data.sources.import_config import ImportPhotos
 from recon.core.errors import InputError
 
@@ -43,6 +44,25 @@ class Render:
         for name, reason in skipped.items():
             print(f"skipped {name}: {reason}")
         print(f"{config.output}: {total - len(skipped)} objects, {len(skipped)} skipped")
+
+
+@dataclass(frozen=True)
+class ScenesAction:
+    """Make procedural rooms, flats, corridors, streets, courtyards and terrain, and photograph them into tar shards.
+
+    The same command goes on where it was interrupted. A contact sheet of the first scenes is drawn beside the shards.
+    """
+
+    config: Annotated[RenderScenes, tyro.conf.OmitArgPrefixes]
+
+    def run(self) -> None:
+        self.config.check()
+        from mvdiff.data.scenes.dataset import render_scenes
+
+        with progress_bars(str(self.config.output)) as report:
+            for done, total, _ in render_scenes(self.config):
+                report("scenes", done, total)
+        print(f"{self.config.output}: {total} scenes of {self.config.record.views} views")
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,7 @@ class Command:
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Render, tyro.conf.subcommand("render")]
+        | Annotated[ScenesAction, tyro.conf.subcommand("render-scenes")]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Import, tyro.conf.subcommand("import")]
     ]

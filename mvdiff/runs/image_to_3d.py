@@ -225,9 +225,7 @@ class ImageTo3D:
         """
         config, store, progress = config or GenerationConfig(), store or MemoryStore(), progress or _no_progress
         if config.num_hypotheses == "auto":
-            raise InputError(
-                'num_hypotheses="auto" needs reconstructed shapes: pass a number when only sampling views.'
-            )
+            raise InputError('num_hypotheses="auto" needs reconstructed shapes: pass a number to sample views alone.')
         steps, total = config.num_inference_steps, config.num_hypotheses * config.num_inference_steps
         chunk = max(1, self._objects_at_a_time // config.candidates)
         found: list[Sampled] = []

@@ -11,6 +11,7 @@ from mvdiff.data.render.record import RecordConfig
 from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
+from mvdiff.training.scenes.config import SceneTrainingConfig
 from mvdiff.training.tracking import LoggingConfig
 from recon.core.errors import InputError
 
@@ -105,6 +106,8 @@ class ValidationConfig:
 @dataclass
 class TrainConfig:
     output_dir: str = "runs/train"
+    task: Literal["objects", "scenes"] = "objects"
+    """Which model is trained; scenes has its pictures, views and loss under ``scenes``."""
     seed: int = 0
     batch_size: int = 64
     """Batch size of one process, before accumulation, in objects."""
@@ -125,6 +128,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    scenes: SceneTrainingConfig = field(default_factory=SceneTrainingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 

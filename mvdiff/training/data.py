@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -41,6 +42,19 @@ class TrainingData:
     config: DataConfig
     licences: dict[str, int]
     """Objects by licence."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.store.device
+
+    @property
+    def refreshed(self) -> int | None:
+        return None if self.refresher is None else self.refresher.count
+
+    def summary(self) -> dict[str, Any]:
+        """For the model card."""
+        held_out = 0 if self.validation is None else len(self.validation)
+        return {"objects": len(self.store), "held_out": held_out, "licences": self.licences}
 
     def refresh(self) -> None:
         """Replace some pictures, when the config asks for that."""

@@ -1,4 +1,4 @@
-"""``mvdiff calibrate``: what stated probabilities and coverages are worth, learnt on known objects."""
+"""``mvdiff calibrate``: calibrate stated probabilities and coverages on known objects."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mvdiff.evaluation.config import CalibrationConfig
 
 @dataclass(frozen=True)
 class Command:
-    """From known meshes: a calibration of probabilities, shells and intervals, that `mvdiff generate` uses.
+    """Calibrate probabilities, shells and intervals on known meshes, for use by `mvdiff generate`.
 
     Each mesh is photographed, the main job runs on the picture, and what it says is compared with the mesh. Give meshes
     that the model was neither trained nor will be judged on. The same command goes on where it was interrupted.

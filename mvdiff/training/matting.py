@@ -21,7 +21,7 @@ from mvdiff.devices import pick_device
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write, write_json
-from recon.io.images.matte_network import SIZE, MatteNetwork
+from recon.io.images.files.matte_network import SIZE, MatteNetwork
 
 _HELD_OUT = 1 << 30
 

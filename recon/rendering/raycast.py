@@ -31,7 +31,7 @@ def batches(cameras: Cameras) -> list[slice]:
 
 
 def first_hits(mesh: TexturedMesh, cameras: Cameras, casting=None) -> Hits:
-    """Of the rays through all pixel centres; ``casting`` is the mesh's scene."""
+    """Hits of the rays through all pixel centers; ``casting`` is the mesh's scene."""
     casting = casting or scene(mesh)
     cameras = cameras.to("cpu")
     return Hits.cat([(part.start, _of_pictures(mesh, cameras[part], casting)) for part in batches(cameras)], cameras)

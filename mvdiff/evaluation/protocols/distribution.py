@@ -68,7 +68,7 @@ def _pairwise(predictions: Sequence[Subject]) -> Float[Tensor, "n n"]:
 
 
 def _occupancy(hypotheses: Sequence[Hypothesis], posterior: Posterior, truth: TexturedMesh) -> dict[str, Any]:
-    """Of the stated probability, the raw vote and the single guess, over the bounding cube in the photo's axes."""
+    """Scores of the stated probability, the raw votes and one guess, over the bounding cube in the photo's axes."""
     meshes = [h.mesh for h in hypotheses]
     grid = VoxelGrid.around([*meshes, truth], _GRID)
     votes = torch.stack([winding_inside(mesh, grid) for mesh in meshes])
@@ -106,8 +106,8 @@ def _field_scores(
 def _coverage(
     posterior: Posterior, truth: TexturedMesh, points: Float[Tensor, "p 3"], scale: float
 ) -> dict[str, float]:
-    """Of the true surface's ``points`` by the central 50 and 90 % shells, and of where the truth lies from the vertices
-    of the representative by their intervals; widths in P1's unit, which is ``1 / scale`` of the world's."""
+    """Coverage of the true surface's ``points`` by the central 50 and 90 % shells, and of the truth's distance from the
+    vertices of the representative by their intervals; widths in P1's unit, which is ``1 / scale`` of the world's."""
     mesh, own = posterior.representative, posterior.representative_index
     offset = -posterior.grid.sample(mesh_distance(truth, posterior.grid)[None], mesh.vertices)[0]
     found = {}

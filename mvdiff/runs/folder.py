@@ -23,7 +23,7 @@ from recon.io.images.files import VIEW_PNG, load_image
 from recon.io.meshes.files import load_mesh, save_mesh
 from recon.core.mesh import TexturedMesh
 from recon.ops.parallel import in_threads, meanwhile
-from recon.posterior import Hypothesis, Posterior
+from recon.posterior import Hypothesis, load_hypothesis, load_posterior, save_hypothesis, save_posterior
 from recon.posterior.next_view import NextView
 from recon.report import write_report
 from recon.core.views import ViewSet
@@ -155,13 +155,13 @@ class GenerationFolder:
     def save_stage(self, hypotheses: Sequence[Hypothesis]) -> None:
         names = self._stage_files()
         self._note(*names)
-        in_threads(lambda k: hypotheses[k].save(self.path / names[k]), range(len(names)))
+        in_threads(lambda k: save_hypothesis(hypotheses[k], self.path / names[k]), range(len(names)))
 
     def load_stage(self, views: ViewSet) -> list[Hypothesis] | None:
         names = self._stage_files()
         if not all(self.output.has(name) for name in names):
             return None
-        loaded = in_threads(lambda name: Hypothesis.load(self.path / name), names)
+        loaded = in_threads(lambda name: load_hypothesis(self.path / name), names)
         return [_with_views(hypothesis, views[k]) for k, hypothesis in enumerate(loaded)]
 
     # Results
@@ -236,7 +236,7 @@ class GenerationFolder:
             else:
                 save_mesh(mesh, path)
 
-        names, writers = ["posterior.npz", "posterior.glb"], [lambda: posterior.save(self.path), write_middle]
+        names, writers = ["posterior.npz", "posterior.glb"], [lambda: save_posterior(posterior, self.path), write_middle]
         for index, hypothesis in enumerate(result.hypotheses):
             stem = f"hypotheses/{index:03d}"
             if file_format == "obj" and hypothesis.mesh.texture is not None:
@@ -254,7 +254,7 @@ class GenerationFolder:
         if not self.complete:
             raise InputError(f"The run in '{self.path}' is not complete: run the same command again to go on.")
         config = manifest["inputs"]["config"]
-        posterior = Posterior.load(self.path)
+        posterior = load_posterior(self.path)
         samples = [self.load_sample(index) for index in range(self.num_hypotheses)]
         views = ViewSet.cat([sample[0] for sample in samples])
         cameras = {name: torch.cat([getattr(s[1], name) for s in samples]) for name in vars(samples[0][1])}

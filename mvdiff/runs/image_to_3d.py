@@ -373,7 +373,7 @@ class ImageTo3D:
         calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
-            for margin in (calibration.at(most)[1].shells, calibration.at(1)[1].shells):
+            for margin in (calibration.at(most)[1].band, calibration.at(1)[1].band):
                 margin.factor(config.coverage)
         return calibration, notes
 

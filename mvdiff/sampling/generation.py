@@ -26,7 +26,7 @@ class GenerationConfig(SamplingConfig):
     framing: Framing = "recentre"
     """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
     coverage: float = 0.9
-    """Share of the true surface that the stated intervals and shells are to hold."""
+    """Share of the true surface that the stated band and intervals are to hold."""
     weighting: Weighting = "uniform"
     """uniform: the samples as they are. photo: by how well each hypothesis shows what the photo shows."""
     format: FileFormat = "glb"

@@ -24,8 +24,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def calibration(record: Mapping[str, Any]) -> str:
     """What a stated coverage is worth."""
-    shells = (record.get("held_out") or {}).get("shells", [])
-    rows = [(f"{row['level']:.0%}", f"{row['coverage']:.1%}", f"{row['coverage_std']:.1%}") for row in shells]
+    bands = (record.get("held_out") or {}).get("band", [])
+    rows = [(f"{row['level']:.0%}", f"{row['coverage']:.1%}", f"{row['coverage_std']:.1%}") for row in bands]
     measured = table(("stated", "held, mean over objects", "standard deviation"), rows) if rows else ""
     return f"<p>{html.escape(record['statement'])}</p>{measured}"
 

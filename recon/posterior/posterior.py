@@ -142,7 +142,7 @@ class Posterior(WeightedFields):
 
     @cached_property
     def probability(self) -> Float[Tensor, "g g g"]:
-        """Probability that each cell's center lies inside the object: ``voted``, corrected if there is a calibration."""
+        """Probability that each cell's center lies inside: ``voted``, corrected if there is a calibration."""
         return self.voted if self.correction is None else self.correction.probability(self.fields, self.weights)
 
     def probability_of(self, fields: Float[Tensor, "n *s"]) -> Float[Tensor, "*s"]:

@@ -87,7 +87,7 @@ def load_posterior(path: str | Path) -> Posterior:
 
 
 def save_hypothesis(hypothesis: Hypothesis, path: str | Path) -> Path:
-    """Write all but ``views`` as one ``.npz``; views have a file of their own, see :class:`recon.core.views.ViewSet`."""
+    """Write all but ``views``, which have a file of their own, as one ``.npz``."""
     path = Path(path)
     hypothesis = hypothesis.to("cpu")
     arrays = {f"mesh.{key}": value for key, value in _mesh_arrays(hypothesis.mesh).items()}

@@ -50,7 +50,7 @@ class Command:
 
         folder = FolderStore.open(self.run_dir)
         if self.edited_view is not None:
-            evidence = EditedView.load(self.edited_view, folder, folder.load().views)
+            evidence = EditedView.load(self.edited_view, folder, folder.load_result().views)
         model = self.new_run.load_model()
         if self.photo is not None:
             reference = model.prepare(self.photo, GenerationConfig(matting=self.matting, framing=self.framing))

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
+from recon.metrics.distances import chamfer_matrix, local_difference_matrix, mean_pair
 from recon.ops.parallel import in_threads
 from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.decomposition import Decomposition, decompose, seen_by_photo
-from recon.posterior.distances import chamfer_matrix, local_difference_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis, normalized_weights, signed_distance
 from recon.posterior.intervals import outward_offsets, root_mean_square, weighted_quantile, with_colors, with_spread
 from recon.posterior.modes import Grouping, Mode, ModesConfig, find_modes, judge_modes, medoid

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from recon.core.grid import VoxelGrid, inside_volume
 from recon.core.mesh import TexturedMesh
+from recon.metrics.distances import SPREAD_LIMIT, iou_matrix, local_difference_matrix, mean_pair
 from recon.posterior.convergence import Convergence, convergence
-from recon.posterior.distances import SPREAD_LIMIT, iou_matrix, local_difference_matrix, mean_pair
 from recon.posterior.intervals import deviation, outward_offsets, weighted_median
 
 

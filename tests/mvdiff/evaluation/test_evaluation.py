@@ -251,7 +251,7 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
         workers=0,
     )
     model = load_model(str(weights), "cpu", config.preset)
-    model.posterior = POSTERIOR
+    model = replace(model, posterior=POSTERIOR)
     lines: list[str] = []
     first = evaluate(config, model, "command", lines.append)
     assert [entry["name"] for entry in first["objects"]] == ["ball"]

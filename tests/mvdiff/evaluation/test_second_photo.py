@@ -71,8 +71,7 @@ def judge(weights: Path) -> ImageTo3D:
     from mvdiff.runs.loading import load_model
 
     model = load_model(str(weights), "cpu", "fast", calibration="none")
-    model.posterior = PosteriorConfig(grid=32, samples=512)
-    return model
+    return replace(model, posterior=PosteriorConfig(grid=32, samples=512))
 
 
 @pytest.mark.parametrize("truth", [0, 1])

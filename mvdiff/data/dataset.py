@@ -50,7 +50,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     config.check()
     credits = {} if config.credits is None else read_credits(config.credits)
     shots = plan_shots(config)
-    from mvdiff.runs.image_to_3d import pick_device  # after the cheap checks: it takes seconds
+    from mvdiff.devices import pick_device  # after the cheap checks: it takes seconds
 
     device = pick_device(config.device)
     parts = balanced(shots)
@@ -108,7 +108,7 @@ def _pack_credits(path: str) -> dict[str, dict[str, str]]:
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:
-    """Of all that the pictures depend on; files count by name, size and time of change."""
+    """Hash of everything that the images depend on; files count by name, size and modification time."""
     objects = [(shot.seed, shot.warp, shot.source.name, shot.source.index, _stamp(shot.source)) for shot in shots]
     return hashlib.sha256(json.dumps([asdict(config), objects]).encode()).hexdigest()
 

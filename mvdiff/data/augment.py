@@ -1,4 +1,4 @@
-"""What cameras, compression and cut-outs do to pictures, for whole batches at once."""
+"""Photo augmentations for whole batches: camera response, compression artifacts, matting errors."""
 
 from dataclasses import dataclass
 

@@ -108,7 +108,7 @@ def _pack_credits(path: str) -> dict[str, dict[str, str]]:
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:
-    """Of all that the pictures depend on; files count by name, size and time of change."""
+    """Hash of everything that the images depend on; files count by name, size and modification time."""
     objects = [(shot.seed, shot.warp, shot.source.name, shot.source.index, _stamp(shot.source)) for shot in shots]
     return hashlib.sha256(json.dumps([asdict(config), objects]).encode()).hexdigest()
 

@@ -45,7 +45,7 @@ class MultiViewOutput(BaseOutput):
     """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
     pictures instead."""
     photo_cameras: PhotoCamera
-    """Where each hypothesis believes the photo was taken from, [n]."""
+    """Photo camera that each hypothesis drew, [n]."""
     reference: ReferenceImage
     camera_distribution: PhotoCameraDistribution
 
@@ -228,7 +228,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             raise InputError(f"Got {initial.shape[1]} initial views for {targets.shape[1]} target cameras.")
 
         def of_chunk(own: slice, value: Any) -> Any:
-            """What is given once serves every hypothesis."""
+            """Repeat single entries for every hypothesis."""
             return value if value is None or len(value) == 1 else value[own]
 
         solver = copy.deepcopy(scheduler or self.scheduler)  # it keeps state from step to step

@@ -86,7 +86,7 @@ class ShardObject:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What one shard holds."""
+    """Contents of one shard."""
 
     key: str
     """Hash of all that its pictures depend on."""

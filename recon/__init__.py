@@ -3,11 +3,11 @@
 import importlib
 
 _EXPORTS = {
-    "Cameras": "recon.cameras",
-    "ReconstructionConfig": "recon.reconstruction",
-    "TexturedMesh": "recon.mesh",
-    "ViewSet": "recon.views",
-    "reconstruct": "recon.reconstruction",
+    "Cameras": "recon.core.cameras",
+    "ReconstructionConfig": "recon.objects",
+    "TexturedMesh": "recon.core.mesh",
+    "ViewSet": "recon.core.views",
+    "reconstruct": "recon.objects",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -18,26 +18,30 @@ def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "tools/benchmark.py", *arguments])
     part = arguments.pop(0) if arguments and arguments[0] in ("job", "sample", "recon", "train", "render") else "job"
     if part == "recon":
-        from mvdiff.evaluation.reconstruction_config import ReconstructionBenchmarkConfig
+        from mvdiff.evaluation.benchmarks.reconstruction_config import ReconstructionBenchmarkConfig
 
         config = tyro.cli(ReconstructionBenchmarkConfig, args=arguments, description=__doc__)
-        from mvdiff.evaluation.reconstruction import benchmark_reconstruction, reconstruction_table
+        from mvdiff.evaluation.benchmarks.reconstruction import benchmark_reconstruction, reconstruction_table
 
         print(reconstruction_table(benchmark_reconstruction(config, command)), end="")
         return
     if part == "train":
-        from mvdiff.evaluation.training import TrainingBenchmarkConfig, benchmark_training, training_table
+        from mvdiff.evaluation.benchmarks.training import TrainingBenchmarkConfig, benchmark_training, training_table
 
         config = tyro.cli(TrainingBenchmarkConfig, args=arguments, description=__doc__)
         print(training_table(benchmark_training(config, command)), end="")
         return
     if part == "render":
-        from mvdiff.evaluation.rendering import RenderingBenchmarkConfig, benchmark_rendering, rendering_table
+        from mvdiff.evaluation.benchmarks.rendering import (
+            RenderingBenchmarkConfig,
+            benchmark_rendering,
+            rendering_table,
+        )
 
         config = tyro.cli(RenderingBenchmarkConfig, args=arguments, description=__doc__)
         print(rendering_table(benchmark_rendering(config, command)), end="")
         return
-    from mvdiff.evaluation.benchmark import BenchmarkConfig, benchmark, table
+    from mvdiff.evaluation.benchmarks.job import BenchmarkConfig, benchmark, table
 
     config = tyro.cli(BenchmarkConfig, args=arguments, description=__doc__)
     print(table(benchmark(part, config, command)), end="")

@@ -30,9 +30,9 @@ def main(arguments: list[str]) -> None:
 
 def special(name: str, arguments: list[str]) -> dict[str, Any]:
     from mvdiff.cli.models import load_model
-    from mvdiff.evaluation.known_posterior import KnownPosteriorConfig, known_posterior
-    from mvdiff.evaluation.novelty import NoveltyConfig, judge_novelty
-    from mvdiff.evaluation.second_photo import SecondPhotoConfig, judge_second_photos
+    from mvdiff.evaluation.protocols.known_posterior import KnownPosteriorConfig, known_posterior
+    from mvdiff.evaluation.protocols.novelty import NoveltyConfig, judge_novelty
+    from mvdiff.evaluation.protocols.second_photo import SecondPhotoConfig, judge_second_photos
 
     command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
     kinds = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}
@@ -50,7 +50,7 @@ def protocol(arguments: list[str]) -> dict[str, Any]:
     config = tyro.cli(EvaluationConfig, args=arguments, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     config.check()
 
-    from mvdiff.evaluation.runner import evaluate
+    from mvdiff.evaluation.jobs.runner import evaluate
 
     model = config.load()
     command = shlex.join(["python", "tools/evaluate.py", *arguments])

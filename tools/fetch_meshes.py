@@ -10,7 +10,7 @@ import sys
 import tyro
 
 from mvdiff.cli.exit_code import exit_code
-from mvdiff.data.listed import FetchMeshes, fetch_meshes
+from mvdiff.data.sources.listed import FetchMeshes, fetch_meshes
 
 
 def main(arguments: list[str]) -> None:

@@ -9,7 +9,7 @@ import sys
 import tyro
 
 from mvdiff.cli.exit_code import exit_code
-from mvdiff.data.packing import PackMeshes, pack_meshes
+from mvdiff.data.sources.packing import PackMeshes, pack_meshes
 
 
 def main(arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 @dataclass

@@ -7,8 +7,8 @@ import sys
 
 import tyro
 
-from mvdiff.data.pictures import TakePicture, take_picture
-from recon.errors import InputError
+from mvdiff.data.render.pictures import TakePicture, take_picture
+from recon.core.errors import InputError
 
 
 def main(arguments: list[str]) -> None:

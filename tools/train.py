@@ -8,7 +8,7 @@ import os
 import sys
 
 from mvdiff.training.arguments import parse_arguments
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 def main(arguments: list[str]) -> None:

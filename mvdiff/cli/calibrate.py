@@ -27,7 +27,7 @@ class Command:
 
     def run(self) -> None:
         self.config.check()
-        from mvdiff.evaluation.calibrate import calibrate, summary_lines
+        from mvdiff.evaluation.protocols.calibrate import calibrate, summary_lines
 
         model = self.config.load()
         # The file may be published: names, not the places on this machine.

@@ -7,9 +7,9 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.progress import progress_bars
-from mvdiff.data.import_config import ImportPhotos
-from mvdiff.data.render_config import RenderDataset
-from recon.errors import InputError
+from mvdiff.data.render.config import RenderDataset
+from mvdiff.data.sources.import_config import ImportPhotos
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Import:
             raise InputError("Name the transforms.json of each object and, last, the folder of the data set.")
         config = replace(self.config, photos=self.paths[:-1], output=self.paths[-1])
         config.check()
-        from mvdiff.data.posed_photos import import_photos
+        from mvdiff.data.sources.posed_photos import import_photos
 
         with progress_bars(str(config.output)) as report:
             for done, total, shard in import_photos(config):  # noqa: B007

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Command:
         return files
 
     def _folder(self, form: str) -> list[Path]:
-        from recon.io.bundle import OutputFolder
         from recon.io.export import files_of
+        from recon.io.folders import OutputFolder
 
         names = _results(self.source)
         stamps = {name: _digest(self.source / name) for name in names}
@@ -91,7 +91,7 @@ class Command:
 
 def _results(folder: Path) -> list[str]:
     """The meshes of a finished run, in the order of their names."""
-    from recon.io.mesh_files import READABLE
+    from recon.io.meshes.files import READABLE
 
     manifest = _manifest(folder)
     names = [name for name in manifest["files"] if Path(name).suffix in READABLE and (folder / name).is_file()]
@@ -101,7 +101,7 @@ def _results(folder: Path) -> list[str]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    from recon.io.bundle import MANIFEST, OutputFolder
+    from recon.io.folders import MANIFEST, OutputFolder
 
     if not (folder / MANIFEST).is_file():
         raise InputError(f"'{folder}' is no folder of a run (it has no {MANIFEST}): give one, or a mesh.")
@@ -117,7 +117,7 @@ def _mesh(path: Path) -> "TexturedMesh":
 
         posterior = Posterior.load(path)
         return posterior.median if len(posterior.median) else posterior.representative
-    from recon.io.mesh_files import load_mesh
+    from recon.io.meshes.files import load_mesh
 
     return load_mesh(path)
 

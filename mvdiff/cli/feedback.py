@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.new_run import NewRun
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Command:
         keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
-        from mvdiff.pipelines.generation_folder import GenerationFolder
-        from mvdiff.pipelines.refinement import feedback
+        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.refine import feedback
 
         GenerationFolder.open(self.run_dir)  # before the weights are read
         model = self.new_run.load_model()

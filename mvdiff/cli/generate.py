@@ -10,7 +10,7 @@ import tyro
 from mvdiff.cli.models import ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
-from mvdiff.pipelines.generation_config import GenerationConfig
+from mvdiff.sampling.generation import GenerationConfig
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def load_model(
     """The device is checked before the weights are read."""
     import diffusers
 
-    from mvdiff.pipelines.image_to_3d import ImageTo3D, pick_device
+    from mvdiff.runs.image_to_3d import ImageTo3D, pick_device
     from recon import ReconstructionConfig
 
     diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command

@@ -12,7 +12,7 @@ from mvdiff.cli.models import ModelChoice
 
 if TYPE_CHECKING:
     from mvdiff.pipelines import ImageTo3D
-    from mvdiff.pipelines.refinement import Change
+    from mvdiff.runs.refine import Change
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class NewRun:
         return self.model.load(self.preset)
 
     def make(self, model: "ImageTo3D", run_dir: Path, kind: str, change: "Callable[..., Change]") -> None:
-        """Call ``change`` (a function of :mod:`mvdiff.pipelines.refinement`) and print what it changed."""
+        """Call ``change`` (a function of :mod:`mvdiff.runs.refine`) and print what it changed."""
         from mvdiff.cli.progress import progress_bars
 
         output_dir = self.output_dir or run_dir.with_name(f"{run_dir.resolve().name}-{kind}")

@@ -23,7 +23,7 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.pipelines.generation_folder import GenerationFolder
+        from mvdiff.runs.folder import GenerationFolder
         from recon.posterior.next_view import next_view
 
         folder = GenerationFolder.open(self.run_dir)

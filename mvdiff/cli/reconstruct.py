@@ -45,13 +45,13 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.pipelines.image_to_3d import pick_device
+        from mvdiff.runs.image_to_3d import pick_device
         from recon import ReconstructionConfig, ViewSet, reconstruct
-        from recon.bounding import BoundingSphere
-        from recon.io.bundle import OutputFolder
-        from recon.io.mesh_files import save_mesh
-        from recon.io.turntable import Turntable
-        from recon.io.view_files import load_views
+        from recon.core.bounding import BoundingSphere
+        from recon.io.folders import OutputFolder
+        from recon.io.meshes.files import save_mesh
+        from recon.io.views.files import load_views
+        from recon.io.views.turntable import Turntable
 
         device = pick_device(self.device)
         config = ReconstructionConfig.preset(self.preset)

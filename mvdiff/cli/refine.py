@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.new_run import NewRun
-from mvdiff.pipelines.generation_config import Framing
-from recon.errors import InputError
+from mvdiff.sampling.generation import Framing
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Command:
             raise InputError("Give either --photo with --azimuth, or --edited-view.")
         if self.photo is not None and self.azimuth is None:
             raise InputError("A second photo needs --azimuth: the degrees around the object from the first photo.")
-        from mvdiff.pipelines.evidence import EditedView, SecondPhoto
-        from mvdiff.pipelines.generation_config import GenerationConfig
-        from mvdiff.pipelines.generation_folder import GenerationFolder
-        from mvdiff.pipelines.refinement import refine
+        from mvdiff.runs.evidence import EditedView, SecondPhoto
+        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.refine import refine
+        from mvdiff.sampling.generation import GenerationConfig
 
         folder = GenerationFolder.open(self.run_dir)
         if self.edited_view is not None:

@@ -10,8 +10,8 @@ import tyro
 from mvdiff.cli.models import ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
-from mvdiff.pipelines.generation_config import GenerationConfig
-from recon.errors import InputError
+from mvdiff.sampling.generation import GenerationConfig
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Command:
             )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        from mvdiff.pipelines.generation_folder import GenerationFolder
+        from mvdiff.runs.folder import GenerationFolder
 
         model = self.model.load()
         references = [model.prepare(photo, self.config) for photo in photos]

@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mvdiff.data.augment import AugmentConfig, augment_references
-from mvdiff.data.record import reference_cameras, target_cameras
-from mvdiff.data.store import ViewStore
-from recon.cameras import Cameras
+from mvdiff.data.render.record import reference_cameras, target_cameras
+from mvdiff.data.stores.store import ViewStore
+from recon.core.cameras import Cameras
 
 
 @dataclass

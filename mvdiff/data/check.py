@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.data.record import ObjectRecord
-from mvdiff.data.shards import ShardReader
-from recon.io.bundle import atomic_write, write_json
+from mvdiff.data.render.record import ObjectRecord
+from mvdiff.data.stores.shards import ShardReader
+from recon.io.folders import atomic_write, write_json
 
 SHEET, FIGURES = "contact_sheet.png", "statistics.json"
 #: An object that covers less of its pictures than this is probably lost in the distance, or a sheet seen edge-on.

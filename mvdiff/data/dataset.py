@@ -10,15 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mvdiff.data.meshes import MeshSource, find_all, procedural_sources
-from mvdiff.data.named_files import missing_textures
-from mvdiff.data.packing import credit_of, gltf_copyright, read_credits
-from mvdiff.data.photographers import Photographers, Shot, record_seed
-from mvdiff.data.record import ObjectRecord, RecordConfig
-from mvdiff.data.render_config import RenderDataset
-from mvdiff.data.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
-from recon.errors import InputError
-from recon.io.bundle import write_bytes
+from mvdiff.data.render.config import RenderDataset
+from mvdiff.data.render.jobs import Photographers, Shot, record_seed
+from mvdiff.data.render.record import ObjectRecord, RecordConfig
+from mvdiff.data.sources.meshes import MeshSource, find_all, procedural_sources
+from mvdiff.data.sources.named_files import missing_textures
+from mvdiff.data.sources.packing import credit_of, gltf_copyright, read_credits
+from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
+from recon.core.errors import InputError
+from recon.io.folders import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     config.check()
     credits = {} if config.credits is None else read_credits(config.credits)
     shots = plan_shots(config)
-    from mvdiff.pipelines.image_to_3d import pick_device  # after the cheap checks: it takes seconds
+    from mvdiff.runs.image_to_3d import pick_device  # after the cheap checks: it takes seconds
 
     device = pick_device(config.device)
     parts = balanced(shots)

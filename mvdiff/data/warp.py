@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 
 class Dice:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from mvdiff.evaluation.machine import recorded
-from mvdiff.pipelines.generation_config import Framing, GenerationConfig
-from mvdiff.pipelines.sampling_config import SamplingConfig
-from recon.errors import InputError
+from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.sampling.generation import Framing, GenerationConfig
+from mvdiff.sampling.settings import SamplingConfig
+from recon.core.errors import InputError
 
 if TYPE_CHECKING:
-    from mvdiff.pipelines.image_to_3d import ImageTo3D
+    from mvdiff.runs.image_to_3d import ImageTo3D
 
 Protocol = Literal["p1", "p2"]
 

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
 from recon.rendering import render_mesh
-from recon.views import ViewSet
 
 CELL = 96
 HYPOTHESES = 3

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mvdiff.models.layers import GatedMLP, RMSNorm
-from mvdiff.photo_camera import PARAMETERS, PhotoCameraDistribution
+from mvdiff.sampling.photo_camera import PARAMETERS, PhotoCameraDistribution
 
 #: Typical mean and spread of PARAMETERS, so that the network works with numbers near one.
 _MEAN = (0.35, 0.0, 0.05, 0.15)

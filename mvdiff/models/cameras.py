@@ -5,7 +5,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 
 
 def camera_tensors(cameras: Cameras) -> tuple[Float[Tensor, "*b 4 4"], Float[Tensor, "*b 4"]]:

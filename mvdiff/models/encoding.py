@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.views import ViewSet
+from recon.core.cameras import Cameras
+from recon.core.views import ViewSet
 
 #: Albedo, alpha, world normal, depth.
 CHANNELS = 8

@@ -5,7 +5,7 @@ import importlib
 _EXPORTS = {
     "MultiViewDiffusionPipeline": "mvdiff.pipelines.multiview_diffusion",
     "MultiViewOutput": "mvdiff.pipelines.multiview_diffusion",
-    "ImageTo3D": "mvdiff.pipelines.image_to_3d",
+    "ImageTo3D": "mvdiff.runs.image_to_3d",
 }
 
 __all__ = sorted(_EXPORTS)

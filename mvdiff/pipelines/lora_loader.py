@@ -15,8 +15,8 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LoraBaseMixin
 from torch import Tensor, nn
 
 from mvdiff.weights import packing
-from recon.errors import InputError
-from recon.io.bundle import atomic_write
+from recon.core.errors import InputError
+from recon.io.folders import atomic_write
 
 LORA_FILE = "lora.safetensors"
 COMPONENTS = ("transformer", "camera_estimator")

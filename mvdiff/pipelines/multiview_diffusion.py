@@ -15,21 +15,21 @@ from torch import Tensor
 
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.models.cameras import camera_tensors
+from mvdiff.models.cuda_graphs import recordable, recorded
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
-from mvdiff.models.recorded import recordable, recorded
 from mvdiff.models.transformer import MultiViewTransformer
-from mvdiff.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
-from mvdiff.pipelines.sampling_config import SamplingConfig
-from mvdiff.reference import ReferenceImage, prepare
-from mvdiff.rig import DEFAULT_RIG, RigConfig
-from mvdiff.schedulers import make_scheduler
+from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
+from mvdiff.sampling.reference import ReferenceImage, prepare
+from mvdiff.sampling.rig import DEFAULT_RIG, RigConfig
+from mvdiff.sampling.schedulers import make_scheduler
+from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.training.losses import MIN_SIGMA
 from mvdiff.weights import packing
-from recon.cameras import Cameras
-from recon.errors import InputError
-from recon.parallel import in_threads
-from recon.views import ViewSet
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
+from recon.ops.parallel import in_threads
 
 #: Passes through the transformer from which it pays to record one of them, which costs two.
 _WORTH_RECORDING = 4
@@ -184,7 +184,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         """Sample ``num_hypotheses`` objects.
 
         Args:
-            image: a ``ReferenceImage``, or a picture, array or path that ``mvdiff.reference.prepare`` takes.
+            image: a ``ReferenceImage``, or a picture, array or path that ``mvdiff.sampling.reference.prepare`` takes.
             guidance_scale: 1 follows what the model knows; more follows the photo harder. At the scale that the
                 transformer has learnt to follow by itself (``learnt_guidance``) a step takes one pass instead of two.
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 
 from mvdiff.training.config import TrainConfig, load_config
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 #: diffusers' name to ours. Names that are the same there and here (seed, output_dir, mixed_precision …) are missing.
 ALIASES = {

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.sharding import share_like, whole
 from mvdiff.training.tracking import RESUME
-from recon.errors import InputError
-from recon.io.bundle import DISK_FULL, place_errors_told
+from recon.core.errors import InputError
+from recon.io.folders import DISK_FULL, place_errors_told
 
 _PREFIX = "checkpoint-"
 _PARTIAL, _OLD = ".partial", ".old"

@@ -7,12 +7,12 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mvdiff.data.batch import BatchConfig
-from mvdiff.data.record import RecordConfig
-from mvdiff.pipelines.sampling_config import SamplingConfig
+from mvdiff.data.render.record import RecordConfig
+from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
 from mvdiff.training.tracking import LoggingConfig
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 @dataclass

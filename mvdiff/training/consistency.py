@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mvdiff.models.encoding import RADIUS
-from recon.cameras import Cameras
-from recon.errors import InputError
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
 
 _DEPTH, _NORMAL = slice(7, 8), slice(4, 7)
 #: In world units: how far apart true surfaces may be that two views are said to share.

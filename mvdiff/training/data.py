@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mvdiff.data.batch import TrainingBatch, sample_batch
 from mvdiff.data.dataset import origin_of
-from mvdiff.data.meshes import MeshSource, find_meshes, is_held_out
-from mvdiff.data.photographers import (
+from mvdiff.data.render.jobs import (
     Photographers,
     Shot,
     StoreRefresher,
@@ -21,12 +20,13 @@ from mvdiff.data.photographers import (
     procedural_sources,
     record_seed,
 )
-from mvdiff.data.record import RecordConfig
-from mvdiff.data.shards import ShardReader
-from mvdiff.data.store import ViewStore, joined_config
-from mvdiff.data.stream import ViewStream
+from mvdiff.data.render.record import RecordConfig
+from mvdiff.data.sources.meshes import MeshSource, find_meshes, is_held_out
+from mvdiff.data.stores.shards import ShardReader
+from mvdiff.data.stores.store import ViewStore, joined_config
+from mvdiff.data.stores.stream import ViewStream
 from mvdiff.training.config import DataConfig
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 

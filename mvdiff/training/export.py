@@ -6,7 +6,7 @@ from typing import Any
 
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.pipelines.lora_loader import LORA_FILE, adapted_networks, write_lora
-from mvdiff.schedulers import make_scheduler
+from mvdiff.sampling.schedulers import make_scheduler
 from mvdiff.training.lora import ADAPTER
 from mvdiff.training.model_card import write_card
 from mvdiff.training.objective import Objective

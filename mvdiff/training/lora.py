@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 ADAPTER = "default_0"
 """The name that a pipeline gives to the first adapter that it loads."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recon.io.bundle import write_bytes
+from recon.io.folders import write_bytes
 
 PROVENANCE = "provenance.json"
 

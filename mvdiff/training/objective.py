@@ -12,7 +12,7 @@ from mvdiff.training.config import TrainConfig
 from mvdiff.training.lora import LoraConfig, add_lora
 from mvdiff.training.losses import LossConfig, training_loss
 from mvdiff.training.sharding import whole
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 class Objective(nn.Module):

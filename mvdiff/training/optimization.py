@@ -8,7 +8,7 @@ from torch import nn
 
 from mvdiff.training.config import OptimizerConfig
 from mvdiff.training.muon import Muon
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 class JointOptimizer(torch.optim.Optimizer):

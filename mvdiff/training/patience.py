@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from mvdiff.training.checkpoint import load_trained_state, save_tensors, trained_state
-from recon.io.bundle import atomic_write
+from recon.io.folders import atomic_write
 
 _BEST = "best.safetensors"
 

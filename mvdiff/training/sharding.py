@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mvdiff.training.config import TrainConfig
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 def asked_for() -> bool:

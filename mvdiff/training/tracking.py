@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recon.errors import InputError
-from recon.io.bundle import DISK_FULL, place_errors_told, write_bytes
+from recon.core.errors import InputError
+from recon.io.folders import DISK_FULL, place_errors_told, write_bytes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

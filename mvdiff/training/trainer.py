@@ -35,8 +35,8 @@ from mvdiff.training.patience import Patience
 from mvdiff.training.tracking import Tracker
 from mvdiff.training.validation import camera_scores, sample_validation, validation_loss
 from mvdiff.weights import packing
-from recon.errors import InputError
-from recon.io.bundle import write_json
+from recon.core.errors import InputError
+from recon.io.folders import write_json
 
 logger = logging.getLogger(__name__)
 

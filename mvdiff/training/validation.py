@@ -12,13 +12,13 @@ from mvdiff.data.batch import TrainingBatch
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.models.encoding import decode_views, encode_reference
 from mvdiff.pipelines import MultiViewDiffusionPipeline
-from mvdiff.reference import ReferenceImage
-from mvdiff.schedulers import make_scheduler
+from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.sampling.schedulers import make_scheduler
 from mvdiff.training.config import ValidationConfig
 from mvdiff.training.losses import LossConfig, training_loss
-from recon.io.bundle import atomic_write
-from recon.io.matting import MatteReport
-from recon.views import ViewSet
+from recon.core.views import ViewSet
+from recon.io.folders import atomic_write
+from recon.io.images.matting import MatteReport
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 FORMAT = "mvdiff-packed/1"
 INDEX = "packed.json"

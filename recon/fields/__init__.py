@@ -6,8 +6,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.core.grid import VoxelGrid
 from recon.fields.field import Field
-from recon.grid import VoxelGrid
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.core.grid import VoxelGrid
 from recon.fields.interpolation import trilinear
-from recon.grid import VoxelGrid
 
 
 class ColorGrid(torch.nn.Module):

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.core.grid import VoxelGrid
 from recon.fields.field import numerical_gradient
 from recon.fields.interpolation import trilinear
-from recon.grid import VoxelGrid
-from recon.ragged import marked
+from recon.ops.ragged import marked
 from recon.rendering.volume import neus_alpha
 
 

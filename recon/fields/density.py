@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.core.grid import VoxelGrid
 from recon.fields.dense import DenseField
-from recon.grid import VoxelGrid
 from recon.rendering.volume import density_alpha
 
 #: Density deep inside, per world unit: opaque within a hundredth of the object.

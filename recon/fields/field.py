@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.grid import VoxelGrid
+from recon.core.grid import VoxelGrid
 
 
 @runtime_checkable

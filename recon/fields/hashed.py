@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from recon.core.grid import VoxelGrid
 from recon.fields.field import evaluated_on, numerical_gradient
 from recon.fields.interpolation import trilinear
-from recon.grid import VoxelGrid
 from recon.rendering.volume import neus_alpha
 
 _PRIMES = (1, 2654435761, 805459861)

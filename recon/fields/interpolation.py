@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.grid import VoxelGrid
+from recon.core.grid import VoxelGrid
 
 
 def trilinear(

@@ -3,21 +3,21 @@
 import importlib
 
 _EXPORTS = {
-    "MatteReport": "recon.io.matting",
-    "OutputFolder": "recon.io.bundle",
-    "atomic_write": "recon.io.bundle",
-    "cut_out": "recon.io.matting",
+    "MatteReport": "recon.io.images.matting",
+    "OutputFolder": "recon.io.folders",
+    "atomic_write": "recon.io.folders",
+    "cut_out": "recon.io.images.matting",
     "export": "recon.io.export",
-    "find_matte": "recon.io.matting",
-    "load_image": "recon.io.images",
-    "load_mesh": "recon.io.mesh_files",
-    "save_glb": "recon.io.glb",
+    "find_matte": "recon.io.images.matting",
+    "load_image": "recon.io.images.files",
+    "load_mesh": "recon.io.meshes.files",
+    "save_glb": "recon.io.meshes.glb",
     "save_grid": "recon.io.grids",
-    "save_mesh": "recon.io.mesh_files",
+    "save_mesh": "recon.io.meshes.files",
     "save_points": "recon.io.points",
     "save_splats": "recon.io.points",
-    "save_usdz": "recon.io.usd",
-    "write_json": "recon.io.bundle",
+    "save_usdz": "recon.io.meshes.usd",
+    "write_json": "recon.io.folders",
 }
 
 __all__ = sorted(_EXPORTS)

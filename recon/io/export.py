@@ -5,17 +5,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 if TYPE_CHECKING:
-    from recon.mesh import TexturedMesh
+    from recon.core.mesh import TexturedMesh
 
 #: Format to its suffix, the function that writes it, and what it is.
 FORMATS = {
-    "glb": (".glb", "recon.io.glb:save_glb", "binary glTF, with the uncertainty as a second look"),
-    "obj": (".obj", "recon.io.mesh_files:save_mesh", "Wavefront, with an .mtl and a .png beside it"),
-    "ply": (".ply", "recon.io.mesh_files:save_mesh", "triangles with colours and scalars per vertex"),
-    "usdz": (".usdz", "recon.io.usd:save_usdz", "OpenUSD package (needs the extra usd)"),
+    "glb": (".glb", "recon.io.meshes.glb:save_glb", "binary glTF, with the uncertainty as a second look"),
+    "obj": (".obj", "recon.io.meshes.files:save_mesh", "Wavefront, with an .mtl and a .png beside it"),
+    "ply": (".ply", "recon.io.meshes.files:save_mesh", "triangles with colours and scalars per vertex"),
+    "usdz": (".usdz", "recon.io.meshes.usd:save_usdz", "OpenUSD package (needs the extra usd)"),
     "points": (".ply", "recon.io.points:save_points", "coloured point cloud with normals"),
     "splats": (".ply", "recon.io.points:save_splats", "3D Gaussians on the surface, for splat viewers"),
     "grid": (".npz", "recon.io.grids:save_grid", "signed distance, density and colour on a voxel grid"),

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recon.grid import VoxelGrid
-from recon.io.bundle import atomic_write
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
+from recon.io.folders import atomic_write
 from recon.io.points import PointSamples
-from recon.mesh import TexturedMesh
-from recon.posterior.voxelize import mesh_distance
+from recon.ops.voxelize import mesh_distance
 
 _FORMAT = "mvdiff-grid/1"
 #: Cells around the surface that have its colour; elsewhere it is never seen.

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.errors import InputError
-from recon.io.ply import write_ply
-from recon.mesh import TexturedMesh
+from recon.core.errors import InputError
+from recon.core.mesh import TexturedMesh
+from recon.io.meshes.ply import write_ply
 from recon.rendering.shade import sample_texture
 
 _GREY = 0.7  # sRGB of meshes without colour

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.views import ViewSet
+from recon.core.views import ViewSet
 
 _CHUNK = 2**26  # distances held at a time on a GPU
 

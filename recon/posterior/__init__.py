@@ -1,6 +1,6 @@
 """What N sampled objects say together about the one that was photographed."""
 
-from recon.grid import VoxelGrid
+from recon.core.grid import VoxelGrid
 from recon.posterior.calibration import Calibration
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode, ModesConfig, find_modes

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.errors import InputError
-from recon.io.bundle import write_json
+from recon.core.errors import InputError
+from recon.io.folders import write_json
 
 Values = TypeVar("Values", Tensor, np.ndarray)
 

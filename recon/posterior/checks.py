@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.mesh import TexturedMesh
+from recon.ops.parallel import in_threads
 from recon.posterior.distances import iou_matrix
 from recon.posterior.hypothesis import Hypothesis
 

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.errors import InputError
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
+from recon.ops.parallel import in_threads
 from recon.posterior.posterior import Posterior
 from recon.rendering import Surface, render_mesh
-from recon.views import ViewSet
 
 
 @dataclass(frozen=True)

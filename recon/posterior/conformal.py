@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 from recon.posterior.calibration import MAX_LOGIT, Calibration, Correction, Margin, ProbabilityMap, vote_logits
 from recon.posterior.posterior import Posterior
 

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from recon.grid import VoxelGrid
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
+from recon.ops.parallel import in_threads
 
 #: Cells: hypotheses farther away from a place than this are counted as this far, as in the saved file.
 SPREAD_LIMIT = 8.0

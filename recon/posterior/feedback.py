@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 from recon.posterior.distances import mean_pair
 
 #: Of a hypothesis that is as good as rejected: small, but a posterior's weights are positive.

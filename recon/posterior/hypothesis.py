@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
-from recon.views import ViewSet
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Hypothesis:
     residual: float | None = None
     """How much the sampled views contradict each other: the spread *within* this hypothesis."""
     views: ViewSet | None = None
-    """The views it was made from, [1 v]; saved on their own, see :class:`recon.views.ViewSet`."""
+    """The views it was made from, [1 v]; saved on their own, see :class:`recon.core.views.ViewSet`."""
 
     def save(self, path: str | Path) -> Path:
         """Write all but ``views`` as one ``.npz``."""

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.grid import VoxelGrid
-from recon.io.atlas import vertex_colors
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
+from recon.io.meshes.atlas import vertex_colors
+from recon.ops.parallel import in_threads
 
 
 def weighted_quantile(

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.errors import InputError
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
+from recon.core.mesh import TexturedMesh
 from recon.posterior.conditioning import NoiseModel, entropy_bits, predictions
 from recon.posterior.posterior import Posterior
 from recon.rendering import Surface

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 #: Added to the correlations' diagonal: a calibration set is small, and scores go together.
 _SHRINKAGE = 0.1

@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.errors import InputError
-from recon.grid import VoxelGrid, inside_volume
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.errors import InputError
+from recon.core.grid import VoxelGrid, inside_volume
+from recon.core.mesh import TexturedMesh
+from recon.ops.parallel import in_threads
+from recon.ops.sdf import redistanced
+from recon.ops.voxelize import mesh_distance
 from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.convergence import Convergence, convergence
@@ -32,8 +34,6 @@ from recon.posterior.intervals import (
 )
 from recon.posterior.modes import Mode, ModesConfig, find_modes, medoid
 from recon.posterior.view_statistics import ViewStatistics
-from recon.posterior.voxelize import mesh_distance
-from recon.redistance import redistanced
 
 #: Cells from those beside the surface up to which a hypothesis' own distances are believed.
 _BELIEVED = 2.5

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.errors import InputError
-from recon.grid import VoxelGrid
-from recon.io.bundle import atomic_write
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.errors import InputError
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
+from recon.io.folders import atomic_write
 from recon.posterior.calibration import Calibration
 from recon.posterior.distances import SPREAD_LIMIT
 from recon.posterior.hypothesis import Hypothesis

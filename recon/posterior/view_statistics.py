@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.views import ViewSet
+from recon.core.cameras import Cameras
+from recon.core.views import ViewSet
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.core.cameras import Cameras
 from recon.posterior.conditioning import Evidence, NoiseModel, condition, reweighted
 from recon.posterior.hypothesis import Hypothesis
 

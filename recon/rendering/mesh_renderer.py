@@ -2,10 +2,10 @@
 
 import torch
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
 from recon.rendering.shade import Surface, average
-from recon.views import ViewSet
 
 
 def render_mesh(mesh: TexturedMesh | Surface, cameras: Cameras, supersample: int = 2) -> ViewSet:

@@ -14,8 +14,8 @@ import triton.language as tl
 from jaxtyping import Int
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
 
 _NEAR = 1e-4
 _EMPTY = 0x7FFFFFFFFFFFFFFF

@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
 from recon.rendering.visibility import Hits
 
 #: Cast together: so many that the calls around them do not count, and few enough for the processor's cache.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
 from recon.rendering import raycast
 from recon.rendering.visibility import Hits, first_hits, planes
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
-from recon.windows import greatest_around
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
+from recon.ops.windows import greatest_around
 
 
 @dataclass(frozen=True)

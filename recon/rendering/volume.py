@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.fields.field import Field
-from recon.ragged import marked
+from recon.ops.ragged import marked
 
 Backend = Literal["torch", "nerfacc"]
 #: Distance of samples that are skipped as empty.

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.mesh import TexturedMesh
+from recon.ops.parallel import in_threads
 from recon.posterior.next_view import NextView
 from recon.rendering import Surface
 from recon.report.pictures import render_lit

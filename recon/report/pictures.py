@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.io.glb import uncertainty_colors
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
+from recon.io.meshes.glb import uncertainty_colors
+from recon.ops.parallel import in_threads
 from recon.posterior import Posterior, ViewStatistics
 from recon.rendering import Surface, render_mesh
 

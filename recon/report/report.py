@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from recon.io.bundle import write_bytes
-from recon.parallel import in_threads
+from recon.io.folders import write_bytes
+from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.conditioning import stated
 from recon.posterior.next_view import NextView, NextViewConfig, next_view

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from recon.decimate import decimated
-from recon.io.atlas import vertex_colors
-from recon.io.glb import uncertainty_colors
-from recon.mesh import TexturedMesh
-from recon.parallel import in_threads
+from recon.core.mesh import TexturedMesh
+from recon.io.meshes.atlas import vertex_colors
+from recon.io.meshes.glb import uncertainty_colors
+from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.report.pictures import ramp, scale_of
+from recon.surface.decimate import decimated
 
 FACES = 4000
 #: Shared by all hypotheses of the linked figure: many hypotheses are each shown more coarsely.

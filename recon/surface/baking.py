@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
-from recon.readings import silhouette_distance
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
+from recon.fusion.observations import silhouette_distance
+from recon.ops.windows import greatest_around, least_around
 from recon.rendering.visibility import reached, visibility
-from recon.views import ViewSet
-from recon.windows import greatest_around, least_around
 
 #: Surfaces seen at a flatter angle than this cosine are not read: a pixel is too long on them.
 _GRAZING = 0.05

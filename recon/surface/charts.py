@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 #: The axes suffice: a patch loses at most a factor of three in one direction, and few charts mean few seams.
 DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.decimate import simplified
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
+from recon.surface.decimate import simplified
 
 #: Of a triangle, as a share of the mesh's size: lower ones have no direction to speak of in single precision.
 _LEAST_HEIGHT = 1e-5
@@ -153,8 +153,8 @@ def is_solid(solid) -> bool:
 
 
 def _remeshed(mesh: TexturedMesh) -> TexturedMesh:
-    from recon.grid import VoxelGrid
-    from recon.posterior.voxelize import mesh_distance
+    from recon.core.grid import VoxelGrid
+    from recon.ops.voxelize import mesh_distance
 
     grid = VoxelGrid.around([mesh.to("cpu")], _REMESH)
     return grid.surface(mesh_distance(mesh.to("cpu"), grid).float()).to(mesh.device)

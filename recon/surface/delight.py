@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.conventions import linear_to_srgb, srgb_to_linear
-from recon.mesh import TexturedMesh
+from recon.core.conventions import linear_to_srgb, srgb_to_linear
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
 from recon.rendering.mesh_renderer import render_mesh
 from recon.surface.baking import blurred
-from recon.views import ViewSet
 
 #: Rec. 709: light is taken as white, so that the photo keeps its own hues.
 _LUMINANCE = (0.2126, 0.7152, 0.0722)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.errors import InputError
-from recon.grid import VoxelGrid
-from recon.mesh import TexturedMesh
+from recon.core.errors import InputError
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
 
 Isosurface = Literal["marching_cubes", "flexicubes"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 from recon.surface.charts import DIRECTIONS, Charts
 
 #: Texels of the atlas to one that xatlas packs by: its time goes by their number, and no other thread works then.

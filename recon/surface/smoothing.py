@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 #: Pass band of the filter (Taubin 1995): ripples shorter than about five edges go, thin parts keep their thickness.
 _SHRINK, _SWELL = 0.5, -0.53

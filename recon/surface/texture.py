@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
-from recon.nearest_cells import at_cells, nearest_marked
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
+from recon.ops.distance_transform import at_cells, nearest_marked
 from recon.surface.baking import Witness, blended
 from recon.surface.delight import delit
 from recon.surface.filling import Links, carried_on, faded
 from recon.surface.unwrap import texels, unwrapped
-from recon.views import ViewSet
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 from recon.surface import charts
 from recon.surface.packing import Projection, in_rows, packed
 from recon.surface.scanning import scanned

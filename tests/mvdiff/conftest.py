@@ -12,7 +12,7 @@ from PIL import Image
 
 from mvdiff.cli.main import main
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from mvdiff.pipelines.image_to_3d import ImageTo3D
+from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.weights.packing import save_packed
 from recon import ReconstructionConfig
 

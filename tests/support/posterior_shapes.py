@@ -4,10 +4,10 @@ import numpy as np
 import torch
 import trimesh
 
-from recon.cameras import Cameras
-from recon.mesh import TexturedMesh
+from recon.core.cameras import Cameras
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
 from recon.posterior import Hypothesis, PosteriorConfig, VoxelGrid
-from recon.views import ViewSet
 
 SMALL = PosteriorConfig(grid=40, samples=1024)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from mvdiff.data.procedural.materials import Color, Paint, solid
 from mvdiff.data.procedural.primitives import Part
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 
 class Builder:

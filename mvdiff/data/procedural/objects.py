@@ -10,7 +10,7 @@ import numpy as np
 from mvdiff.data.procedural import ambiguous, animals, artefacts, furniture, outdoors, plants, vessels
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute
 from mvdiff.data.procedural.materials import Palette
-from recon.mesh import TexturedMesh
+from recon.core.mesh import TexturedMesh
 
 AMBIGUOUS = ambiguous.FAMILIES
 FAMILIES = {

@@ -8,10 +8,10 @@ from accelerate.state import AcceleratorState
 from training_runs import SIZES
 
 from mvdiff.data.dataset import render_dataset
-from mvdiff.data.render_config import RenderDataset
+from mvdiff.data.render.config import RenderDataset
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
-from mvdiff.schedulers import make_scheduler
+from mvdiff.sampling.schedulers import make_scheduler
 from mvdiff.training.config import TrainConfig, apply_overrides
 
 

@@ -17,7 +17,7 @@ from mvdiff.training.checkpoint import checkpoint_tensors, list_checkpoints, rec
 from mvdiff.training.config import changed_settings
 from mvdiff.training.tracking import read_metrics
 from mvdiff.training.trainer import Trainer
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mvdiff.training.data import load_data
 from mvdiff.training.losses import LossConfig, NoisyViews, flow_loss, training_loss
 from mvdiff.training.objective import Objective, build_models, build_teacher
 from mvdiff.training.trainer import Trainer
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 CONFIG = LossConfig(drop_reference_probability=0.5, camera_weight=0.0)

@@ -12,7 +12,7 @@ from mvdiff.training.arguments import parse_arguments
 from mvdiff.training.config import TrainConfig, apply_overrides
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.trainer import Trainer, check_distribution
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mvdiff.training.data import load_data
 from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.optimization import build_optimizer
 from mvdiff.training.trainer import Trainer
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -5,15 +5,15 @@ import torch
 from training_runs import SIZES
 
 from mvdiff.data.dataset import render_dataset
-from mvdiff.data.packing import PackMeshes, pack_meshes
 from mvdiff.data.procedural import make
-from mvdiff.data.record import RecordConfig
-from mvdiff.data.render_config import RenderDataset
+from mvdiff.data.render.config import RenderDataset
+from mvdiff.data.render.record import RecordConfig
+from mvdiff.data.sources.packing import PackMeshes, pack_meshes
 from mvdiff.training.config import TrainConfig
 from mvdiff.training.data import held_out, load_data
 from mvdiff.training.trainer import Trainer
-from recon.errors import InputError
-from recon.io.mesh_files import save_mesh
+from recon.core.errors import InputError
+from recon.io.meshes.files import save_mesh
 
 
 def test_held_out_objects_are_not_trained_on(config, views):

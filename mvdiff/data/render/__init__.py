@@ -1,0 +1,1 @@
+"""Rendering of training records: cameras, light, worker processes."""

@@ -1,0 +1,1 @@
+"""Sources of training objects: mesh files, packs, listings, posed photos."""

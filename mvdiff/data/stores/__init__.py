@@ -1,0 +1,1 @@
+"""Training records on disk and in memory: shards, stores, streams."""

@@ -1,0 +1,1 @@
+"""Measures of cost: the whole job, reconstruction, rendering, training."""

@@ -1,0 +1,1 @@
+"""Objects, cases and the processes that evaluate them."""

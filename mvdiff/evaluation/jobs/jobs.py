@@ -1,0 +1,190 @@
+"""Known objects through the main job, with the work on its results beside it."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, replace
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import torch
+
+import mvdiff
+from mvdiff.data.render.workers import Workers, deaths_told
+from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.evaluation.config import JobConfig
+from mvdiff.evaluation.jobs.cases import Case
+from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
+from mvdiff.evaluation.jobs.records import Records
+from mvdiff.evaluation.protocols.baselines import baseline_meshes
+from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff.runs.novelty import novelty_scores
+from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.sampling.rig import DEFAULT_RIG
+from mvdiff.weights import packing
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
+from recon.objects import fitted_fields
+from recon.ops.parallel import worker_threads
+
+Result = TypeVar("Result")
+#: Scores a case, or learns from it.
+Finish = Callable[[Case, Any, ImageTo3D], Result]
+
+
+def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
+    """What the numbers depend on, the model included."""
+    return config.identity() | {
+        "weights": model.weights.get("sha256"),
+        "reconstruction": recorded(model.reconstruction),
+        "posterior": asdict(model.posterior),
+        "version": mvdiff.__version__,
+    }
+
+
+def remaining(
+    config: JobConfig,
+    model: ImageTo3D,
+    objects: ObjectSet,
+    records: Records,
+    finish: Finish[Result],
+    report: Callable[[str], None],
+) -> Iterator[tuple[str, Result]]:
+    """What ``finish`` makes of each object that is not in ``records``, after its place among all of them."""
+    pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
+    done = len(objects) - len(pending)
+    if done:
+        report(f"{done} of {len(objects)} objects are done already.")
+    for number, result in enumerate(finished(config, model, objects, pending, finish), done + 1):
+        yield f"[{number}/{len(objects)}]", result
+
+
+def finished(
+    config: JobConfig,
+    model: ImageTo3D,
+    objects: ObjectSet,
+    pending: Sequence[int],
+    finish: Finish[Result],
+) -> Iterator[Result]:
+    """What ``finish`` (a function of a module, so that processes know it) makes of each case, as it is ready.
+
+    With workers that happens while the device makes the next objects; with processes each makes its own objects.
+    """
+    if config.processes > 1:
+        yield from _in_processes(config, model, objects, pending, finish)
+        return
+    batch, workers = config.for_device(model.device.type)
+    cases = (
+        case
+        for start in range(0, len(pending), batch)
+        for case in make_cases(config, model, objects, pending[start : start + batch])
+    )
+    if workers == 0:
+        yield from (finish(case, config, model) for case in cases)
+        return
+    # Threads, as the work is in libraries that release the lock.
+    with worker_threads(workers) as pool:
+        yield from _as_ready(lambda case: pool.submit(finish, case, config, model), cases, 2 * workers)
+
+
+def _as_ready(submit: Callable[[Any], Future], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """Results in any order. What is worked on and what waits to be taken holds views and meshes: at most ``ahead``."""
+    running: set[Future] = set()
+    for item in items:
+        running.add(submit(item))
+        done, running = wait(running, None if len(running) > ahead else 0, FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+    while running:
+        done, running = wait(running, None, FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _in_processes(
+    config: JobConfig, model: ImageTo3D, objects: ObjectSet, pending: Sequence[int], finish: Finish[Result]
+) -> Iterator[Result]:
+    if packing.weights_hash(packing.resolve(config.weights)) != model.weights.get("sha256"):
+        raise InputError("Processes load the weights that the settings name: set them to those to judge.")
+    settings = {name: getattr(model, name) for name in ("weights", "reconstruction", "posterior", "calibrations")}
+    work = partial(_made_and_finished, config, visible_devices(config.device), settings, finish)
+    with Workers(min(config.processes, max(len(pending), 1))) as workers, deaths_told():
+        own = (objects.only(index) for index in pending)
+        yield from _as_ready(lambda one: workers.submit(work, one), own, 2 * workers.count)
+
+
+def visible_devices(wanted: str) -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES may be in processes that share the GPUs out; nothing where one of them was named."""
+    if wanted not in ("auto", "cuda"):
+        return ()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return tuple(named.split(",")[:count]) if named else tuple(map(str, range(count)))
+
+
+def _made_and_finished(
+    config: JobConfig, devices: tuple[str, ...], settings: dict[str, Any], finish: Finish[Result], one: ObjectSet
+) -> Result:
+    """In a process, which keeps its model for the next object."""
+    model = _own_model(config, devices)
+    vars(model).update(settings)
+    return finish(make_cases(config, model, one, [0])[0], config, model)
+
+
+@lru_cache(maxsize=1)
+def _own_model(config: JobConfig, devices: tuple[str, ...]) -> ImageTo3D:
+    if devices:  # before CUDA starts here: one GPU is all that this process knows
+        number = int(multiprocessing.current_process().name.rpartition("-")[2])
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    return config.load()
+
+
+def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:
+    """Photograph some objects and run the main job on the pictures; all their hypotheses are fitted together."""
+    cases, sampled, references = [], [], []
+    for index in indices:
+        name, truth = objects.names[index], objects.mesh(index)
+        view = View.of(name, config.seed)
+        reference = photograph(truth.to(model.device), view)
+        start = time.perf_counter()
+        generation = config.generation(view.seed)
+        prepared = model.prepare(reference, generation)
+        sampled.append(model.sample(prepared, generation))
+        references += [prepared] * config.num_hypotheses
+        seconds = {"sample": time.perf_counter() - start}
+        novelty = novelty_scores(model.pipeline, prepared, *sampled[-1]) if config.judges_novelty else {}
+        rig_views = slice(int(DEFAULT_RIG.photo_view), None)
+        case = Case(name, view, truth, reference, (), rig_views, seconds, novelty, photo_cameras=sampled[-1][1])
+        if config.makes_baselines:
+            meshes = baseline_meshes(model, prepared, sampled[-1][0], generation, rig_views)
+            case = replace(case, baselines=meshes)
+        cases.append(case)
+    start = time.perf_counter()
+    views = ViewSet.cat([views for views, _ in sampled])
+    cameras = PhotoCamera.cat([camera for _, camera in sampled])
+    if config.geometry_only:
+        fields = fitted_fields(views.to(model.device), model.reconstruction).to("cpu")
+        each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
+        return [
+            replace(
+                case,
+                fields=fields[place * n : (place + 1) * n],
+                sampled_views=views[place * n : (place + 1) * n],
+                seconds=case.seconds | {"fit": each},
+            )
+            for place, case in enumerate(cases)
+        ]
+    hypotheses = model.reconstruct(views, cameras, reference=references)
+    each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
+    return [
+        replace(
+            case,
+            hypotheses=[
+                replace(h, seed=hypothesis_seed(case.view.seed, k))
+                for k, h in enumerate(hypotheses[place * n : (place + 1) * n])
+            ],
+            seconds=case.seconds | {"reconstruct": each},
+        )
+        for place, case in enumerate(cases)
+    ]

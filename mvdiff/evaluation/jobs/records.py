@@ -1,0 +1,73 @@
+"""What is known so far, line by line, so that an interrupted evaluation goes on."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon.core.errors import InputError
+from recon.io.folders import write_bytes
+
+_FORMAT = "mvdiff-evaluation/1"
+
+
+@dataclass
+class Records:
+    """A file of JSON lines: the settings first, then one for each object."""
+
+    path: Path
+    entries: dict[str, dict[str, Any]]
+    """Name to what was found."""
+
+    @staticmethod
+    def open(path: Path, identity: dict[str, Any], overwrite: bool = False) -> "Records":
+        """Start, or go on where a run of the same ``identity`` (JSON values) stopped."""
+        head = {"format": _FORMAT, "identity": json.loads(json.dumps(identity))}
+        lines = [] if overwrite else _read(path)
+        if lines and lines[0] != head:
+            found = lines[0].get("identity")
+            if not isinstance(found, dict):
+                raise InputError(f"'{path}' is no file of evaluation records: choose another output.")
+            known = sorted(head["identity"].keys() | found.keys())
+            changed = [name for name in known if head["identity"].get(name) != found.get(name)]
+            raise InputError(
+                f"'{path}' holds results of other settings ({', '.join(changed) or 'format'}): "
+                f"choose another output or pass --overwrite."
+            )
+        # Written anew: a line that a crash cut off would spoil the next one.
+        write_bytes(path, b"".join(_line(line) for line in (lines or [head])))
+        return Records(path, {line["name"]: line for line in lines[1:]})
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Append one object's ``entry`` in a single write."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(handle, _line(entry))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        self.entries[entry["name"]] = entry
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode() + b"\n"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Whole lines; the last one may have been cut off."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): choose another output.") from error
+    lines = []
+    for line in text.split("\n")[:-1]:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(f"'{path}' is damaged: choose another output or pass --overwrite.") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise InputError(f"'{path}' is no file of evaluation records: choose another output.")
+    return lines

@@ -1,0 +1,1 @@
+"""Measures of quality: shapes, distributions, known posteriors, second photos, novelty, calibration."""

@@ -1,0 +1,45 @@
+"""A network's forward pass recorded once and replayed."""
+
+from collections.abc import Callable, Hashable
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from recon.ops.cuda_graphs import RecordedPass
+
+#: The newest of each module, with all that it depends on.
+_kept: "WeakKeyDictionary[nn.Module, tuple[Hashable, RecordedPass]]" = WeakKeyDictionary()
+
+
+def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> RecordedPass:
+    """``function`` of ``inputs`` alone and of ``module``, which it calls; that of an earlier call where it fits.
+
+    Recording costs more than two passes do. Adapters can be switched and weighed without a trace in the weights: with
+    them every call records its own.
+    """
+    if getattr(module, "peft_config", None):
+        return RecordedPass(function, *inputs)
+    weights = tuple(value.data_ptr() for value in (*module.parameters(), *module.buffers()))
+    backends = tuple(getattr(part, "_attention_backend", None) for part in module.modules())
+    precision = (
+        torch.is_autocast_enabled("cuda"),
+        torch.get_autocast_dtype("cuda"),
+        torch.get_float32_matmul_precision(),
+    )
+    shapes = tuple((value.shape, value.dtype) for value in inputs)
+    key = (function.__qualname__, weights, backends, precision, shapes)
+    kept = _kept.get(module)
+    if kept is None or kept[0] != key:
+        _kept.pop(module, None)  # its memory goes before the new one takes its own
+        kept = _kept[module] = key, RecordedPass(function, *inputs)
+    return kept[1]
+
+
+def recordable(module: nn.Module) -> bool:
+    """Whether a pass is nothing but kernels: no hook moves weights to and fro, and nothing else records or compiles."""
+    if next(module.parameters()).device.type != "cuda":
+        return False
+    hooked = any(hasattr(part, hook) for part in module.modules() for hook in ("_hf_hook", "_diffusers_hook"))
+    compiled = any(part._compiled_call_impl is not None for part in module.modules())
+    return not hooked and not compiled and not isinstance(module, torch._dynamo.OptimizedModule)

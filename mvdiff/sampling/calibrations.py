@@ -1,0 +1,89 @@
+"""The calibrations of a model: one file beside its weights, with one :class:`Calibration` for each framing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mvdiff.sampling.generation import Framing
+from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
+from recon.core.errors import InputError
+from recon.io.folders import write_json
+from recon.posterior.calibration import Calibration
+
+FILE = "calibration.json"
+_FORMAT = "mvdiff-calibrations/1"
+
+
+def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:
+    entries = {framing: calibration.to_dict() for framing, calibration in calibrations.items()}
+    return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
+
+
+def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, Any]:
+    """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
+
+    Sampled views have depth: what carves views without it has no part in their shapes.
+    """
+    shape = asdict(reconstruction)
+    kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
+    return json.loads(json.dumps(generation.sampling | {"reconstruction": kept}))
+
+
+def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
+    """What a model's record of its weights says about who it is: another adapter, or more of it, is another."""
+    return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
+
+
+def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:
+    """By framing, and the record of the weights that they belong to."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']!r}, this version reads {_FORMAT!r}")
+        found = {framing: Calibration.from_dict(entry) for framing, entry in content["framings"].items()}
+        return found, dict(content["weights"])
+    except FileNotFoundError as error:
+        raise InputError(f"There is no calibration '{path}': run `mvdiff calibrate`, or check the path.") from error
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"'{path}' is no readable calibration ({error}): run `mvdiff calibrate` again.") from error
+
+
+class Calibrations:
+    """What a model knows about its own uncertainty, by framing; ``note`` says why there is nothing."""
+
+    def __init__(self, by_framing: Mapping[str, Calibration] | None = None, note: str | None = None) -> None:
+        self.by_framing, self.note = dict(by_framing or {}), note
+
+    @staticmethod
+    def find(source: str, folder: Path, weights: Mapping[str, Any]) -> "Calibrations":
+        """``source``: default (the file in the ``folder`` of the ``weights``), none, or a file.
+
+        Those of other weights are refused where they were named, and left out with a note where they were found.
+        """
+        if source == "none":
+            return Calibrations(note="No calibration was wanted.")
+        path = folder / FILE if source == "default" else Path(source)
+        if source == "default" and not path.is_file():
+            return Calibrations(note="These weights have no calibration: run `mvdiff calibrate`.")
+        found, owner = read_calibrations(path)
+        if owner_of(owner) == owner_of(weights):
+            return Calibrations(found)
+        if source != "default":
+            raise InputError(f"'{path}' calibrates other weights: run `mvdiff calibrate` with these.")
+        return Calibrations(note="The calibration beside these weights is of other weights: run `mvdiff calibrate`.")
+
+    def choose(self, framing: Framing, settings: Mapping[str, Any]) -> tuple[Calibration | None, tuple[str, ...]]:
+        """The one for a run of ``settings``, with what a reader must know about it."""
+        if not self.by_framing:
+            return None, (self.note,) if self.note else ()
+        calibration = self.by_framing.get(framing)
+        if calibration is None:
+            return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
+        made_with = UNRECORDED | calibration.provenance.get("settings", {})
+        other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
+        if not other:
+            return calibration, ()
+        names = " and ".join(name.replace("_", " ") for name in other)
+        return calibration, (f"The calibration was made with other {names}: what is stated here may not hold.",)

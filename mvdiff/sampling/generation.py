@@ -1,0 +1,60 @@
+"""What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
+from recon.core.errors import InputError
+
+Framing = Literal["recentre", "keep"]
+Weighting = Literal["uniform", "photo"]
+FileFormat = Literal["glb", "ply", "obj"]
+
+
+@dataclass(frozen=True)
+class GenerationConfig(SamplingConfig):
+    num_hypotheses: int | Literal["auto"] = 8
+    """How many objects to sample; auto: 4, 8, 16 or 32, until they hardly change what they say together."""
+    tolerance: float = 0.08
+    """auto: goes on until the standard error of the occupancy probability (root mean square) is below."""
+    seed: int = 0
+    """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
+    elevation: float | None = None
+    """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
+    matting: bool = True
+    """Cut the object out of its background when the picture has no transparency."""
+    framing: Framing = "recentre"
+    """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
+    coverage: float = 0.9
+    """Share of the true surface that the stated intervals and shells are to hold."""
+    weighting: Weighting = "uniform"
+    """uniform: the samples as they are. photo: by how well each hypothesis shows what the photo shows."""
+    format: FileFormat = "glb"
+    """Of the hypotheses' files."""
+
+    @staticmethod
+    def recorded(values: dict[str, Any]) -> "GenerationConfig":
+        """As a manifest has it: JSON knows no tuples."""
+        prior = values.get("elevation_prior")
+        return GenerationConfig(**UNRECORDED | values | {"elevation_prior": None if prior is None else tuple(prior)})
+
+    def check(self) -> None:
+        """Raise :class:`InputError` for values that cannot be used."""
+        super().check()
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"The tolerance lies between 0 and 1, not {self.tolerance}.")
+        if self.num_hypotheses != "auto" and self.num_hypotheses < 1:
+            raise InputError(f"The number of hypotheses is at least 1, not {self.num_hypotheses}.")
+        if self.seed < 0:
+            raise InputError(f"The seed is 0 or a positive number, not {self.seed}.")
+        if self.elevation is not None and not -90 <= self.elevation <= 90:
+            raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
+        if not 0 < self.coverage < 1:
+            raise InputError(f"The coverage lies between 0 and 1, not {self.coverage}.")
+        for name, value, known in (
+            ("format", self.format, FileFormat),
+            ("framing", self.framing, Framing),
+            ("weighting", self.weighting, Weighting),
+        ):
+            if value not in get_args(known):
+                raise InputError(f"The {name} is one of {', '.join(get_args(known))}, not '{value}'.")

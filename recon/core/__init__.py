@@ -1,0 +1,1 @@
+"""Nouns that every other package shares: cameras, views, meshes, grids, conventions, errors."""

@@ -1,0 +1,80 @@
+"""Where the object stands in the world of somebody else's cameras, and how large it is."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.core.errors import InputError
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
+
+#: Radius of every object's bounding sphere in this package's own world.
+UNIT_RADIUS = 0.5
+_MARGIN = 1.03
+
+
+@dataclass(frozen=True)
+class BoundingSphere:
+    centre: Float[Tensor, "3"]
+    radius: float
+
+    @staticmethod
+    def of_views(views: ViewSet) -> "BoundingSphere":
+        """A sphere that holds the visual hull of one hypothesis' silhouettes.
+
+        Its centre is the point nearest to the rays through the silhouettes' middles. Raises :class:`InputError` where
+        there is none: fewer than two views with an object, or cameras that all look the same way.
+        """
+        if len(views) != 1:
+            raise InputError("Give the views of one object at a time.")
+        masks = views.alpha[0, :, 0].cpu() > 0.5
+        seen = masks.flatten(1).any(1).nonzero()[:, 0].tolist()
+        if len(seen) < 2:
+            raise InputError("The object is seen in fewer than two views: give pictures whose alpha shows the object.")
+        cameras, masks = views.cameras[0].to("cpu")[seen], masks[seen]
+        pixels = [mask.nonzero().flip(-1).float() + 0.5 for mask in masks]
+        middles = torch.stack([(p.amin(0) + p.amax(0)) / 2 for p in pixels])
+        origins, directions = cameras.rays(middles[:, None])
+        origins, directions = origins[:, 0].double(), directions[:, 0].double()
+        # Least squares: project onto the planes across the rays.
+        across = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None]
+        system = across.sum(0)
+        if float(torch.linalg.eigvalsh(system)[0]) < 1e-3 * len(seen):
+            raise InputError("All cameras look the same way: give views from around the object.")
+        centre = torch.linalg.solve(system, (across @ origins[:, :, None]).sum(0))[:, 0].float()
+        radius = max(_radius(cameras[i : i + 1], centre, pixels[i]) for i in range(len(seen)))
+        return BoundingSphere(centre, radius)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether it lies within the sphere that this package's own objects fill."""
+        return float(self.centre.norm()) + self.radius <= UNIT_RADIUS * 1.1
+
+    def to_unit(self, views: ViewSet) -> ViewSet:
+        """The views in a world whose origin is the centre and where the sphere has the package's radius."""
+        scale = self._scale
+        c2w = views.cameras.c2w.clone()
+        c2w[..., :3, 3] = (c2w[..., :3, 3] - self.centre.to(c2w)) * scale
+        depth = None if views.depth is None else views.depth * scale
+        return replace(views, cameras=replace(views.cameras, c2w=c2w), depth=depth)
+
+    def from_unit(self, mesh: TexturedMesh) -> TexturedMesh:
+        """A mesh made from :meth:`to_unit`'s views, back in the cameras' own world."""
+        matrix = torch.eye(4)
+        matrix[:3, :3] /= self._scale
+        matrix[:3, 3] = self.centre
+        return mesh.transformed(matrix)
+
+    @property
+    def _scale(self) -> float:
+        return UNIT_RADIUS / (self.radius * _MARGIN)
+
+
+def _radius(camera, centre: Float[Tensor, "3"], pixels: Float[Tensor, "p 2"]) -> float:
+    """Of the sphere around ``centre`` that covers the mask's pixels, but for its outermost hundredth (stray pixels)."""
+    origin, directions = camera.rays(pixels[None])
+    towards = centre - origin[0]
+    # Distance of the centre from each pixel's ray.
+    return float(torch.linalg.cross(towards, directions[0]).norm(dim=-1).quantile(0.99))

@@ -1,0 +1,126 @@
+"""Closed-form fusion: depths and silhouettes of all views vote into a signed-distance grid."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.core.grid import VoxelGrid
+from recon.core.views import ViewSet
+from recon.fusion.consistency import Agreement
+from recon.fusion.observations import VoteMaps, showing
+from recon.ops.parallel import each
+
+
+@dataclass(frozen=True)
+class FuseConfig:
+    """How the votes are weighed. Pairs of values are for views of one object, and for views that contradict each other:
+    what measures best in the first case tears thin parts apart in the second."""
+
+    truncation: float = 0.04
+    """Distances beyond this say only on which side of the surface a point lies, in world units."""
+    emptiness: tuple[float, float] = (0.15, 0.5)
+    """Weight of a view that sees a point to be empty, next to one that measures its distance."""
+    grazing: tuple[float, float] = (2.0, 0.75)
+    """Power of the cosine between surface and line of sight in a measurement's weight."""
+    fading: tuple[float, float] = (1.0, 0.0)
+    """How fast measurements lose weight behind the surface: the back of a thin sheet should not cancel its front."""
+    prior: float = 1e-3
+    """Weight of the belief that what no view measures is inside."""
+    chunk: int = 2**17
+    """Voxels at a time: bounds the memory. A GPU, which more keep busy, takes eight times as many."""
+
+
+@dataclass(frozen=True)
+class FusedFields:
+    """One field for each of ``n`` hypotheses, and how far the views agree that it comes from."""
+
+    values: Float[Tensor, "n g g g"]
+    """Signed distance, negative inside."""
+    grid: VoxelGrid
+    trust: Float[Tensor, "n v"]
+    """How much each view should count; 0 where it shows nothing."""
+    consistency: tuple[float, ...]
+    """Of each hypothesis' views: from 0, they contradict each other, to 1, they show one object."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int | slice) -> "FusedFields":
+        """Hypotheses ``index``; an int keeps the leading axis."""
+        index = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return FusedFields(self.values[index], self.grid, self.trust[index], self.consistency[index])
+
+    def to(self, device: torch.device | str) -> "FusedFields":
+        grid = self.grid.to(device)
+        return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device))
+
+
+def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
+    """Signed distances, truncated to +-``truncation``.
+
+    With depth every view measures its own surface; without it the silhouettes alone carve (the visual hull).
+    Pictures are assumed to hold the whole object: what lies outside a picture is outside the silhouette.
+    """
+    grid = grid.to(views.device)
+
+    def fused(k: int) -> tuple[Float[Tensor, "g g g"], Float[Tensor, "v"], float]:
+        maps = VoteMaps.of(views[k])
+        agreement = Agreement.of(maps)
+        # The agreement is of the views that show something.
+        trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)
+        return _fused(maps, agreement, grid, config), trust, agreement.consistency
+
+    values, trust, consistency = zip(*each(fused, range(len(views)), views.device), strict=True)
+    return FusedFields(torch.stack(values), grid, torch.stack(trust), consistency)
+
+
+def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "g g g"]:
+    """A grid of half the resolution first, then those cells of the fine one that a surface is near."""
+
+    def votes(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
+        chunk = config.chunk * (8 if points.is_cuda else 1)
+        return torch.cat([_vote(maps, agreement, part, config) for part in points.split(chunk)])
+
+    size = (grid.resolution,) * 3
+    half = VoxelGrid(grid.centre, grid.extent, grid.resolution // 2)
+    if grid.resolution % 2 or half.spacing > 0.75 * config.truncation:
+        return votes(grid.points().reshape(-1, 3)).reshape(size)
+    coarse = votes(half.points().reshape(-1, 3)).reshape(1, 1, *(half.resolution,) * 3)
+    field = torch.nn.functional.interpolate(coarse, size, mode="trilinear", align_corners=False)[0, 0].flatten()
+    change = torch.nn.functional.max_pool3d(coarse, 3, 1, 1) + torch.nn.functional.max_pool3d(-coarse, 3, 1, 1)
+    unsure = torch.nn.functional.interpolate((change > 0.02 * config.truncation).float(), size)[0, 0]
+    unsure = unsure.flatten().nonzero()[:, 0]
+    field[unsure] = votes(grid.points().reshape(-1, 3)[unsure])
+    return field.reshape(size)
+
+
+def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], config: FuseConfig) -> Float[Tensor, "p"]:
+    limit, seen = config.truncation, maps.read(points[None])
+    outside = torch.where(seen.visible, seen.outside, -limit)
+    if maps.surface is None:
+        return _intersection(outside.clamp(-limit, limit))
+
+    def between(pair: tuple[float, float]) -> float:
+        return pair[1] + (pair[0] - pair[1]) * agreement.consistency
+
+    trust, near = agreement.trust[:, None], seen.covered & (seen.ahead.abs() <= limit)
+    fade = (1 + seen.ahead.clamp_max(0) / limit).clamp_min(0) ** between(config.fading)
+    # Grazing views measure badly.
+    measured = near * trust * seen.weight * seen.cosine.clamp(0.1, 1) ** between(config.grazing) * fade
+    # Emptiness grows with the distance from the silhouette, so that a border that is a pixel off does not carve.
+    beside = (outside / (0.5 * limit)).clamp(0, 1)
+    empty = torch.where(seen.covered, (seen.ahead > limit) * seen.weight, beside)
+    # Who is hardly trusted may still measure, but does not carve.
+    empty = between(config.emptiness) * (1.5 * trust - 0.5).clamp_min(0) * empty
+    distance = torch.where(seen.covered, seen.ahead, outside).clamp(-limit, limit)
+    # What lies behind a view's surface is unknown to it: it has no vote. Unknown to all means inside.
+    votes = measured + empty
+    return ((votes * distance).sum(0) - config.prior * limit) / (votes.sum(0) + config.prior)
+
+
+def _intersection(outside: Float[Tensor, "v p"]) -> Float[Tensor, "p"]:
+    """The visual hull's distance; with many views a single one that disagrees is not believed."""
+    tolerated = len(outside) // 8
+    return outside.topk(tolerated + 1, dim=0).values[-1]

@@ -1,0 +1,1 @@
+"""Posed views in and out: COLMAP, transforms.json, turntables, view files."""

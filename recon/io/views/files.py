@@ -1,0 +1,40 @@
+"""Views from whatever a user has: our own files, transforms.json, a COLMAP text model, turntable pictures."""
+
+import os
+from pathlib import Path
+
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
+from recon.io.views import colmap, transforms_json, turntable
+from recon.io.views.turntable import Turntable
+
+_SAVED = "views.safetensors"
+
+
+def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewSet:
+    """The views that ``path`` is or holds; ``table`` tells how turntable pictures were taken.
+
+    In the world of their own cameras. Raises :class:`InputError` with what is wrong.
+    """
+    path, table = Path(path), table or Turntable()
+    if not path.exists():
+        raise InputError(f"There are no views at '{path}': check the path.")
+    if table.azimuths:
+        return turntable.load(path, table)
+    if path.suffix == ".safetensors" or (path / _SAVED).is_file():
+        try:
+            return ViewSet.load(path)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"'{path}' is not a readable ViewSet ({error}): save it again.") from error
+    if path.is_file():
+        return colmap.load(path) if colmap.find(path) else transforms_json.load(path)
+    if transforms_json.find(path):
+        return transforms_json.load(path)
+    if colmap.find(path):
+        return colmap.load(path)
+    if turntable.pictures_in(path):
+        return turntable.load(path, table)
+    raise InputError(
+        f"The folder '{path}' holds no views: it needs a {_SAVED}, a {transforms_json.FILE}, COLMAP's {colmap.CAMERAS} "
+        f"and {colmap.IMAGES}, or turntable pictures."
+    )

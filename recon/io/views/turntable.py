@@ -1,0 +1,89 @@
+"""Pictures of an object on a turntable: the angles are given, or stand in the files' names."""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV, Cameras
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
+from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_NUMBER = r"[ _=-]?(-?\d+(?:\.\d+)?)"
+_AZIMUTH = re.compile(rf"(?:^|[^a-z])(?:az|azimuth){_NUMBER}", re.IGNORECASE)
+_ELEVATION = re.compile(rf"(?:^|[^a-z])(?:el|elevation){_NUMBER}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Turntable:
+    """How the pictures were taken: the camera aims at the origin, +Y is up."""
+
+    azimuths: tuple[float, ...] = ()
+    """Degrees, one for each picture in the order of their names: where the camera stands around the object, 0 on +Z and
+    90 on +X; the plate has then turned clockwise by as much. Without them names such as az030_el20.png tell."""
+    elevation: float = 0.0
+    """Degrees above the horizon, where the names do not tell."""
+    fov: float = DEFAULT_FOV
+    """Vertical field of view in degrees."""
+    distance: float = DEFAULT_DISTANCE
+    """Of the camera from the turntable's axis, in the units that the mesh shall have."""
+
+
+def angles_in_name(name: str) -> tuple[float, float | None] | None:
+    """Azimuth and elevation that a file's name such as ``az030_el20.png`` tells."""
+    azimuth, elevation = _AZIMUTH.search(name), _ELEVATION.search(name)
+    if azimuth is None:
+        return None
+    return float(azimuth[1]), None if elevation is None else float(elevation[1])
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+
+
+def load(folder: str | os.PathLike, turntable: Turntable, *, max_side: int = MAX_SIDE) -> ViewSet:
+    """The pictures of ``folder`` as a ViewSet of one hypothesis. Raises :class:`InputError`."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"'{folder}' is no folder of pictures: angles go with a folder.")
+    pictures = pictures_in(folder)
+    if not pictures:
+        raise InputError(f"The folder '{folder}' holds no pictures ({', '.join(PICTURES)}).")
+    frames = []
+    for picture, (azimuth, elevation) in zip(pictures, _angles(folder, pictures, turntable), strict=True):
+        frames.append(PosedPicture(f"'{picture}'", picture, _Orbit(azimuth, elevation, turntable)))
+    return load_posed(frames, str(folder), max_side)
+
+
+def _angles(folder: Path, pictures: Sequence[Path], turntable: Turntable) -> list[tuple[float, float]]:
+    values = (*turntable.azimuths, turntable.elevation, turntable.fov, turntable.distance)
+    if not all(map(math.isfinite, values)) or not 0 < turntable.fov < 170 or turntable.distance <= 0:
+        raise InputError("Angles are finite, the field of view lies between 0 and 170 degrees, the distance above 0.")
+    if abs(turntable.elevation) > 90:
+        raise InputError(f"The elevation lies between -90 and 90 degrees, not {turntable.elevation:g}.")
+    if turntable.azimuths:
+        if len(turntable.azimuths) != len(pictures):
+            raise InputError(
+                f"The folder '{folder}' holds {len(pictures)} pictures for {len(turntable.azimuths)} azimuths: "
+                "give one for each, in the order of the names."
+            )
+        return [(azimuth, turntable.elevation) for azimuth in turntable.azimuths]
+    told = [angles_in_name(picture.name) for picture in pictures]
+    silent = next((picture.name for picture, angles in zip(pictures, told, strict=True) if angles is None), None)
+    if silent is not None:
+        raise InputError(f"The name '{silent}' in '{folder}' tells no azimuth: call it az030.png, or give --azimuths.")
+    return [(azimuth, turntable.elevation if elevation is None else elevation) for azimuth, elevation in told]
+
+
+@dataclass(frozen=True)
+class _Orbit:
+    azimuth: float
+    elevation: float
+    turntable: Turntable
+
+    def __call__(self, size: tuple[int, int]) -> Cameras:
+        return Cameras.orbit(self.azimuth, self.elevation, self.turntable.distance, self.turntable.fov, size)

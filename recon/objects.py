@@ -1,0 +1,181 @@
+"""Views of N hypotheses in, N textured watertight meshes out."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.core.errors import InputError
+from recon.core.grid import VoxelGrid
+from recon.core.mesh import TexturedMesh
+from recon.core.views import ViewSet
+from recon.fusion.photo_consistency import CarveConfig, carve
+from recon.fusion.refine import FitConfig, fit
+from recon.fusion.residuals import Residuals
+from recon.fusion.tsdf import FuseConfig, FusedFields, fuse
+from recon.fusion.validation import checked
+from recon.ops.parallel import each, in_threads
+from recon.ops.sdf import redistanced
+from recon.ops.stopwatch import Stopwatch
+from recon.surface.cleanup import closed, decimated, significant_parts
+from recon.surface.isosurface import Isosurface, isosurface
+from recon.surface.smoothing import smoothed_fields, smoothed_surface
+from recon.surface.texture import TextureConfig, textured
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """From views to meshes; see :meth:`preset` for sets of values that belong together."""
+
+    resolution: int = 96
+    """Cells along each side of the grid."""
+    extent: float = 0.55
+    """Half side of the grid's cube around the origin, in world units."""
+    smoothing: tuple[int, int] = (8, 20)
+    """Rounds of the filter that takes roughness off the surface without shrinking it: for views of one object, and for
+    views that contradict each other."""
+    blur: float = 0.8
+    """Width in cells of the Gaussian that takes crumbs off the field of views that contradict each other entirely; less
+    in proportion where they agree, none where they show one object."""
+    isosurface: Isosurface = "marching_cubes"
+    """Or flexicubes, which needs kaolin and keeps edges sharper."""
+    max_faces: int = 20_000
+    min_part: float = 0.003
+    """Parts of less than this share of the largest part's volume are dropped."""
+    fuse: FuseConfig = field(default_factory=FuseConfig)
+    carve: CarveConfig = field(default_factory=CarveConfig)
+    """For views without depth."""
+    fit: FitConfig = field(default_factory=FitConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+
+    @staticmethod
+    def preset(name: str) -> "ReconstructionConfig":
+        """``fast`` (a draft), ``default``, or ``quality`` (a finer grid, refined by volume rendering)."""
+        presets = {
+            "fast": ReconstructionConfig(
+                resolution=64,
+                carve=CarveConfig(steps=0),
+                fit=FitConfig(steps=0),
+                max_faces=8_000,
+                texture=TextureConfig(size=256),
+            ),
+            "default": ReconstructionConfig(),
+            "quality": ReconstructionConfig(
+                resolution=128, fit=FitConfig(steps=60), texture=TextureConfig(size=1024), max_faces=40_000
+            ),
+        }
+        if name not in presets:
+            raise InputError(f"There is no reconstruction preset '{name}': use {', '.join(presets)}.")
+        return presets[name]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One hypothesis as geometry; all but the painted mesh, which is where its views are, on the processor."""
+
+    mesh: TexturedMesh
+    """Watertight, UV-textured; without faces where the views show no object. Its attribute ``inconsistency`` says how
+    far the views that see a vertex are from it, in world units."""
+    sdf: Float[Tensor, "g g g"]
+    """Signed distance, negative inside, at the cell centres of the cube [-extent, extent]^3."""
+    extent: float
+    residuals: Float[Tensor, "v"]
+    """How far each view is from the finished mesh: mean depth error in world units, or that of a wrong silhouette."""
+
+    @property
+    def residual(self) -> float:
+        return float(self.residuals.mean())
+
+
+def reconstruct(
+    views: ViewSet,
+    config: ReconstructionConfig | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    watch: Stopwatch | None = None,
+    photo: Sequence[ViewSet] | None = None,
+) -> list[Reconstruction]:
+    """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted side by side.
+
+    Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.fusion.validation`).
+    ``photo`` is, for each hypothesis, a picture with its light and the hypothesis' idea of its camera, [1 1]; it adds
+    its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
+    """
+    config, watch = config or ReconstructionConfig(), watch or Stopwatch()
+    views = checked(views, config.extent)
+    fields = fitted_fields(views, config, watch)
+
+    def painted(k: int) -> Reconstruction:
+        mesh = bare[k].mesh.to(views.device)
+        if len(mesh):
+            mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
+        return replace(bare[k], mesh=mesh)
+
+    count = len(views)
+    with watch.stage("surface"):
+        bare = untextured(fields, views, config, config.max_faces)
+    with watch.stage("texture"):
+        return in_threads(painted, range(count), None if progress is None else lambda done: progress(done, count))
+
+
+def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None) -> FusedFields:
+    """Fields that are true near their zero level, before anything is meshed. Carving counts as fitting."""
+    watch = watch or Stopwatch()
+    grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
+    with watch.stage("fuse"):
+        fields = fuse(views, grid, config.fuse)
+    with watch.stage("fit"):
+        if views.depth is None and config.carve.steps:
+            coarse = replace(grid, resolution=config.carve.resolution)
+            deep = fuse(views, coarse, replace(config.fuse, truncation=config.carve.reach[1]))
+            fields = carve(views, fields, deep, config.carve)
+        if config.fit.steps:
+            fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
+    widths = config.blur * (1 - torch.tensor(fields.consistency))
+    blurred = smoothed_fields(fields.values, widths, config.blur)
+    solid = (blurred < 0).flatten(1).any(1).tolist()
+    solids = [f if solid[k] else _least_contradicted(f, k) for k, f in enumerate(blurred)]
+    return replace(fields, values=torch.stack(solids))
+
+
+def untextured(
+    fields: FusedFields, views: ViewSet, config: ReconstructionConfig, max_faces: int | None = None
+) -> list[Reconstruction]:
+    """Fitted fields and their views [n v] as geometry only: not painted, which a shape needs not, and thinned where
+    ``max_faces`` says so."""
+
+    def surface(k: int) -> TexturedMesh:
+        mesh = _closed_surface(fields[k], config)
+        return mesh if max_faces is None else decimated(mesh, max_faces)
+
+    def judged(k: int) -> Reconstruction:
+        residuals = Residuals.of(meshes[k].to(views.device), views[k])
+        attributes = meshes[k].attributes | {"inconsistency": residuals.vertices.cpu()}
+        mesh, sdf = replace(meshes[k], attributes=attributes), redistanced(fields.values[k], fields.grid.spacing)
+        return Reconstruction(mesh, sdf.cpu(), config.extent, residuals.views.cpu())
+
+    # What works on triangles' connections is at home on the processor.
+    meshes = in_threads(surface, range(len(fields)))
+    return each(judged, range(len(fields)), views.device)
+
+
+def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
+    """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
+    whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
+    parts = significant_parts(whole, config.min_part)
+    low, high = config.smoothing
+    return smoothed_surface(closed(parts), round(high + (low - high) * fields.consistency[0]))
+
+
+def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:
+    """Where views carve each other away entirely, what they agree on most; its residual says how little that is."""
+    low, level = float(field.min()), float(field.flatten().kthvalue(max(1, field.numel() // 200)).values)
+    if level - low < 1e-4:
+        logger.warning("The views of hypothesis %d show no object.", index)
+        return field
+    logger.warning("The views of hypothesis %d contradict each other everywhere; its shape means little.", index)
+    return field - level

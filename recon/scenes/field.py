@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 from recon.scenes.grid import SceneGrid
 
 UNKNOWN, FREE, OCCUPIED = 0, 1, 2

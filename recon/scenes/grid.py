@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.errors import InputError
+from recon.core.errors import InputError
 
 #: Share of the points on each side of each axis that may lie outside a fitted box.
 _OUTLIERS = 0.002

@@ -1,5 +1,6 @@
 """TSDF fusion over a box with free-space carving (Curless and Levoy 1996); what no ray reaches stays unknown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,9 @@ from recon.scenes.field import FREE, OCCUPIED, UNKNOWN, SceneField
 from recon.scenes.grid import SceneGrid
 
 #: Cells along each edge of the blocks that are culled together.
-_BLOCK = 8
+_BLOCK = 4
+#: Blocks at a time: what is worked on stays in the processor's cache.
+_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -58,31 +61,44 @@ def fuse_scene(
     if trust is not None and trust.shape != views.rgb.shape[:2]:
         raise InputError(f"Trust is one number for each view {list(views.rgb.shape[:2])}, not {list(trust.shape)}.")
 
-    def fused(k: int) -> SceneField:
-        votes = _Votes.none(grid)
-        own = views.rgb.new_ones(views.num_views) if trust is None else trust[k].to(views.rgb)
-        votes.cast(DepthMaps.of(views[k]), own, config)
-        return votes.field(config)
+    # Slabs of blocks, so that one hypothesis has work for all threads and none writes where another does.
+    slabs = _corners(grid).chunk(1 if views.rgb.is_cuda else torch.get_num_threads())
+    maps = each(lambda k: DepthMaps.of(views[k]), range(len(views)), views.device)
 
-    return SceneField.cat(each(fused, range(len(views)), views.device))
+    def fused(job: tuple[int, int]) -> _Votes:
+        k, slab = job
+        own = views.rgb.new_ones(views.num_views) if trust is None else trust[k].to(views.rgb)
+        return _Votes(grid, slabs[slab]).cast(maps[k], own, config)
+
+    jobs = [(k, slab) for k in range(len(views)) for slab in range(len(slabs))]
+    votes = each(fused, jobs, views.device)
+    parts = [votes[start : start + len(slabs)] for start in range(0, len(votes), len(slabs))]
+    return SceneField.cat([_Votes.cat(part).field(config) for part in parts])
+
+
+def _corners(grid: SceneGrid) -> Float[Tensor, "b 3"]:
+    """Centers of the first cells of all blocks."""
+    return grid.coarser(_BLOCK).points().reshape(-1, 3) - (_BLOCK - 1) / 2 * grid.cell
 
 
 class _Votes:
     """Sums over views for each cell, in blocks of cells that lie together: [blocks, cells of a block]."""
 
-    def __init__(self, grid: SceneGrid, corners: Float[Tensor, "b 3"], offsets: Float[Tensor, "c 3"]) -> None:
-        self.grid, self.corners, self.offsets = grid, corners, offsets
-        self.weight, self.total, self.free = corners.new_zeros(3, len(corners), len(offsets)).unbind(0)
+    def __init__(self, grid: SceneGrid, corners: Float[Tensor, "b 3"]) -> None:
+        self.grid, self.corners = grid, corners
+        axis = torch.arange(_BLOCK, device=corners.device) * grid.cell
+        self.offsets = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+        self.weight, self.total, self.free = corners.new_zeros(3, len(corners), _BLOCK**3).unbind(0)
 
     @staticmethod
-    def none(grid: SceneGrid) -> "_Votes":
-        blocks = grid.coarser(_BLOCK)
-        corners = blocks.points().reshape(-1, 3) - (_BLOCK - 1) / 2 * grid.cell  # centers of the blocks' first cells
-        axis = torch.arange(_BLOCK, device=grid.origin.device) * grid.cell
-        offsets = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        return _Votes(grid, corners, offsets)
+    def cat(parts: "Sequence[_Votes]") -> "_Votes":
+        """The blocks of several slabs, in their order."""
+        whole = _Votes(parts[0].grid, torch.cat([part.corners for part in parts]))
+        for name in ("weight", "total", "free"):
+            torch.cat([getattr(part, name) for part in parts], out=getattr(whole, name))
+        return whole
 
-    def cast(self, maps: DepthMaps, trust: Float[Tensor, "v"], config: SceneFuseConfig) -> None:
+    def cast(self, maps: DepthMaps, trust: Float[Tensor, "v"], config: SceneFuseConfig) -> "_Votes":
         """Add the votes of all views."""
         cell = self.grid.cell
         finite = torch.where(torch.isinf(maps.depth), 0.0, maps.depth)
@@ -96,8 +112,9 @@ class _Votes:
             cleared, mixed = self._culled(maps, number, least_free, most_hidden)
             self.free[cleared] += config.free_space_weight * weight
             view = _View.of(maps, number, free, hidden, front)
-            for part in mixed.split(512):
+            for part in mixed.split(_TOGETHER):
                 self._cast_cells(view, part, weight, config)
+        return self
 
     def _culled(
         self, maps: DepthMaps, number: int, least_free: Pyramid, most_hidden: Pyramid

@@ -89,9 +89,7 @@ class Pyramid:
                 return Pyramid(tuple(levels))
             current = torch.nn.functional.max_pool2d(current, 2, 2, ceil_mode=True)
 
-    def around(
-        self, view: int, pixels: Float[Tensor, "p 2"], radius: Float[Tensor, "p"]
-    ) -> Float[Tensor, "p"]:
+    def around(self, view: int, pixels: Float[Tensor, "p 2"], radius: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
         """The greatest value of one view within at least ``radius`` pixels of each place."""
         level = radius.clamp_min(1).log2().ceil().long().clamp_max(len(self.levels) - 1)
         found = torch.empty_like(radius)

@@ -142,7 +142,7 @@ class _Votes:
         pixel = torch.where(inside, row * view.width + column, 0.0).long()
         free = inside & (z < view.free[pixel])
         at = (inside & ~free & (z < view.hidden[pixel]) & view.measures[pixel]).flatten().nonzero()[:, 0]
-        distance, slope, front, quality = view.measured(*(value.flatten()[at] for value in (u, v, z, pixel)))
+        distance, front, quality = view.measured(*(value.flatten()[at] for value in (u, v, z, pixel)))
         behind = config.behind * self.grid.cell
         measured = (distance >= -behind) & (distance <= front)
         fade = (1 + distance.clamp_max(0) / behind).clamp_min(0) ** config.behind_power
@@ -214,8 +214,8 @@ class _View:
 
     def measured(
         self, u: Float[Tensor, "p"], v: Float[Tensor, "p"], z: Float[Tensor, "p"], pixel: Int[Tensor, "p"]
-    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"], Float[Tensor, "p"], Float[Tensor, "p"]]:
-        """Signed distance to the surface along its normal, slope, truncation in front, and cosine."""
+    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"], Float[Tensor, "p"]]:
+        """Signed distance to the surface along its normal, truncation in front of it, and cosine."""
         left = (u - 0.5).floor().clamp(0, self.width - 2)
         top = (v - 0.5).floor().clamp(0, self.height - 2)
         across, down = (u - 0.5 - left).clamp(0, 1), (v - 0.5 - top).clamp(0, 1)
@@ -225,4 +225,4 @@ class _View:
         lower = torch.lerp(values[first + self.width], values[first + self.width + 1], across)
         depth = 1 / torch.lerp(upper, lower, down)
         depth = torch.where(torch.isnan(depth), self.depth[pixel], depth)  # beside an edge the pixel's own
-        return (depth - z) * self.slope[pixel], self.slope[pixel], self.front[pixel], self.cosine[pixel]
+        return (depth - z) * self.slope[pixel], self.front[pixel], self.cosine[pixel]

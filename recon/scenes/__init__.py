@@ -7,15 +7,15 @@ photo's median depth is 1.5 units; metric scale is one factor at export.
 import importlib
 
 _EXPORTS = {
-    "Body": "recon.scenes.walkable",
-    "NavMesh": "recon.scenes.walkable",
+    "Body": "recon.scenes.navigation",
+    "NavMesh": "recon.scenes.navigation",
     "SceneField": "recon.scenes.field",
     "SceneFuseConfig": "recon.scenes.fuse",
     "SceneGrid": "recon.scenes.grid",
     "fuse_scene": "recon.scenes.fuse",
     "photo_strata": "recon.scenes.strata",
     "scene_mesh": "recon.scenes.mesh",
-    "walkable": "recon.scenes.walkable",
+    "walkable": "recon.scenes.navigation",
 }
 
 __all__ = sorted(_EXPORTS)

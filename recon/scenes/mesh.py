@@ -67,7 +67,7 @@ def observed_surface(
         return nothing
     mask = torch.nn.functional.pad(cubes, (1, 0, 1, 0, 1, 0))  # a cube is asked for at its last corner
     vertices, faces, _, _ = marching_cubes(
-        values.cpu().numpy(), 0.0, mask=mask.cpu().numpy(), gradient_direction="ascent"
+        values.cpu().numpy(), 0.0, mask=mask.cpu().numpy(), gradient_direction="descent"
     )
     world = (torch.as_tensor(vertices.copy()).to(grid.origin) + 0.5) * grid.cell + grid.origin
     return TexturedMesh(world, torch.as_tensor(faces.copy()).long().to(world.device))

@@ -186,9 +186,9 @@ class _View:
     slope: Float[Tensor, "p"]
     cosine: Float[Tensor, "p"]
     front: Float[Tensor, "p"]
-    depth: Float[Tensor, "p"]
-    inverse: Float[Tensor, "h w"]
-    """Inverse depth, which is linear across the image of a plane; NaN where a pixel does not measure."""
+    inverse: Float[Tensor, "p"]
+    across: Float[Tensor, "p"]
+    down: Float[Tensor, "p"]
 
     @staticmethod
     def of(
@@ -199,10 +199,11 @@ class _View:
         front: Float[Tensor, "v h w"],
     ) -> "_View":
         camera = maps.cameras[number]
-        flat = [m[number].flatten() for m in (free, hidden, maps.measures, maps.slope, maps.cosine, front, maps.depth)]
-        inverse = torch.where(maps.measures[number], 1 / maps.depth[number], torch.nan)
+        gradients = (maps.gradient[:, 0], maps.gradient[:, 1])
+        named = (free, hidden, maps.measures, maps.slope, maps.cosine, front, maps.inverse, *gradients)
         focal = float(camera.intrinsics.diagonal()[:2].mean())
-        return _View(camera.intrinsics @ camera.w2c[:3], camera.width, camera.height, focal, *flat, inverse)
+        flat = (values[number].flatten() for values in named)
+        return _View(camera.intrinsics @ camera.w2c[:3], camera.width, camera.height, focal, *flat)
 
     def projected(self, corners: Float[Tensor, "b 3"], offsets: Float[Tensor, "c 3"]) -> tuple[Tensor, Tensor, Tensor]:
         """Pixel coordinates and z-depth [b c] of all sums of a corner and an offset: additions instead of products."""
@@ -216,13 +217,7 @@ class _View:
         self, u: Float[Tensor, "p"], v: Float[Tensor, "p"], z: Float[Tensor, "p"], pixel: Int[Tensor, "p"]
     ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"], Float[Tensor, "p"]]:
         """Signed distance to the surface along its normal, truncation in front of it, and cosine."""
-        left = (u - 0.5).floor().clamp(0, self.width - 2)
-        top = (v - 0.5).floor().clamp(0, self.height - 2)
-        across, down = (u - 0.5 - left).clamp(0, 1), (v - 0.5 - top).clamp(0, 1)
-        first = (top * self.width + left).long()
-        values = self.inverse.flatten()
-        upper = torch.lerp(values[first], values[first + 1], across)
-        lower = torch.lerp(values[first + self.width], values[first + self.width + 1], across)
-        depth = 1 / torch.lerp(upper, lower, down)
-        depth = torch.where(torch.isnan(depth), self.depth[pixel], depth)  # beside an edge the pixel's own
+        across, down = u - pixel % self.width - 0.5, v - pixel // self.width - 0.5
+        inverse = self.inverse[pixel] + self.across[pixel] * across + self.down[pixel] * down
+        depth = 1 / inverse.clamp_min(1e-6)
         return (depth - z) * self.slope[pixel], self.front[pixel], self.cosine[pixel]

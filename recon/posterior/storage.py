@@ -16,8 +16,8 @@ from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write
+from recon.metrics.distances import SPREAD_LIMIT
 from recon.posterior.calibration import Calibration
-from recon.posterior.distances import SPREAD_LIMIT
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
 from recon.posterior.posterior import Posterior

@@ -119,8 +119,9 @@ def split_long_edges(
     vertices, faces = mesh.vertices, mesh.faces.long()
     source = torch.arange(len(faces), device=faces.device)
     for _ in range(rounds):
-        pairs = torch.stack([faces, faces.roll(-1, 1)], -1).sort(-1).values  # [f 3 2]: the edge after each corner
-        edges, number = torch.unique(pairs.reshape(-1, 2), dim=0, return_inverse=True)
+        low, high = torch.minimum(faces, faces.roll(-1, 1)), torch.maximum(faces, faces.roll(-1, 1))
+        keys, number = torch.unique((low * len(vertices) + high).flatten(), return_inverse=True)
+        edges = torch.stack([keys // len(vertices), keys % len(vertices)], -1)  # the edge after each corner
         length = (vertices[edges[:, 0]] - vertices[edges[:, 1]]).norm(dim=-1)
         long = length > limit[edges].amin(-1)
         if not bool(long.any()):

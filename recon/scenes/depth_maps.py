@@ -107,7 +107,7 @@ def _plane(
 class Pyramid:
     """Extremes of a map around each place, over windows that double from level to level."""
 
-    levels: tuple[Float[Tensor, "v a b"], ...]
+    levels: tuple[Float[Tensor, "v _ _"], ...]
 
     @staticmethod
     def of(maps: Float[Tensor, "v h w"]) -> "Pyramid":

@@ -101,7 +101,7 @@ def _add_material(stage, look: str, shape, picture: str | None, painted: bool) -
     if picture:
         texture = UsdShade.Shader.Define(stage, f"{look}/color")
         texture.CreateIdAttr("UsdUVTexture")
-        texture.CreateInput("file", kinds.Asset).Set(picture)
+        texture.CreateInput("file", kinds.Asset).Set(f"./{picture}")
         texture.CreateInput("sourceColorSpace", kinds.Token).Set("sRGB")
         texture.CreateInput("wrapS", kinds.Token).Set("clamp")
         texture.CreateInput("wrapT", kinds.Token).Set("clamp")

@@ -14,7 +14,9 @@ from recon.core.views import ViewSet
 #: Relative second difference of the inverse depth, which is zero on planes, beyond which a pixel lies on an edge.
 _BENT = 0.05
 #: Cosine between surface and ray below which a pixel does not measure.
-_GRAZING = 0.08
+_GRAZING = 0.04
+#: Share of the normal's cosine that the depth's own slope must have, or it is a smear between two surfaces.
+_SMEAR = 0.4
 #: Alpha between which a pixel mixes sky and surface.
 _SKY, _SOLID = 0.5, 0.95
 
@@ -52,9 +54,9 @@ class DepthMaps:
         down, bent_down = (value.mT for value in _one_sided(inverse.mT))
         edge = torch.maximum(bent_across, bent_down) > _BENT * inverse
         gradient = torch.stack([across, down], 1)
-        # What smears over several pixels between two surfaces is steep, whatever its normal says.
-        steep = inverse / (_plane(inverse, gradient, cameras).norm(dim=1) * per_depth) < _GRAZING
-        measures = ~sky & (alpha >= _SOLID) & ~edge & ~steep & (cosine > _GRAZING)
+        # What smears over several pixels between two surfaces is steeper than its normal says.
+        own_cosine = inverse / (_plane(inverse, gradient, cameras).norm(dim=1) * per_depth).clamp_min(1e-9)
+        measures = ~sky & (alpha >= _SOLID) & ~edge & (own_cosine >= _SMEAR * cosine) & (cosine > _GRAZING)
         deep = torch.where(sky, math.inf, depth)
         slope = per_depth * cosine.clamp_min(_GRAZING)
         return DepthMaps(cameras, deep, measures, inverse, gradient, slope, cosine)

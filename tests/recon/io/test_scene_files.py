@@ -15,6 +15,7 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.panorama import load_panorama, save_panorama
 from recon.io.scenes import export_scene, save_fly_through, save_scene_glb, save_scene_usd
+from recon.io.scenes.export import SceneExportConfig
 from recon.io.scenes.video import fly_through, look_around
 from recon.io.splats import load_spz
 from recon.scenes.mesh import SceneMeshConfig
@@ -151,7 +152,8 @@ def test_usd_holds_splats_collision_and_cameras(scene, small, tmp_path):
 
 def test_all_files_of_a_scene(scene, small, tmp_path):
     formats = ["ply", "spz", "points", "panorama", "views", "webp"]
-    files = export_scene(scene, tmp_path, formats)
+    config = SceneExportConfig(panorama_height=128, video_frames=4, video_size=48)
+    files = export_scene(scene, tmp_path, formats, config)
     assert all(path.is_file() for path in files)
     splats = load_spz(tmp_path / "splats.spz")
     assert (splats.position - scene.splats.position * scene.metres).abs().max() < 1e-3
@@ -167,8 +169,8 @@ def test_all_files_of_a_scene(scene, small, tmp_path):
     normal = np.asarray(Image.open(tmp_path / "normal/004.png")) / 127.5 - 1
     np.testing.assert_allclose(normal, small.views.normal[0, 4].permute(1, 2, 0), atol=5e-3)
     panorama = load_panorama(tmp_path / "panorama.png")
-    x = 256 + round(math.degrees(math.atan2(2.25, 3.0)) / 360 * 1024)  # the cupboard, to the right of the middle
-    red = panorama[:, 270, x + 256]
+    yaw = math.atan2(2.25, 2.6)  # the cupboard stands to the right of the middle, a little below the horizon
+    red = panorama[:, 70, round(128 + yaw / (2 * math.pi) * 256)]
     assert red[0] > 0.5 > red[1] + 0.1
     with pytest.raises(InputError, match="no format of scenes"):
         export_scene(scene, tmp_path, ["fbx"])

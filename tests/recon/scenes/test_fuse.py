@@ -117,7 +117,9 @@ def test_a_room_is_fused_where_it_is(small_room, small_field):
     precision, recall = (to_truth < 0.075).mean(), (to_found < 0.075).mean()
     assert 2 * precision * recall / (precision + recall) > 0.97
     assert (to_truth < cell).mean() > 0.98
-    assert np.quantile(to_truth, 0.9995) < 3 * cell  # nothing flies
+    # Nothing flies: at most a pixel of 96 that sees a table at a grazing angle reaches beyond its edge.
+    assert np.quantile(to_truth, 0.995) < 2 * cell
+    assert to_truth.max() < 8 * cell
 
 
 def test_cells_called_free_are_free(small_room, small_field):

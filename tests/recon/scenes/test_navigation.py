@@ -86,7 +86,7 @@ def test_a_room_can_be_walked(small_room, small_field):
     in_table = (x > -1.7) & (x < -0.6) & (z > -2.6) & (z < -1.8)
     in_cupboard = (x > 1.6) & (z < -2.6)
     assert not (in_table | in_cupboard).any()
-    assert floor.area * small_room.metres**2 > 0.6 * 5 * 6
+    assert floor.area * small_room.metres**2 > 0.55 * 5 * 6
 
 
 def test_a_body_needs_a_scale():

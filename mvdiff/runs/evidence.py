@@ -13,19 +13,19 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.sampling.candidates import candidate_seeds
 from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import GenerationConfig
-from mvdiff.runs.folder import FolderStore
-from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.views import ViewSet
 from recon.io.images.files import load_image
 from recon.ops.distance_transform import nearest_marked
 from recon.posterior.conditioning import Evidence
-from recon.core.views import ViewSet
 
 #: Elevations that are tried for a second photo whose own is not known.
 _ELEVATIONS = 4
@@ -73,7 +73,7 @@ class SecondPhoto:
         return Evidence(self.reference.rgba, Cameras.orbit(drawn.azimuth, drawn.elevation, drawn.distance, size=size))
 
     def cameras(self, model: ImageTo3D, seed: int, indices: range) -> PhotoCamera:
-        """Where each hypothesis believes it was taken from: as the first photo's camera is drawn."""
+        """Camera of the photo in each hypothesis, drawn as the first photo's is."""
         seeds = candidate_seeds(seed + _OTHER, indices, candidates=1)
         return model.sampler.draw_photo_cameras(self.reference, seeds, self.elevation, self.azimuth)
 

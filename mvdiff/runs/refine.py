@@ -11,23 +11,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.sampling.photo_camera import PhotoCamera
-from mvdiff.sampling.conditions import Conditions
 from mvdiff.runs.evidence import EditedView, SecondPhoto
-from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.image_to_3d import ImageTo3D, Progress
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.store import RunStore
+from mvdiff.sampling.calibrations import Calibrations
+from mvdiff.sampling.conditions import Conditions
+from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import Sampled
-from mvdiff.sampling.calibrations import Calibrations
 from recon.core.errors import InputError
+from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.conditioning import Evidence, condition, stated
 from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
-from recon.core.views import ViewSet
 
 #: Surface points by which a new hypothesis is compared with judged ones.
 _SAMPLES = 2048
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a new run starts from."""
+    """Starting point of a derived run."""
 
     folder: FolderStore
     result: GenerationResult
@@ -70,7 +70,7 @@ class FinishedRun:
         return config
 
     def parent(self) -> dict[str, Any]:
-        """Which run it was, for the manifest of the next."""
+        """Identity of the run, for the manifest of the next one."""
         manifest = self.folder.manifest
         digest = hashlib.sha256((self.folder.path / MANIFEST).read_bytes()).hexdigest()
         return {"folder": self.folder.path.name, "manifest_sha256": digest, "seeds": manifest["seeds"]}

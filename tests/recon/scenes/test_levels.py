@@ -36,7 +36,7 @@ def test_a_street_goes_on_beyond_the_near_grid():
     near_part = area.abs().amax(-1) < 4
     # A thin facade ends in a lip as deep as the truncation behind it.
     assert off[near_part].quantile(0.9) < near.cell
-    assert off.quantile(0.9) < 0.15
+    assert off.quantile(0.9) < 0.2
     assert scene.sky is not None
     assert scene.floor.connected
     # Rays of the views meet the surface at their own depth on both sides of the border between the levels.

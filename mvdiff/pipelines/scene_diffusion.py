@@ -1,30 +1,28 @@
 """One photo and target cameras in, views of N hypotheses of its scene out, the photo's own geometry among them."""
 
-import inspect
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mvdiff.models.encoding import CHANNELS, CONDITION_CHANNELS, SceneCode
+from mvdiff.models.flow import MIN_SIGMA
 from mvdiff.models.scene_pass import denoise_scene, per_channel
 from mvdiff.models.transformer import MultiViewTransformer
-from mvdiff.sampling.schedulers import make_scheduler
+from mvdiff.sampling.schedulers import make_scheduler, set_timesteps
 from mvdiff.weights import packing
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.rendering.warp import Warped
 
-#: Below it a velocity would only amplify rounding, as in training.
-_MIN_SIGMA = 0.05
 #: How far noise levels are moved towards noise: a whole scene is invented, as in training.
 SCENE_SHIFT = 6.0
 
@@ -118,7 +116,9 @@ class SceneDiffusionPipeline(DiffusionPipeline):
             raise InputError(f"The photo has one camera or one for each hypothesis, not {list(photo_cameras.shape)}.")
         for name, cameras in {"photo": photo_cameras, "target": targets}.items():
             if (cameras.width, cameras.height) != (size, size):
-                raise InputError(f"The {name} cameras are for pictures of {size} x {size}: bring them there by resized().")
+                raise InputError(
+                    f"The {name} cameras are for pictures of {size} x {size}: bring them there by resized()."
+                )
         for name, views in sets.items():
             if views is not None and views.rgb.shape[-2:] != (size, size):
                 raise InputError(f"The {name} are pictures of {size} x {size}, not {list(views.rgb.shape[-2:])}.")
@@ -126,7 +126,7 @@ class SceneDiffusionPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        photo: Float[Tensor, "3 h w"],
+        photo: Float[Tensor, "*channels h w"],
         photo_cameras: Cameras,
         targets: Cameras,
         num_hypotheses: int = 8,
@@ -136,6 +136,7 @@ class SceneDiffusionPipeline(DiffusionPipeline):
         known_level: float = 0.05,
         warp: Warped | None = None,
         num_inference_steps: int = 6,
+        scheduler: SchedulerMixin | None = None,
         guidance_scale: float = 1.0,
         generator: Sequence[torch.Generator] | None = None,
         chunk_size: int | None = None,
@@ -154,6 +155,7 @@ class SceneDiffusionPipeline(DiffusionPipeline):
             known_views: [1 k] or [n k], views that are known with their geometry.
             known_level: noise level from 0 to 1 at which known geometry is given.
             warp: [1 v] or [n v], what is known of the target views (:func:`recon.rendering.warp.forward_warp`).
+            scheduler: solver of this call alone; the pipeline's own by default. Neither is changed by the call.
             guidance_scale: 1 is what the network knows; more follows the photo harder, at two passes a step.
             generator: one for each hypothesis.
             chunk_size: hypotheses sampled at a time; None: all.
@@ -186,6 +188,7 @@ class SceneDiffusionPipeline(DiffusionPipeline):
                         given[own],
                         cameras[own],
                         None if condition is None else condition[own],
+                        copy.deepcopy(scheduler or self.scheduler),  # it keeps state from step to step
                         num_inference_steps,
                         guidance_scale,
                         progress,
@@ -207,21 +210,13 @@ class SceneDiffusionPipeline(DiffusionPipeline):
         noise = [torch.randn(shape, generator=g, device="cpu" if g is None else g.device) for g in generators]
         return torch.stack([n.cpu() for n in noise])
 
-    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> Num[Tensor, "t"]:
-        """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
-        if "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
-            sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
-            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
-        else:
-            self.scheduler.set_timesteps(num_inference_steps, device=device)
-        return self.scheduler.timesteps
-
     def _sample_chunk(
         self,
         noise: Float[Tensor, "n v c h w"],
         given: _Given,
         cameras: Cameras,
         condition: Float[Tensor, "n v e h w"] | None,
+        scheduler: SchedulerMixin,
         num_inference_steps: int,
         guidance_scale: float,
         progress: Any,
@@ -242,18 +237,16 @@ class SceneDiffusionPipeline(DiffusionPipeline):
                 level, state = level.clone(), state.clone()
                 level[:, 0, 0], state[:, 0, :3] = 1.0, noise[:, 0, :3]
             drop = torch.full((len(state),), hidden, device=device)
-            return denoise_scene(
-                self.transformer, state.to(dtype), level, cameras, photo.to(dtype), drop, condition
-            )
+            return denoise_scene(self.transformer, state.to(dtype), level, cameras, photo.to(dtype), drop, condition)
 
-        for index, timestep in enumerate(self.set_timesteps(num_inference_steps, device)):
-            sigma = float(timestep) / self.scheduler.config.num_train_timesteps
+        for index, timestep in enumerate(set_timesteps(scheduler, num_inference_steps, device)):
+            sigma = float(timestep) / scheduler.config.num_train_timesteps
             prediction = predict(sigma, hidden=False)
             if guidance_scale != 1:
                 unconditional = predict(sigma, hidden=True)
                 prediction = unconditional + guidance_scale * (prediction - unconditional)
-            velocity = (sample - prediction) / max(sigma, _MIN_SIGMA)
-            sample = self.scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+            velocity = (sample - prediction) / max(sigma, MIN_SIGMA)
+            sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
             sample = torch.where(known, held, sample)
             if callback is not None:
                 visible = {"sample": sample, "prediction": prediction}
@@ -271,7 +264,9 @@ def load_transformer(weights: str | Path) -> MultiViewTransformer:
         packing.load_packed(folder, "transformer", transformer)
         return transformer
     if not (folder / "transformer").is_dir():
-        raise InputError(f"There are no weights at {folder}: pass a folder that save_pretrained wrote or a run's folder.")
+        raise InputError(
+            f"There are no weights at {folder}: pass a folder that save_pretrained wrote or a run's folder."
+        )
     try:
         return MultiViewTransformer.from_pretrained(folder / "transformer")
     except (OSError, RuntimeError, ValueError) as error:

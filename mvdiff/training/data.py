@@ -87,7 +87,7 @@ def move(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 
 
 def record_config(config: DataConfig) -> RecordConfig:
-    """Of the pictures that are trained on: the data sets' own, where there are any."""
+    """Size of the training images: the data sets' own if there are any."""
     if not config.stores:
         return config.record
     return joined_config(ShardReader(url).config for url in config.stores)
@@ -134,7 +134,7 @@ def load_data(config: DataConfig, seed: int, device: torch.device, process_index
 
 
 def held_out(count: int, every: int) -> list[bool]:
-    """Which of ``count`` objects are kept apart: every so many-th, about four where that would be fewer."""
+    """Indices of the held-out objects among ``count``: every n-th, and about four if that would be fewer."""
     every = min(every, max(3, count // 4))
     return [count >= 4 and number % every == every - 1 for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""What a run leaves for use: weights as pipeline folders or as a LoRA file, with a model card."""
+"""Export of a trained run: weights as pipeline folders or a LoRA file, with a model card."""
 
 import shutil
 from collections.abc import Callable

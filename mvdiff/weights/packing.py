@@ -120,7 +120,7 @@ def load_packed(folder: Path, component: str, model: torch.nn.Module) -> None:
 
 
 def _forget_place(config: Path) -> None:
-    """Where the networks lay on this machine is nobody's business."""
+    """Remove the path that a network was loaded from out of its config."""
     values = json.loads(config.read_text())
     values.pop("_name_or_path", None)
     config.write_text(json.dumps(values, indent=2) + "\n")

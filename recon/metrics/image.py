@@ -1,4 +1,4 @@
-"""How far pictures and masks are from each other."""
+"""Distances between images and between masks."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -59,9 +59,9 @@ def diversity(pairwise: Float[Tensor, "n n"], weights: Float[Tensor, "n"] | None
 @dataclass(frozen=True)
 class Coverage:
     share: float
-    """Of the truth that lies inside its stated interval."""
+    """Share of the truth that lies inside its stated interval."""
     width: float
-    """Mean of the intervals: of two that cover alike, the narrower says more."""
+    """Mean width of the intervals; at equal coverage, narrower is better."""
 
 
 def interval_coverage(
@@ -71,10 +71,10 @@ def interval_coverage(
     return Coverage(float(inside.float().mean()), float((upper - lower).mean()))
 
 
-def shell_coverage(outer: Float[Tensor, "p"], inner: Float[Tensor, "p"]) -> Coverage:
-    """Of true surface points between two credible shells, given the shells' signed distances at the points.
+def band_coverage(outer: Float[Tensor, "p"], inner: Float[Tensor, "p"]) -> Coverage:
+    """Share of true surface points between the sides of a band, from the sides' signed distances at the points.
 
-    See :meth:`recon.posterior.Posterior.quantile`; the width is the distance from one shell to the other.
+    See :meth:`recon.posterior.Posterior.band_distances`; the width is the mean distance between the sides.
     """
     inside = (outer <= 0) & (inner >= 0)
     return Coverage(float(inside.float().mean()), float((inner - outer).mean()))

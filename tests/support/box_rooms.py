@@ -1,10 +1,10 @@
 """Empty rooms by analytic ray casting: records of scenes with an exact truth, in milliseconds."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from mvdiff.data.scenes.record import SceneConfig
+from mvdiff.data.scenes.stream import SceneStore, SceneStream, SceneStreamConfig
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 
@@ -52,58 +52,41 @@ def place_cameras(generator: torch.Generator, size: int) -> tuple[Tensor, Tensor
     return cameras.c2w, cameras.intrinsics, roles
 
 
-@dataclass
-class BoxStore:
-    """Records of ``s`` box rooms as one store on the CPU, as scene records have them."""
-
-    rgba: Tensor
-    normal: Tensor
-    depth: Tensor
-    c2w: Tensor
-    intrinsics: Tensor
-    place: Tensor
-    role: Tensor
-    kinds: list[str]
-
-    @staticmethod
-    def of(scenes: int, size: int = 128, seed: int = 0) -> "BoxStore":
-        generator = torch.Generator().manual_seed(seed)
-        c2w, intrinsics, place, role = [], [], [], []
-        for _ in range(scenes):
-            parts = [place_cameras(generator, size) for _ in range(2)]
-            c2w.append(torch.cat([p[0] for p in parts]))
-            intrinsics.append(torch.cat([p[1] for p in parts]))
-            role.append([r for p in parts for r in p[2]])
-            place.append([k for k, p in enumerate(parts) for _ in p[2]])
-        c2w, intrinsics = torch.stack(c2w), torch.stack(intrinsics)
-        views = box_views(Cameras(c2w, intrinsics, size, size))
-        rgba = (torch.cat([views.rgb, views.alpha], 2) * 255).round().to(torch.uint8)
-        return BoxStore(
-            rgba,
-            (views.normal * 127).round().to(torch.int8),
-            views.depth[:, :, 0].half(),
-            c2w,
-            intrinsics,
-            torch.tensor(place),
-            torch.tensor(role, dtype=torch.uint8),
-            ["room"] * scenes,
-        )
+def box_stream(scenes: int, size: int) -> SceneStream:
+    """A pool that holds box rooms."""
+    stream = SceneStream(SceneStreamConfig(capacity=scenes, record=SceneConfig(size=size)))
+    for name, value in vars(box_store(scenes, size)).items():
+        if isinstance(value, Tensor):
+            getattr(stream.store, name).copy_(value)
+    stream.store.kinds[:] = ["room"] * scenes
+    stream.count = scenes
+    return stream
 
 
-@dataclass
-class BoxStream:
-    """A pool of box rooms that stays as it is."""
-
-    store: BoxStore
-    count: int = 0
-
-    @property
-    def filled(self) -> int:
-        return len(self.store.rgba)
-
-    def refresh(self) -> None: ...
-
-    def close(self) -> None: ...
+def box_store(scenes: int, size: int = 128, seed: int = 0) -> SceneStore:
+    """Records of box rooms: two places, each with a photo, a sphere of eight views and five of a walk."""
+    generator = torch.Generator().manual_seed(seed)
+    c2w, intrinsics, place, role = [], [], [], []
+    for _ in range(scenes):
+        parts = [place_cameras(generator, size) for _ in range(2)]
+        c2w.append(torch.cat([p[0] for p in parts]))
+        intrinsics.append(torch.cat([p[1] for p in parts]))
+        role.append([r for p in parts for r in p[2]])
+        place.append([k for k, p in enumerate(parts) for _ in p[2]])
+    c2w, intrinsics = torch.stack(c2w), torch.stack(intrinsics)
+    views = box_views(Cameras(c2w, intrinsics, size, size))
+    rgba = (torch.cat([views.rgb, views.alpha], 2) * 255).round().to(torch.uint8)
+    return SceneStore(
+        rgba,
+        (views.normal * 127).round().to(torch.int8),
+        views.depth[:, :, 0].half(),
+        c2w,
+        intrinsics,
+        torch.tensor(place),
+        torch.tensor(role, dtype=torch.uint8),
+        ["room"] * scenes,
+        [{} for _ in range(scenes)],
+    )
 
 
 def _sin(angle: float) -> float:

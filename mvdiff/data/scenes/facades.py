@@ -33,7 +33,7 @@ class Style:
 
     @staticmethod
     def draw(builder: SoupBuilder, rng: Rng) -> "Style":
-        walls = [t.plain, t.bricks, t.stone, t.concrete]
+        walls = [t.render_coat, t.bricks, t.stone, t.concrete]
         wall = builder.texture(t.pick(rng, walls, [0.55, 0.3, 0.07, 0.08]))
         glass = builder.texture(_glass(rng))
         tone = np.clip(1 - np.abs(rng.normal(0, 0.1, 3)), 0.5, 1)

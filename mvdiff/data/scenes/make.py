@@ -54,13 +54,25 @@ def make_scene(
         kind = str(np.random.default_rng([seed, _SPLITS[split], 1]).choice(list(KINDS), p=shares / shares.sum()))
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of scene {kind!r}; choose one of {', '.join(KINDS)}.")
-    library, code = _library(split, packs), [seed, zlib.crc32(kind.encode()), _SPLITS[split]]
     for attempt in range(_ATTEMPTS):
-        seen, unseen = (np.random.default_rng([*code, attempt, stream]) for stream in (2, 3))
-        draft = KINDS[kind][0](Dice(seen, unseen, library, ranges_of(split), hidden))
+        draft = KINDS[kind][0](dice_of(kind, seed, split, packs, hidden, attempt))
         if has_room(draft.ground):
             return _lit(draft, kind, seed, split)
     raise RuntimeError(f"No scene of kind {kind} and seed {seed} has room to stand, in {_ATTEMPTS} attempts.")
+
+
+def dice_of(
+    kind: str,
+    seed: int,
+    split: Split = "train",
+    packs: tuple[Path, ...] = (),
+    hidden: str | None = None,
+    attempt: int = 0,
+) -> Dice:
+    """Random numbers and things of a scene; the hidden attribute is the first draw of its own stream."""
+    code = [seed, zlib.crc32(kind.encode()), _SPLITS[split], attempt]
+    seen, unseen = (np.random.default_rng([*code, stream]) for stream in (2, 3))
+    return Dice(seen, unseen, _library(split, packs), ranges_of(split), hidden)
 
 
 @functools.lru_cache(maxsize=8)

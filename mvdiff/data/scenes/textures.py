@@ -21,7 +21,8 @@ _LEVELS = 8
 Y, X = np.mgrid[0:TEXELS, 0:TEXELS] / TEXELS
 
 
-def to_linear(srgb: np.ndarray) -> np.ndarray:
+def to_linear(srgb: np.ndarray | Sequence[float]) -> np.ndarray:
+    """IEC 61966-2-1 decoding."""
     srgb = np.asarray(srgb, np.float64)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
@@ -95,8 +96,13 @@ def _cells(rows: int, columns: float, shift: np.ndarray | float = 0.0) -> tuple[
     return number, np.minimum(x % 1, 1 - x % 1), np.minimum(y % 1, 1 - y % 1)
 
 
-def plain(rng: Rng, contrast: float = 0.035, saturation=(0.0, 0.4), value=(0.5, 0.97)) -> Image:
-    return tint(rng, saturation, value) * _mottled(rng, contrast, rng.uniform(0.5, 1.6))
+def plain(rng: Rng, contrast: float = 0.035, saturation=(0.0, 0.4), value=(0.5, 0.97), warm: float = 0.5) -> Image:
+    return tint(rng, saturation, value, warm) * _mottled(rng, contrast, rng.uniform(0.5, 1.6))
+
+
+def render_coat(rng: Rng) -> Image:
+    """Plaster of façades: mostly white to ochre."""
+    return plain(rng, 0.05, (0, 0.4), (0.6, 0.97), 0.85)
 
 
 def planks(rng: Rng) -> Image:

@@ -34,7 +34,7 @@ class Case:
     hypotheses: Sequence[Hypothesis]
     """In the photo's frame, on the CPU, with their views."""
     rig_views: slice
-    """Which of the sampled views are those of the rig: the photo's own view is no test of the hidden side."""
+    """Indices of the rig's views; the photo's own view does not test the hidden side."""
     seconds: dict[str, float]
     novelty: Mapping[str, float] = field(default_factory=dict)
     """The model's errors on the picture, see :mod:`mvdiff.backbones.novelty`."""
@@ -43,7 +43,7 @@ class Case:
     sampled_views: ViewSet | None = None
     """Those of ``fields``, [n v]."""
     photo_cameras: PhotoCamera | None = None
-    """Where each hypothesis believes the photo was taken from, [n]."""
+    """Photo camera that each hypothesis drew, [n]."""
     baselines: Mapping[str, TexturedMesh] = field(default_factory=dict)
     """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.protocols.baselines`."""
 

@@ -1,4 +1,4 @@
-"""What is known so far, line by line, so that an interrupted evaluation goes on."""
+"""Records of finished objects as JSON lines, from which an interrupted evaluation resumes."""
 
 import json
 import math

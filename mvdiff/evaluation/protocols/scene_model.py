@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from recon.rendering.warp import forward_warp
 
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from mvdiff.evaluation.protocols.scene_config import SceneSampling
@@ -13,6 +12,7 @@ from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.schedulers import make_scheduler
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
+from recon.rendering.warp import forward_warp
 
 #: Known views that stand beside the photo when further ones are sampled, and trust in the photo and in sampled views.
 MEMORY = 3

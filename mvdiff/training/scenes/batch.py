@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Num, UInt8
 from torch import Tensor
 
+from mvdiff.data.scenes.augment import PhotoDefects, augment_photos
 from mvdiff.data.scenes.frame import PHOTO_DEPTH, photo_frame, photo_median, to_photo_frame
 from mvdiff.models.encoding import SceneCode
 from mvdiff.training.scenes.config import SceneBatchConfig
@@ -66,7 +67,9 @@ def draw_batch(
     world = _PhotoWorlds(photo_c2w, median)
 
     views = dice.applied(world.views(store, choice.scene, choice.views), slice(None))
-    sources = dice.applied(world[choice.stations].views(store, choice.scene[choice.stations], choice.sources), choice.stations)
+    sources = dice.applied(
+        world[choice.stations].views(store, choice.scene[choice.stations], choice.sources), choice.stations
+    )
     code = SceneCode(PHOTO_DEPTH)
     return SceneBatch(
         views=code.encode(views),
@@ -118,6 +121,7 @@ class _Dice:
     gain: Float[Tensor, "b 1 3 1 1"]
     spoil: Bool[Tensor, "b"]
     generator: torch.Generator
+    defects: PhotoDefects
 
     @staticmethod
     def of(count: int, generator: torch.Generator, config: SceneBatchConfig, device: torch.device) -> "_Dice":
@@ -132,6 +136,7 @@ class _Dice:
             gain.exp(),
             spoil < config.augment_photo,
             generator,
+            config.defects,
         )
 
     def applied(self, views: ViewSet, rows: slice) -> ViewSet:
@@ -160,12 +165,8 @@ class _Dice:
     def photo(self, views: ViewSet) -> Float[Tensor, "b 3 h w"]:
         """The first views as a camera might have taken them."""
         true = views.rgb[:, 0]
-        strength = 0.04 * self._rand(len(true), 1, 1, 1)
-        noise = torch.randn(true.shape, generator=self.generator, device=true.device)
-        return torch.where(self.spoil[:, None, None, None], (true + strength * noise).clamp(0, 1), true)
-
-    def _rand(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator, device=self.mirror.device)
+        spoiled = augment_photos(true, views.normal[:, 0], views.depth[:, 0, 0], self.generator, self.defects)
+        return torch.where(self.spoil[:, None, None, None], spoiled, true)
 
 
 def mirrored(views: ViewSet) -> ViewSet:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mvdiff.data.scenes.augment import PhotoDefects
+
 
 @dataclass
 class SceneDataConfig:
@@ -15,6 +17,11 @@ class SceneDataConfig:
     """Scenes of held-out seeds, for validation."""
     workers: int = 0
     """Processes that build and record scenes; 0 records the whole pool before training and replaces nothing."""
+    keep: str | None = None
+    """File of safetensors that the pool begins with, where it is there, and is written to at the end; {process} in
+    its name is the number of the process."""
+    packs: list[str] = field(default_factory=list)
+    """Mesh packs (glob patterns) whose furniture stands in the scenes, beside the procedural families."""
     seed: int = 1
     """Seed of the first scene; every process and every run of another seed sees other scenes."""
 
@@ -50,7 +57,8 @@ class SceneBatchConfig:
     exposure: float = 0.15
     """Spread of the log exponent (gamma) of a group's colors; gain and tint vary half as much."""
     augment_photo: float = 0.5
-    """Share of photos with noise, blur, compression and the like, which the other views do not have."""
+    """Share of photos with defects that the other views do not have."""
+    defects: PhotoDefects = field(default_factory=PhotoDefects)
 
 
 @dataclass

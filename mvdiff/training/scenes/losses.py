@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.models.encoding import CONDITION_CHANNELS, GROUPS
+from mvdiff.models.flow import MIN_SIGMA
 from mvdiff.models.scene_pass import denoise_scene, per_channel
 from mvdiff.models.transformer import MultiViewTransformer
-from mvdiff.training.losses import MIN_SIGMA
 from mvdiff.training.scenes.batch import SceneBatch
 from mvdiff.training.scenes.config import SceneLossConfig
 from mvdiff.training.scenes.memory import Memory
@@ -29,9 +29,7 @@ def scene_loss(
     if transformer.config.condition_channels:
         condition = shown.new_zeros(*shown.shape[:2], CONDITION_CHANNELS, *shown.shape[-2:])
         condition[batch.stations] = memory.warped(batch, generator, config.warp)
-    prediction = denoise_scene(
-        transformer, noisy, levels.level, batch.cameras, batch.photo, levels.dropped, condition
-    )
+    prediction = denoise_scene(transformer, noisy, levels.level, batch.cameras, batch.photo, levels.dropped, condition)
     return flow_loss(prediction, batch.views, levels, config)
 
 

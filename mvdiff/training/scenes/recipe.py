@@ -39,14 +39,20 @@ class SceneRecipe:
         return load_scenes(scenes.data, scenes.batch, self.config.seed, device, process_index)
 
     def validate(
-        self, averaged: SceneObjective, teacher: nn.Module | None, pictures: ScenePictures, device: torch.device, picture: Path
+        self,
+        averaged: SceneObjective,
+        teacher: nn.Module | None,
+        pictures: ScenePictures,
+        device: torch.device,
+        picture: Path,
     ) -> dict[str, float]:
         config = self.config.validation
         spheres, stations = (pictures.validation_batch(config.objects, device, m) for m in (_SPHERES, _STATIONS))
         batches = {"sphere": spheres, "station": stations}
         values = validation_loss(averaged.transformer, batches, self.config.scenes.loss)
         if config.sampled_objects:
-            values |= sample_validation(averaged.transformer, spheres, stations, config, picture)
+            with torch.autocast(device.type, enabled=False):
+                values |= sample_validation(averaged.transformer, spheres, stations, config, picture)
         return values
 
     def export(self, folder: Path, averaged: SceneObjective, raw: SceneObjective, provenance: dict[str, Any]) -> None:

@@ -13,14 +13,12 @@ from mvdiff.pipelines.scene_diffusion import SCENE_SHIFT, SceneDiffusionPipeline
 from mvdiff.sampling.schedulers import make_scheduler
 from mvdiff.training.config import ValidationConfig
 from mvdiff.training.scenes.batch import SceneBatch
-from mvdiff.training.scenes.config import SceneLossConfig, SceneMixture
+from mvdiff.training.scenes.config import SceneLossConfig
 from mvdiff.training.scenes.losses import scene_loss
-from mvdiff.training.scenes.memory import Memory
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write
 from recon.rendering.warp import forward_warp, seen_in
 
-_CHUNK = 16
 _STATION_SHIFT = 3.0
 
 
@@ -45,7 +43,10 @@ def sample_validation(
     config: ValidationConfig,
     picture: Path,
 ) -> dict[str, float]:
-    """Hypotheses of held-out scenes with fixed seeds: figures of spheres and stations, and a contact sheet."""
+    """Hypotheses of held-out scenes with fixed seeds: figures of spheres and stations, and a contact sheet.
+
+    All in 32 bits: places need them.
+    """
     pipeline = SceneDiffusionPipeline(transformer, make_scheduler(shift=SCENE_SHIFT))
     pipeline.set_progress_bar_config(disable=True)
     scores, rows = [], []
@@ -54,9 +55,10 @@ def sample_validation(
         sampled = _sampled(pipeline, truth, config)
         scores.append({f"sphere_{name}": value for name, value in scene_scores(sampled, truth).items()})
         rows += [_row(truth), *(_row(sampled[i]) for i in range(min(2, len(sampled))))]
-    pipeline.scheduler = make_scheduler(shift=_STATION_SHIFT)
     for k in range(min(config.sampled_objects, len(stations.views))):
-        scores.append({f"station_{name}": value for name, value in _station_scores(pipeline, stations, k, config).items()})
+        scores.append(
+            {f"station_{name}": value for name, value in _station_scores(pipeline, stations, k, config).items()}
+        )
     with atomic_write(picture) as temporary:
         Image.fromarray((torch.cat(rows, -2) * 255).byte().permute(1, 2, 0).cpu().numpy()).save(temporary, format="PNG")
     names = sorted({name for score in scores for name in score})
@@ -78,7 +80,9 @@ def scene_scores(sampled: ViewSet, truth: ViewSet) -> dict[str, float]:
         psnr = -10 * _over(error, mask).clamp_min(1e-8).log10()
         scores[f"psnr_{name}"], scores[f"psnr_{name}_best"] = psnr.mean(), psnr.max()
     mean_color = truth.rgb[:, :1].mean((-1, -2), keepdim=True)
-    scores["psnr_unseen_mean_color"] = -10 * _over((truth.rgb[:, 1:] - mean_color).square().mean(2), ~seen).log10().mean()
+    scores["psnr_unseen_mean_color"] = (
+        -10 * _over((truth.rgb[:, 1:] - mean_color).square().mean(2), ~seen).log10().mean()
+    )
     return {name: float(value) for name, value in scores.items()}
 
 
@@ -107,7 +111,11 @@ def _station_scores(
     truth = _truth(batch, k).select_views([0, *range(1 + int(batch.given[k]), batch.views.shape[1])])
     warp = forward_warp(sources, truth.cameras[:, 1:])
     known = {"photo_geometry": sources.select_views([0]), "known_views": sources.select_views([1, 2, 3]), "warp": warp}
-    error = (_sampled(pipeline, truth, config, **known).rgb - truth.rgb).square().mean(2)[:, 1:]
+    error = (
+        (_sampled(pipeline, truth, config, scheduler=make_scheduler(shift=_STATION_SHIFT), **known).rgb - truth.rgb)
+        .square()
+        .mean(2)[:, 1:]
+    )
     masks = {"warped": warp.valid[:, :, 0] > 0, "holes": warp.valid[:, :, 0] == 0}
     copied = (warp.rgb - truth.rgb[:, 1:]).square().mean(2)
     scores = {f"psnr_{name}": -10 * _over(error, mask).clamp_min(1e-8).log10().mean() for name, mask in masks.items()}

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from box_rooms import BoxStore
+from box_rooms import box_store
 
+from mvdiff.data.scenes.stream import SceneStore
 from mvdiff.models.encoding import SceneCode
 from mvdiff.training.scenes.batch import draw_batch, mirrored
 from mvdiff.training.scenes.config import SceneBatchConfig, SceneMixture
@@ -14,8 +15,8 @@ PLAIN = SceneBatchConfig(exposure=0.0, augment_photo=0.0)
 
 
 @pytest.fixture(scope="module")
-def store() -> BoxStore:
-    return BoxStore.of(3, size=32)
+def store() -> SceneStore:
+    return box_store(3, size=32)
 
 
 def test_tasks_share_a_batch_as_the_mixture_says():

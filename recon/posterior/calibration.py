@@ -212,25 +212,27 @@ def _renamed(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _correction(entry: Mapping[str, Any]) -> Correction:
-    def numbers(values: Sequence[float], rising: str) -> tuple[float, ...]:
-        found = tuple(float(v) for v in values)
-        strict = rising == "strictly"
-        if not all(map(math.isfinite, found)) or any(
-            b < a or (strict and b == a) for a, b in itertools.pairwise(found)
-        ):
-            raise ValueError("its numbers do not rise")
-        return found
+    return Correction(margin_of(entry["band"]), margin_of(entry["intervals"]), map_of(entry["probability"]))
 
-    def margin(value: Mapping[str, Any]) -> Margin:
-        levels, factors = numbers(value["levels"], "strictly"), numbers(value["factors"], "weakly")
-        if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
-            raise ValueError("its levels do not fit its factors")
-        return Margin(float(value["floor"]), float(value["of_mean"]), float(value["of_residual"]), levels, factors)
 
-    probability = entry["probability"]
-    knots = numbers(probability["logits"], "strictly")
-    values = numbers(probability["probabilities"], "weakly")
+def margin_of(value: Mapping[str, Any]) -> Margin:
+    """From JSON. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is no margin."""
+    levels, factors = _rising(value["levels"], strict=True), _rising(value["factors"], strict=False)
+    if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
+        raise ValueError("its levels do not fit its factors")
+    return Margin(float(value["floor"]), float(value["of_mean"]), float(value["of_residual"]), levels, factors)
+
+
+def map_of(value: Mapping[str, Any]) -> ProbabilityMap:
+    """From JSON. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is no map."""
+    knots, values = _rising(value["logits"], strict=True), _rising(value["probabilities"], strict=False)
     if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
         raise ValueError("its probabilities do not fit its votes")
-    mapped = ProbabilityMap(float(probability["softness"]), knots, values)
-    return Correction(margin(entry["band"]), margin(entry["intervals"]), mapped)
+    return ProbabilityMap(float(value["softness"]), knots, values)
+
+
+def _rising(values: Sequence[float], strict: bool) -> tuple[float, ...]:
+    found = tuple(float(v) for v in values)
+    if not all(map(math.isfinite, found)) or any(b < a or (strict and b == a) for a, b in itertools.pairwise(found)):
+        raise ValueError("its numbers do not rise")
+    return found

@@ -9,6 +9,7 @@ from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 #: Verb to what it does; each lives in the module of its name (underscores for dashes) as the dataclass ``Command``.
 VERBS = {
     "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
+    "scene": "turn a photo of a place into N scenes that can be walked through",
     "views": "sample views of photos, without reconstructing them",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
     "next-view": "find the direction from which the next photo is expected to be most informative",

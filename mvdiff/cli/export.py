@@ -115,9 +115,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _mesh(path: Path) -> "TexturedMesh":
     if path.suffix == ".npz":
-        from recon.posterior import Posterior
+        from recon.posterior import load_posterior
 
-        posterior = Posterior.load(path)
+        posterior = load_posterior(path)
         return posterior.median if len(posterior.median) else posterior.representative
     from recon.io.meshes.files import load_mesh
 

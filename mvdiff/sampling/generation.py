@@ -26,7 +26,7 @@ class GenerationConfig(SamplingConfig):
     framing: Framing = "recentre"
     """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
     coverage: float = 0.9
-    """Share of the true surface that stated intervals and shells should hold."""
+    """Share of the true surface that the stated band and intervals are to hold."""
     weighting: Weighting = "uniform"
     """Weights of the hypotheses: "uniform", or by their agreement with the "photo"."""
     format: FileFormat = "glb"

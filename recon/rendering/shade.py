@@ -12,7 +12,8 @@ from torch import Tensor
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering import raycast
-from recon.rendering.visibility import Hits, first_hits, planes
+from recon.rendering.hits import Hits, planes
+from recon.rendering.visibility import first_hits
 
 _GREY = 0.7  # meshes without colour
 

@@ -49,7 +49,7 @@ def forward_warp(views: ViewSet, targets: Cameras, trust: Float[Tensor, "n m"] |
         targets: the cameras to warp into.
         trust: of each source view; 1 where it is left out.
     """
-    n, m, _, h, w = views.rgb.shape
+    n, m = views.rgb.shape[:2]
     trust = views.rgb.new_ones(n, m) if trust is None else trust
     points = _Points.of(views, trust)
     words = torch.stack([points.visible_from(targets[:, k]) for k in range(targets.shape[1])], 1)  # [n v p]

@@ -58,6 +58,7 @@ def box_stream(scenes: int, size: int) -> SceneStream:
     for name, value in vars(box_store(scenes, size)).items():
         if isinstance(value, Tensor):
             getattr(stream.store, name).copy_(value)
+    stream.store.kinds[:] = ["room"] * scenes
     stream.count = scenes
     return stream
 

@@ -26,19 +26,18 @@ class Walkable:
     def inside(self, points: Float[np.ndarray, "*n 2"]) -> Bool[np.ndarray, "*n"]:
         """Whether one can stand at x, z."""
         row, column, within = self._cells_of(points)
-        return within & self.free[row, column]
+        return np.asarray(within & self.free[row, column])
 
     def height(self, points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
         """Of the floor at x, z."""
         row, column, _ = self._cells_of(points)
-        return self.ground.height[row, column].astype(np.float64)
+        return np.asarray(self.ground.height[row, column], np.float64)
 
     def _cells_of(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        cell = np.floor((np.asarray(points) - self.ground.origin) / self.ground.cell).astype(int)
-        rows, columns = self.free.shape
-        row, column = cell[..., 1], cell[..., 0]
-        within = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        return row.clip(0, rows - 1), column.clip(0, columns - 1), within
+        cell = np.floor((np.asarray(points) - self.ground.origin) / self.ground.cell).astype(int)[..., ::-1]
+        inside = cell.clip(0, np.array(self.free.shape) - 1)
+        within = (cell == inside).all(-1)
+        return np.asarray(inside[..., 0]), np.asarray(inside[..., 1]), np.asarray(within)
 
     @cached_property
     def everywhere(self) -> Float[np.ndarray, "c 2"]:

@@ -33,15 +33,15 @@ class Rect:
 
     def holds(self, x: float, z: float, margin: float = 0.0) -> bool:
         inside_x = self.x0 + margin < x < self.x1 - margin
-        return inside_x and self.z0 + margin < z < self.z1 - margin
+        return bool(inside_x and self.z0 + margin < z < self.z1 - margin)
 
     def contains(self, other: "Rect") -> bool:
         inside_x = other.x0 >= self.x0 and other.x1 <= self.x1
-        return inside_x and other.z0 >= self.z0 and other.z1 <= self.z1
+        return bool(inside_x and other.z0 >= self.z0 and other.z1 <= self.z1)
 
     def touches(self, other: "Rect", margin: float = 0.0) -> bool:
         apart_x = self.x0 >= other.x1 + margin or self.x1 <= other.x0 - margin
-        return not (apart_x or self.z0 >= other.z1 + margin or self.z1 <= other.z0 - margin)
+        return not bool(apart_x or self.z0 >= other.z1 + margin or self.z1 <= other.z0 - margin)
 
     def grown(self, margin: float) -> "Rect":
         return Rect(self.x0 - margin, self.x1 + margin, self.z0 - margin, self.z1 + margin)

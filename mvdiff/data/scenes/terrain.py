@@ -28,17 +28,18 @@ class HeightField:
         self._bend = rng.uniform(0.5, 2.5), rng.uniform(0.06, 0.16), rng.uniform(0, 6)
         self.path_width = rng.uniform(0.6, 1.5)
 
-    def away(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def away(self, x: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
         """Distance from the path's middle, across x."""
         size, often, phase = self._bend
-        return np.abs(x - size * np.sin(often * z * 2 + phase))
+        return np.asarray(np.abs(x - size * np.sin(often * z * 2 + phase)))
 
-    def __call__(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def __call__(self, x: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
+        x, z = np.asarray(x), np.asarray(z)
         angle = x[..., None] * self._waves[:, 0] + z[..., None] * self._waves[:, 1] + self._phase
         hills = (np.sin(angle) * self._height).sum(-1)
         far = np.clip((np.hypot(x, z) - 16) / 14, 0, 1) ** 2 * 2.5  # the land rises around
         calm = 0.35 + 0.65 * np.clip((self.away(x, z) - self.path_width) / 5, 0, 1)
-        return hills * calm + far
+        return np.asarray(hills * calm + far)
 
 
 def terrain(dice: Dice) -> Draft:
@@ -120,8 +121,8 @@ def _plants(builder: SoupBuilder, rng: Rng, field: HeightField, blocked: list[tu
     reach = _SIDE / 2 - 2
     for _ in range(rng.integers(25, 90)):
         x, z = rng.uniform(-reach, reach, 2) * (1.0 if rng.uniform() < 0.5 else 0.45)
-        floor = float(field(np.array(x), np.array(z))) - 0.05
-        if field.away(np.array(x), np.array(z)) < field.path_width + 0.8:
+        floor = float(field(x, z)) - 0.05
+        if field.away(x, z) < field.path_width + 0.8:
             continue
         kind = rng.choice(3, p=[0.5, 0.25, 0.25])
         if kind == 0:
@@ -138,7 +139,7 @@ def _building(builder: SoupBuilder, dice: Dice, field: HeightField, blocked: lis
     rng = dice.seen
     side, z = rng.choice([-1, 1]), rng.uniform(-9, 9)
     x, width, deep = side * rng.uniform(6, 10), rng.uniform(4, 8), rng.uniform(4, 6)
-    floor = float(field(np.array(x), np.array(z))) - 0.2
+    floor = float(field(x, z)) - 0.2
     style = Style.draw(builder, rng)
     house(builder, rng, style, (x, z), -side * np.pi / 2, width, deep, 1, floor)
     blocked.append((x + side * deep / 2, z, width / 2 + deep / 2 + 0.6))
@@ -150,7 +151,7 @@ def _ruins(builder: SoupBuilder, rng: Rng, field: HeightField, blocked: list[tup
     x, z, yaw = *rng.uniform(-10, 10, 2), rng.uniform(0, np.pi)
     for k in range(rng.integers(3, 9)):
         at = np.array([x + np.cos(yaw) * 1.5 * k, z - np.sin(yaw) * 1.5 * k])
-        floor = float(field(at[:1], at[1:])[0]) - 0.3
+        floor = float(field(at[0], at[1])) - 0.3
         size = (1.52, rng.uniform(0.7, 2.8), 0.45)
         builder.box((at[0], floor, at[1]), size, yaw=yaw, step=0.6, material=wall, period=1.4)
         blocked.append((float(at[0]), float(at[1]), 1.2))
@@ -160,6 +161,6 @@ def _things(builder: SoupBuilder, dice: Dice, field: HeightField, blocked: list[
     rng = dice.seen
     for name in rng.choice(("person", "quadruped", "mushroom", "package", "bag", "chair"), size=rng.integers(0, 5)):
         x, z = rng.uniform(-8, 8, 2)
-        floor = float(field(np.array(x), np.array(z))) - 0.03
+        floor = float(field(x, z)) - 0.03
         stand(builder, rng, dice.library.draw(rng, str(name)), np.array([x, floor, z]), rng.uniform(0, 6.28))
         blocked.append((x, z, 1.0))

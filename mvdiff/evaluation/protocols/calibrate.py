@@ -108,7 +108,7 @@ def _line(entry: dict[str, Any]) -> str:
     if not entry["counts"]:
         return entry["problem"]
     most = max(entry["counts"], key=int)
-    errors = [error for one in entry["counts"][most] for error in one["shells"]["error"]]
+    errors = [error for one in entry["counts"][most] for error in one["band"]["error"]]
     return f"surface {sum(errors) / len(errors):.4f} from the median of {most}"
 
 
@@ -119,7 +119,7 @@ def summary_lines(calibrations: dict[str, Calibration]) -> list[str]:
         for count, found in calibration.held_out.items():
             shown = [
                 f"{kind} {row['level']:.0%} cover {row['coverage']:.1%} (width {row['width']:.4f})"
-                for kind in ("shells", "intervals")
+                for kind in ("band", "intervals")
                 for row in found[kind]
                 if row["level"] in (0.5, 0.9)
             ]

@@ -17,6 +17,9 @@ class SceneDataConfig:
     """Scenes of held-out seeds, for validation."""
     workers: int = 0
     """Processes that build and record scenes; 0 records the whole pool before training and replaces nothing."""
+    keep: str | None = None
+    """File of safetensors that the pool begins with, where it is there, and is written to at the end; {process} in
+    its name is the number of the process."""
     packs: list[str] = field(default_factory=list)
     """Mesh packs (glob patterns) whose furniture stands in the scenes, beside the procedural families."""
     seed: int = 1

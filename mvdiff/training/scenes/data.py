@@ -11,6 +11,7 @@ import torch
 from mvdiff.data.scenes.stream import SceneStream, SceneStreamConfig
 from mvdiff.training.scenes.batch import SceneArrays, SceneBatch, draw_batch
 from mvdiff.training.scenes.config import SceneBatchConfig, SceneDataConfig, SceneMixture
+from mvdiff.training.scenes.pool import Renewal, load_pool, save_pool
 from recon.core.errors import InputError
 
 #: Scenes that may enter the pool in one step.
@@ -21,10 +22,19 @@ class ScenePictures:
     """Groups of views from a pool of scenes that workers renew, and from held-out scenes."""
 
     def __init__(
-        self, stream: SceneStream, held_out: SceneArrays | None, config: SceneBatchConfig, renewed: bool = True
+        self,
+        stream: SceneStream,
+        held_out: SceneArrays | None,
+        config: SceneBatchConfig,
+        renewed: bool = True,
+        keep: Path | None = None,
     ) -> None:
-        """``held_out`` is None where nobody validates; a pool that is not ``renewed`` stays as it is."""
-        self.stream, self.held_out, self.config, self.renewed = stream, held_out, config, renewed
+        """``held_out`` is None where nobody validates; a pool that is not ``renewed`` stays as it is.
+
+        ``keep``: the file that gets the pool at the end.
+        """
+        self.stream, self.held_out, self.config, self.keep = stream, held_out, config, keep
+        self._renewal = Renewal(stream) if renewed else None
 
     @property
     def device(self) -> torch.device:
@@ -46,8 +56,8 @@ class ScenePictures:
         return draw_batch(self.held_out, len(self.held_out.rgba), size, generator, config).to(device)
 
     def refresh(self) -> None:
-        if self.renewed:
-            self.stream.refresh(_PER_STEP)
+        if self._renewal is not None:
+            self._renewal.take(_PER_STEP)
 
     def seek(self, step: int) -> None:
         """Scenes come as they are ready: a resumed run goes on with others."""
@@ -61,6 +71,8 @@ class ScenePictures:
 
     def close(self) -> None:
         self.stream.close()
+        if self.keep is not None:
+            save_pool(self.stream, self.keep)
 
 
 def load_scenes(
@@ -76,12 +88,16 @@ def load_scenes(
     first_seed = data.seed + (seed * 100 + process_index) * 10_000_000
     settings = {"workers": data.workers, "packs": packs}
     stream = SceneStream(SceneStreamConfig(capacity=data.capacity, seed=first_seed, **settings), device)
-    stream.refresh(0)  # which sets the workers to it
+    keep = None if data.keep is None else Path(data.keep.format(process=process_index))
+    if keep is not None and keep.is_file():
+        load_pool(stream, keep)
+    if data.workers:
+        stream.refresh(0)  # which sets the workers to it
     held_out = None
     if process_index == 0:
         unseen = SceneStreamConfig(capacity=data.held_out, split="validation", **settings)
         with closing(SceneStream(unseen, device)) as validation:
-            validation.fill()
+            Renewal(validation).fill(data.held_out)
             held_out = validation.store
-    stream.fill(data.first if data.workers else None)
-    return ScenePictures(stream, held_out, batch, renewed=data.workers > 0)
+    Renewal(stream).fill(data.first if data.workers else data.capacity)
+    return ScenePictures(stream, held_out, batch, renewed=data.workers > 0, keep=keep)

@@ -51,7 +51,8 @@ class SceneRecipe:
         batches = {"sphere": spheres, "station": stations}
         values = validation_loss(averaged.transformer, batches, self.config.scenes.loss)
         if config.sampled_objects:
-            values |= sample_validation(averaged.transformer, spheres, stations, config, picture)
+            with torch.autocast(device.type, enabled=False):
+                values |= sample_validation(averaged.transformer, spheres, stations, config, picture)
         return values
 
     def export(self, folder: Path, averaged: SceneObjective, raw: SceneObjective, provenance: dict[str, Any]) -> None:

@@ -43,7 +43,10 @@ def sample_validation(
     config: ValidationConfig,
     picture: Path,
 ) -> dict[str, float]:
-    """Hypotheses of held-out scenes with fixed seeds: figures of spheres and stations, and a contact sheet."""
+    """Hypotheses of held-out scenes with fixed seeds: figures of spheres and stations, and a contact sheet.
+
+    All in 32 bits: places need them.
+    """
     pipeline = SceneDiffusionPipeline(transformer, make_scheduler(shift=SCENE_SHIFT))
     pipeline.set_progress_bar_config(disable=True)
     scores, rows = [], []

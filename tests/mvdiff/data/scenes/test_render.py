@@ -46,7 +46,7 @@ def test_depth_and_normal_of_a_wall_are_exact_and_the_sky_has_none():
 
 def test_edges_mix_colors_but_never_depths():
     builder = wall_at(-5.0, color=(0.1, 0.1, 0.1))
-    builder.panel(np.array([0.013, -4, -2.0]), AXIS_X, AXIS_Y, 4.0, 8.0, 0.5, (1, 1, 1))
+    builder.panel(np.array([0.03, -4, -2.0]), AXIS_X, AXIS_Y, 4.0, 8.0, 0.5, (1, 1, 1))
     seen = SceneRenderer(scene_of(builder)).views(cameras_of([Pose((0, 0, 0), 0, 0, 0, 60)], 32))
     assert set(seen.depth.unique().mul(1000).round().int().tolist()) <= {2000, 5000}
     red = seen.rgb[0, 16, :, 0]

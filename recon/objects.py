@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
-    """From views to meshes; see :meth:`preset` for sets of values that belong together."""
+    """Settings of the way from views to meshes; see :meth:`preset` for sets of values."""
 
     resolution: int = 96
     """Cells along each side of the grid."""

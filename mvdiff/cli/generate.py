@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.models import ModelChoice, Preset, Sampling
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.sampling.generation import GenerationConfig
@@ -25,9 +25,9 @@ class Command:
     """Images, or folders of images. A cut-out with transparency is used as it is."""
     output_dir: Path = Path("out")
     """Folder for the results; with several photos, one subfolder each."""
-    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    config: Sampling = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
+    preset: Preset = "default"
     """Quality of the reconstruction."""
     calibration: str = "default"
     """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""

@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from mvdiff.sampling.generation import GenerationConfig
 
 if TYPE_CHECKING:
     from mvdiff.runs.image_to_3d import ImageTo3D
+
+
+#: Presets of :class:`recon.ReconstructionConfig`, named here so that help does not import torch; a test compares them.
+Preset = Literal["fast", "default", "quality"]
+#: The settings of one generation, as a group of options without a prefix.
+Sampling = Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="sampling")]
 
 
 @dataclass(frozen=True)

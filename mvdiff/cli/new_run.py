@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.models import ModelChoice, Preset
 
 if TYPE_CHECKING:
     from mvdiff.runs.image_to_3d import ImageTo3D
@@ -28,7 +28,7 @@ class NewRun:
     seed: int | None = None
     """Seed of the new hypotheses; by default the old seed plus 1."""
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
+    preset: Preset = "default"
     """Quality of the reconstruction."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""

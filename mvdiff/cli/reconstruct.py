@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from mvdiff.cli.models import Preset
 from mvdiff.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Command:
     """Distance from the camera to the turntable's axis, in the units of the mesh."""
     device: str = "auto"
     """Device to run on: auto, cpu, cuda or cuda:N."""
-    preset: str = "default"
+    preset: Preset = "default"
     """Quality of the reconstruction."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""

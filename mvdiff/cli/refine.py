@@ -36,7 +36,7 @@ class Command:
     """Cut the object out of a photo without transparency; --no-matting takes the photo as it is."""
     framing: Framing = "recentre"
     """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
-    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
+    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="run")] = field(default_factory=NewRun)
 
     def run(self) -> None:
         if (self.photo is None) == (self.edited_view is None):

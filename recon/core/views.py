@@ -77,7 +77,7 @@ class ViewSet:
         def stored(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.half().float()
 
-        channels = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
+        channels: dict[str, Any] = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
         return replace(self, **channels)
 
     def transformed(self, world: Float[Tensor, "4 4"]) -> "ViewSet":

@@ -1,4 +1,4 @@
-"""What another picture of the object says about which hypothesis is true."""
+"""Reweighting of hypotheses by a further picture of the object (importance weights)."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from recon.rendering import Surface, render_mesh
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """How a picture of the object differs from that of the right hypothesis: Gaussian in silhouette, colour and depth.
+    """Noise model of a picture given the right hypothesis: Gaussian in silhouette, color and depth.
 
     Errors of neighbouring pixels are not independent, so a picture counts for (size / correlation)^2 measurements.
     """
@@ -27,9 +27,9 @@ class NoiseModel:
     silhouette: float = 0.3
     """Standard deviation of a pixel's coverage."""
     colour: float = 0.3
-    """Of sRGB values; wide, as a photo carries light and hypotheses do not."""
+    """Standard deviation of sRGB values; wide, as a photo carries light and hypotheses do not."""
     depth: float | None = None
-    """Of depths in world units; None: the picture is a photo and measures none."""
+    """Standard deviation of depths in world units; None for photos, which measure none."""
     size: int = 32
     """Pixels along a side at which pictures are compared."""
     correlation: float = 4.0
@@ -73,7 +73,7 @@ class Conditioned:
     log_likelihood: Float[Tensor, "n"]
     """Before tempering, up to a constant."""
     temperature: float
-    """What the log-likelihood was divided by, 1 or more: how much worse than the noise model says the best hypothesis
+    """Divisor of the log-likelihood, 1 or more: by how much the noise model underestimates the misfit of the best hypothesis
     fits. None of a few samples is the truth, so the plain likelihood would be too sure."""
     entropy_before: float
     """Bits, of the hypothesis' index."""
@@ -155,7 +155,7 @@ def reweighted(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) 
 
 
 def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
-    """Of one distribution over hypotheses."""
+    """Statistics of one distribution over hypotheses."""
     w = weights.double()
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
 

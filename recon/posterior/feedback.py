@@ -30,7 +30,7 @@ def check_choice(keep: Sequence[int], reject: Sequence[int], count: int) -> None
 
 
 def kernel(distance: Float[Tensor, "*shape"], bandwidth: float) -> Float[Tensor, "*shape"]:
-    """How much the judgement of one hypothesis holds for another at this mean surface distance: 1 at 0."""
+    """Weight with which a judgement of one hypothesis carries over to another at this mean surface distance: 1 at 0."""
     return torch.exp(-0.5 * (distance / bandwidth) ** 2)
 
 

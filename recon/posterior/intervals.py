@@ -92,9 +92,10 @@ def with_colors(
 
     found = in_threads(seen, sources)
     painted = [k for k, colors in enumerate(found) if colors is not None]
+    seen_colors = [colors for colors in found if colors is not None]
     if not painted:
         return list(meshes)
-    parts = torch.stack([found[k] for k in painted]).split([len(mesh.vertices) for mesh in meshes], 1)
+    parts = torch.stack(seen_colors).split([len(mesh.vertices) for mesh in meshes], 1)
     w = weights[painted] / weights[painted].sum()
     return [_with_colors(mesh, part, w, coverage) for mesh, part in zip(meshes, parts, strict=True)]
 

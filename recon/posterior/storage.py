@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -140,7 +140,7 @@ def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, 
 
 
 def _other(found: str, form: str) -> str:
-    """What to do about a file of format ``found`` where ``form`` is read."""
+    """Remedy for a file of format ``found`` where ``form`` is expected."""
     (kind, _, number), (own, _, current) = found.partition("/"), form.partition("/")
     if kind == own and number.isdigit() and int(number) < int(current):
         return "was made by an earlier version: run the same generate command again with --overwrite."
@@ -156,7 +156,8 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
         cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height)
-        views = ViewStatistics(**{name: arrays.get(f"views.{name}") for name in _VIEWS}, cameras=cameras)
+        pictures: dict[str, Any] = {name: arrays.get(f"views.{name}") for name in _VIEWS}
+        views = ViewStatistics(**pictures, cameras=cameras)
     return Posterior(
         weights=arrays["weights"],
         fields=arrays["fields"],

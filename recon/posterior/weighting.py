@@ -17,7 +17,7 @@ class PhotoWeights:
     weights: Float[Tensor, "n"]
     """Sum to one."""
     temperature: float
-    """What the log-likelihood of silhouette and colour was divided by."""
+    """Divisor of the log-likelihood of silhouette and color."""
     effective_size: float
     """Kish's number of hypotheses that still count."""
 

@@ -140,7 +140,7 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
 
 
 def _volume(posterior: Posterior) -> dict[str, Any]:
-    """What the sections' slider draws from."""
+    """Data of the sections' slider."""
     return {
         "size": posterior.grid.resolution,
         "probability": pictures.atlas(posterior.probability),

@@ -67,7 +67,7 @@ class _Light:
     full: TexturedMesh
     mesh: TexturedMesh
     source: Int[Tensor, "k"]
-    """Of each vertex, the one of ``full`` whose values it takes."""
+    """For each vertex, the vertex of ``full`` whose values it takes."""
 
 
 def _light(mesh: TexturedMesh, faces: int) -> _Light:

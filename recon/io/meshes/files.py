@@ -75,7 +75,7 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
 
 
 def _files_beside(path: Path) -> Any:
-    """What finds the textures that a file names."""
+    """Resolver for the textures that a file names."""
     from trimesh.resolvers import FilePathResolver
 
     class FilesBeside(FilePathResolver):

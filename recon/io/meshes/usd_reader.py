@@ -112,7 +112,7 @@ class _Corners:
         return self._compact(points, colors=None if colors is None else _srgb(colors))
 
     def _compact(self, points: np.ndarray, colors: np.ndarray | None = None, **look: Any) -> Part:
-        """Of the points in use; corners at one point that differ in colour get points of their own."""
+        """Colors of the points in use; corners at one point that differ in color get points of their own."""
         keys = self.faces.reshape(-1, 1).astype(np.float64)
         if colors is not None:
             keys = np.concatenate([keys, colors.reshape(-1, 3)], 1)
@@ -139,7 +139,7 @@ class _Corners:
 
 
 def _look(material: Any) -> tuple[np.ndarray | None, np.ndarray | None, str]:
-    """Of a preview surface: its constant colour (linear), or its texture and the name of its coordinates."""
+    """Base color of a preview surface: a constant (linear), or a texture and the name of its coordinates."""
     from pxr import UsdShade
 
     surface = material.ComputeSurfaceSource()[0] if material else None
@@ -167,7 +167,7 @@ def _producer(given: Any) -> Any:
 
 
 def _value(given: Any) -> Any:
-    """Of an input, which may be an interface of its material; None where a shader computes it."""
+    """Value of an input, which may be an interface of its material; None if a shader computes it."""
     from pxr import UsdShade
 
     source = UsdShade.Utils.GetValueProducingAttributes(given) if given else []

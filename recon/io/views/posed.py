@@ -26,7 +26,7 @@ class PosedPicture:
     """One picture still on disk, and its camera once the picture's size is known."""
 
     where: str
-    """What to call it in a message."""
+    """Name of the photo in messages."""
     picture: Path
     camera: Callable[[tuple[int, int]], Cameras]
     """From (width, height) to the camera, without batch axes."""

@@ -73,8 +73,8 @@ class Conditioned:
     log_likelihood: Float[Tensor, "n"]
     """Before tempering, up to a constant."""
     temperature: float
-    """Divisor of the log-likelihood, 1 or more: by how much the noise model underestimates the misfit of the best hypothesis
-    fits. None of a few samples is the truth, so the plain likelihood would be too sure."""
+    """Divisor of the log-likelihood, 1 or more: the factor by which the noise model underestimates the misfit of the
+    best hypothesis. None of a few samples is the truth, so the plain likelihood would be too sure."""
     entropy_before: float
     """Bits, of the hypothesis' index."""
     entropy_after: float

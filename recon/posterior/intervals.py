@@ -45,7 +45,7 @@ def deviation(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) ->
 def outward_offsets(
     mesh: TexturedMesh, own: Float[Tensor, "g g g"], fields: Float[Tensor, "n g g g"], grid: VoxelGrid
 ) -> Float[Tensor, "n k"]:
-    """How far outwards of each vertex the hypotheses' surfaces lie, in world units.
+    """Outward distance from each vertex to the hypotheses' surfaces, in world units.
 
     ``own`` is the field whose zero level the mesh is: reading it too cancels the resampling error.
     """

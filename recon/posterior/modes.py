@@ -34,7 +34,7 @@ class ModesConfig:
 
 @dataclass(frozen=True)
 class Grouping:
-    """How sure a division into modes is."""
+    """Confidence of a division into modes."""
 
     silhouette: float | None
     """Mean silhouette width (Rousseeuw 1987) of the best division into at least two groups, whether or not it was good

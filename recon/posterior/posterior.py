@@ -216,7 +216,7 @@ class Posterior(WeightedFields):
 
     @cached_property
     def grouping(self) -> Grouping:
-        """How sure the division into ``modes`` is."""
+        """Confidence of the division into ``modes``."""
         return judge_modes(self.local_differences, self.modes)
 
     @cached_property

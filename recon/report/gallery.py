@@ -40,7 +40,7 @@ def _note(k: int, posterior: Posterior) -> str:
 
 
 def modes_note(summary: Summary) -> str:
-    """How the hypotheses are grouped, and how sure that is."""
+    """Sentence on the grouping of the hypotheses and its confidence."""
     if summary["num_hypotheses"] < 4:
         return "Fewer than four hypotheses are not grouped into modes."
     grouping, count = summary["grouping"], len(summary["modes"])

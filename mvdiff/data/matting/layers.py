@@ -95,7 +95,7 @@ def _shadow(mesh: TexturedMesh, camera: Cameras, floor: float, dice: Dice) -> Fl
 
 
 def _ground(cameras: Cameras, floor: float) -> Float[Tensor, "r 2 h w"]:
-    """Where each pixel's ray meets the plane y = ``floor``; NaN where it does not."""
+    """Intersection of each pixel's ray with the plane y = ``floor``; NaN if there is none."""
     v, u = torch.meshgrid(torch.arange(cameras.height) + 0.5, torch.arange(cameras.width) + 0.5, indexing="ij")
     pixel = torch.stack([u, v, torch.ones_like(u)], -1).to(cameras.c2w)
     ways = torch.einsum("rij,rjk,hwk->rhwi", cameras.c2w[:, :3, :3], torch.linalg.inv(cameras.intrinsics), pixel)

@@ -1,6 +1,6 @@
-"""What real cameras and pens do to photos of scenes, for whole batches at once.
+"""Photo augmentations for batches of scenes: effects of real cameras and of pen drawings.
 
-Views to be learnt stay clean: only the photo that a network is given passes through here.
+Target views stay clean; only the photo that a network is given is augmented.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mvdiff.data.augment import Batch, blurred, compressed
 
 @dataclass(frozen=True)
 class PhotoDefects:
-    """How often photos have each defect."""
+    """Probabilities of each defect of photos."""
 
     exposure: float = 0.7
     """Share of photos with another exposure and contrast."""

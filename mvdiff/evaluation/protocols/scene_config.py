@@ -19,7 +19,7 @@ MIXTURE = (
 
 @dataclass(frozen=True)
 class SceneSampling:
-    """How a network samples the views of a scene."""
+    """Settings for sampling the views of a scene with a network."""
 
     num_inference_steps: int = 6
     """Denoising steps of the photo's own place."""

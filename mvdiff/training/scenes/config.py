@@ -42,7 +42,7 @@ class SceneMixture:
 
 @dataclass
 class SceneBatchConfig:
-    """How groups of views are drawn from the pool."""
+    """Settings for drawing groups of views from the pool."""
 
     views: int = 8
     """Views of a group beside the photo."""

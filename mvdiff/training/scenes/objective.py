@@ -1,4 +1,4 @@
-"""What is trained on scenes: the transformer and its loss as one module."""
+"""The training objective on scenes: the transformer and its loss as one module."""
 
 import torch
 from torch import nn

@@ -83,7 +83,7 @@ class SecondPhoto:
         (What it shows, sampled from it alone and given as a clean view, helped less on four scans: the mean Chamfer
         distance fell by 24 % instead of 31 %, and by 28 % with both.)
         """
-        cameras = self.cameras(model, config.seed, range(config.num_hypotheses))
+        cameras = self.cameras(model, config.seed, range(config.count))
         return Conditions(photo_cameras=first, more_photos=((self.reference, cameras),))
 
 
@@ -147,7 +147,7 @@ def painted(own: ViewSet, rgba: Float[Tensor, "4 h w"]) -> ViewSet:
     if float((after - before).abs().amax()) < _PAINTED:
         raise InputError("The edited view is as it was sampled: paint over it first.")
     solid, known = rgba[3] > 0.5, own.alpha[0, 0, 0] > 0.5
-    geometry = {
+    geometry: dict[str, Any] = {
         name: None if value is None else (_continued(value[0, 0], known) * solid)[None, None]
         for name, value in (("normal", own.normal), ("depth", own.depth))
     }

@@ -240,7 +240,7 @@ class ImageTo3D:
                 new = self._sample_chunk(reference, config, missing, conditions or Conditions(), report)
                 kept |= new
                 store.save_samples(new)
-            found += kept.values()
+            found += [sample for sample in kept.values() if sample is not None]
             progress("sample", (start + len(indices)) * steps, total)
         views, cameras = zip(*found, strict=True)
         return Sampled(ViewSet.cat(views), PhotoCamera.cat(cameras))

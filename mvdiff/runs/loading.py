@@ -16,9 +16,9 @@ def load_model(
     lora_scale: float = 1.0,
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
-    import diffusers
+    from diffusers.utils import logging
 
-    diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
+    logging.set_verbosity_error()  # its notes on loading are not for the user of a command
     pick_device(device)
     return ImageTo3D.from_pretrained(
         weights,

@@ -160,9 +160,9 @@ def resample_with(
         weights = condition([h.mesh for h in hypotheses], even, shown).weights
         return [replace(h, weight=float(w)) for h, w in zip(hypotheses, weights, strict=True)]
 
-    first = photo_cameras[systematic(weights, config.num_hypotheses)]
+    first = photo_cameras[systematic(weights, config.count)]
     if isinstance(evidence, EditedView):  # the view belongs to the frame of its own hypothesis
-        first = photo_cameras[[evidence.hypothesis] * config.num_hypotheses]
+        first = photo_cameras[[evidence.hypothesis] * config.count]
     conditions = evidence.conditions(model, config, first)
     return model.run(reference, config, store, progress, conditions, reweight)
 
@@ -193,7 +193,7 @@ def feedback(
     if not 0 < strength <= 1:
         raise InputError(f"The strength lies above 0 and is at most 1, not {strength}.")
     config = run.next_config(num_hypotheses, seed) if resample else run.config
-    if resample and config.num_hypotheses <= len(keep):
+    if resample and config.count <= len(keep):
         raise InputError(f"{len(keep)} hypotheses are kept: pass --num-hypotheses {len(keep) + 1} or more.")
     weights = feedback_weights(posterior.distances, posterior.weights, keep, reject)
     judgement = {"keep": keep, "reject": reject, "strength": strength}
@@ -208,7 +208,7 @@ def feedback(
 
     allowed = torch.zeros_like(weights)
     allowed[keep or [k for k in range(len(weights)) if k not in reject]] = 1.0
-    sources = keep + systematic(weights * allowed, config.num_hypotheses - len(keep))
+    sources = keep + systematic(weights * allowed, config.count - len(keep))
     folder.save_samples(
         {
             k: Sampled(result.views[source], result.photo_cameras[source : source + 1])

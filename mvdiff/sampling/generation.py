@@ -32,6 +32,13 @@ class GenerationConfig(SamplingConfig):
     format: FileFormat = "glb"
     """Mesh format of the hypotheses."""
 
+    @property
+    def count(self) -> int:
+        """Number of hypotheses as a number. Raises :class:`InputError` for "auto", which a run resolves."""
+        if isinstance(self.num_hypotheses, str):
+            raise InputError('num_hypotheses="auto" needs reconstructed shapes: pass a number.')
+        return self.num_hypotheses
+
     @staticmethod
     def from_manifest(values: dict[str, Any]) -> "GenerationConfig":
         """As a manifest has it: JSON knows no tuples."""

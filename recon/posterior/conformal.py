@@ -127,8 +127,8 @@ class _Errors:
                 values = (error, np.asarray(observation[kind]["spread"]), observation["mean"], observation["residual"])
                 for column, value in zip(columns, (*values, weight), strict=True):
                     column.append(np.broadcast_to(value, error.shape))
-        error, spread, mean, residual, weight = map(np.concatenate, columns)
-        return _Errors(error, spread, mean, residual, weight, len(entries))
+        errors, spreads, means, residuals, weights = map(np.concatenate, columns)
+        return _Errors(errors, spreads, means, residuals, weights, len(entries))
 
     def scale(self, margin: Margin) -> np.ndarray:
         return margin.scale(self.spread, self.mean, self.residual)

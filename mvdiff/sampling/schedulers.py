@@ -19,7 +19,7 @@ from mvdiff.sampling.settings import SamplingConfig, SchedulerName
 class FlowScheduler(Protocol):
     """A flow-matching scheduler of diffusers, as far as sampling needs one."""
 
-    timesteps: Tensor
+    timesteps: Any
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None: ...
 

@@ -18,7 +18,7 @@ class SceneLevels:
     level: Float[Tensor, "b v 2"]
     learned: Bool[Tensor, "b v 2"]
     dropped: Bool[Tensor, "b"]
-    """Whose photo is hidden."""
+    """Mask of the rows whose photo is dropped."""
 
     @staticmethod
     def of(batch: SceneBatch, generator: torch.Generator, config: SceneLossConfig) -> "SceneLevels":

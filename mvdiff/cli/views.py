@@ -35,9 +35,7 @@ class Command:
     def run(self) -> None:
         self.config.check()
         if self.config.num_hypotheses == "auto":
-            raise InputError(
-                "--num-hypotheses auto needs reconstructed shapes: give --num-hypotheses a number to sample views alone."
-            )
+            raise InputError("auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number.")
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.runs.folder import FolderStore

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.evaluation.benchmarks.machine import config_to_json
 from mvdiff.sampling.generation import Framing, GenerationConfig
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
@@ -93,7 +93,7 @@ class JobConfig(SamplingConfig):
         """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
         place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
-        return {name: value for name, value in recorded(self).items() if name not in free}
+        return {name: value for name, value in config_to_json(self).items() if name not in free}
 
 
 @dataclass(frozen=True)

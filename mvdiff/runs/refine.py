@@ -26,8 +26,8 @@ from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.conditioning import Evidence, condition, stated
-from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
+from recon.posterior.conditioning import Evidence, condition, uncertainty_record
+from recon.posterior.feedback import LEAST, apply_judgement, bandwidth_of, check_choice, feedback_weights, systematic
 
 #: Surface points by which a new hypothesis is compared with judged ones.
 _SAMPLES = 2048
@@ -124,7 +124,7 @@ def refine(
     conditioned = condition([h.mesh for h in run.result.hypotheses], posterior.weights, shown)
     inputs = {"verb": "refine", "evidence": evidence.record(), "resampled": resample}
     folder = run.begin(model, config, output_dir, overwrite, inputs)
-    record = {"before": stated(posterior), "reweighted": _reweighted(posterior, conditioned.weights)}
+    record = {"before": uncertainty_record(posterior), "reweighted": _reweighted(posterior, conditioned.weights)}
     record["reweighted"]["temperature"] = conditioned.temperature
     if folder.complete:
         return _changed(folder.load_result(), record)
@@ -199,7 +199,7 @@ def feedback(
     judgement = {"keep": keep, "reject": reject, "strength": strength}
     inputs = {"verb": "feedback", "judgement": judgement, "resampled": resample}
     folder = run.begin(model, config, output_dir, overwrite, inputs)
-    record = {"before": stated(posterior), "reweighted": _reweighted(posterior, weights)}
+    record = {"before": uncertainty_record(posterior), "reweighted": _reweighted(posterior, weights)}
     if folder.complete:
         return _changed(folder.load_result(), record)
     folder.note(change=record)
@@ -232,7 +232,7 @@ def _judge(posterior: Posterior, keep: Sequence[int], reject: Sequence[int]) -> 
     def reweight(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         distances = torch.stack([_distances(h, posterior) for h in hypotheses])
         even = torch.full((len(hypotheses),), 1 / len(hypotheses))
-        weights = judged(even, distances[:, list(keep)], distances[:, list(reject)], bandwidth)
+        weights = apply_judgement(even, distances[:, list(keep)], distances[:, list(reject)], bandwidth)
         return [replace(h, weight=max(float(w), LEAST)) for h, w in zip(hypotheses, weights, strict=True)]
 
     return reweight
@@ -252,8 +252,8 @@ def _uncalibrated(model: ImageTo3D) -> ImageTo3D:
 
 
 def _reweighted(posterior: Posterior, weights: Float[Tensor, "n"]) -> dict[str, Any]:
-    return stated(replace(posterior, weights=weights)) | {"weights": weights.tolist()}
+    return uncertainty_record(replace(posterior, weights=weights)) | {"weights": weights.tolist()}
 
 
 def _changed(result: GenerationResult, record: dict[str, Any]) -> Change:
-    return Change(result, record | {"after": stated(result.posterior)})
+    return Change(result, record | {"after": uncertainty_record(result.posterior)})

@@ -113,11 +113,11 @@ def condition(
     temperature = max(1.0, float(misfit.min()) / noise.measurements(evidence.rgba[3]))
     log_likelihood = torch.logsumexp(-0.5 * misfit / temperature, 1) - math.log(misfit.shape[1])
     return Conditioned(
-        weights=reweighted(weights, log_likelihood),
+        weights=bayes_update(weights, log_likelihood),
         log_likelihood=log_likelihood * temperature,
         temperature=temperature,
         entropy_before=entropy_bits(weights),
-        entropy_after=entropy_bits(reweighted(weights, log_likelihood)),
+        entropy_after=entropy_bits(bayes_update(weights, log_likelihood)),
     )
 
 
@@ -138,7 +138,7 @@ def information_after(
     left = []
     for view in range(len(cameras)):
         temperature = max(1.0, float(misfit[:, view].min()) / noise.measurements(found.alpha[0, view, 0]))
-        left.append(entropy_bits(reweighted(weights, -0.5 * misfit[:, view] / temperature)))
+        left.append(entropy_bits(bayes_update(weights, -0.5 * misfit[:, view] / temperature)))
     return torch.tensor(left)
 
 
@@ -148,7 +148,7 @@ def predictions(meshes: Sequence[TexturedMesh | Surface], cameras: Cameras, nois
     return ViewSet.cat(in_threads(lambda mesh: render_mesh(mesh, cameras).to("cpu"), meshes))
 
 
-def reweighted(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+def bayes_update(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     """Bayes' rule; no weight falls to zero, so that a posterior can still hold every hypothesis."""
     log = weights.double().log() + log_likelihood.double()
     return (log - log.max()).clamp_min(-25.0).softmax(0).float()
@@ -160,7 +160,7 @@ def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
 
 
-def stated(posterior: Posterior) -> dict[str, float]:
+def uncertainty_record(posterior: Posterior) -> dict[str, float]:
     """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
     posterior = replace(posterior, calibration=None)
     return {

@@ -39,7 +39,7 @@ def bandwidth_of(distances: Float[Tensor, "n n"], weights: Float[Tensor, "n"]) -
     return max(0.5 * mean_pair(distances, weights), LEAST_BANDWIDTH)
 
 
-def judged(
+def apply_judgement(
     weights: Float[Tensor, "n"],
     to_kept: Float[Tensor, "n k"],
     to_rejected: Float[Tensor, "n r"],
@@ -59,7 +59,9 @@ def feedback_weights(
 ) -> Float[Tensor, "n"]:
     """Weights of the judged hypotheses themselves and of those like them."""
     check_choice(keep, reject, len(weights))
-    return judged(weights, distances[:, list(keep)], distances[:, list(reject)], bandwidth_of(distances, weights))
+    return apply_judgement(
+        weights, distances[:, list(keep)], distances[:, list(reject)], bandwidth_of(distances, weights)
+    )
 
 
 def systematic(weights: Float[Tensor, "n"], count: int) -> list[int]:

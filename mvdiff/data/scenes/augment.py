@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.data.augment import Batch, blurred, compressed
+from mvdiff.data.augment import Batch, blurred, compress
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def augment_photos(
     photo = torch.where(dice.chosen(config.exposure), exposed, photo)
     grain = torch.randn(photo.shape, generator=generator, device=photo.device) * dice.uniform(0.005, 0.04)
     photo = torch.where(dice.chosen(config.noise), photo + grain, photo)
-    photo = torch.where(dice.chosen(config.compression), compressed(photo, dice.uniform(0.01, 0.06)), photo)
+    photo = torch.where(dice.chosen(config.compression), compress(photo, dice.uniform(0.01, 0.06)), photo)
     drawing = line_drawing(rgb, normal, depth, dice.chosen(0.5).to(rgb))
     return torch.where(dice.chosen(config.drawing), drawing, photo).clamp(0, 1)
 

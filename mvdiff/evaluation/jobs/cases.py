@@ -17,7 +17,7 @@ from recon.core.views import ViewSet
 from recon.fusion.tsdf import FusedFields
 from recon.metrics.image import mask_iou, psnr
 from recon.metrics.shape import SurfaceComparison
-from recon.objects import ReconstructionConfig, untextured
+from recon.objects import ReconstructionConfig, extract_untextured
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.novelty import novelty_p_value
@@ -49,7 +49,7 @@ class Case:
 
     def meshed(self, config: ReconstructionConfig) -> "Case":
         """With hypotheses of geometry only, made from ``fields``."""
-        made = untextured(self.fields, self.sampled_views, config)
+        made = extract_untextured(self.fields, self.sampled_views, config)
         hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
         return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mvdiff.evaluation.benchmarks.machine import made_by
+from mvdiff.evaluation.benchmarks.machine import provenance
 from mvdiff.evaluation.jobs.jobs import self_errors
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.protocols.non_objects import KINDS, non_object
@@ -81,7 +81,7 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
         if strange and own:
             summary[f"auroc_{kind or 'all'}"] = auroc(torch.tensor([e["distance"] for e in strange]), apart)
     results = {
-        **made_by(command, model),
+        **provenance(command, model),
         "calibration": None if calibration is None else calibration.name,
         "summary": summary,
         "pictures": scored,

@@ -10,6 +10,11 @@ from recon.core.errors import InputError
 SIZE = 16
 
 
+def drain(renewal: Renewal, turns: int) -> None:
+    for _ in range(turns):
+        renewal.take(1)
+
+
 def test_a_pool_comes_back_as_it_was_also_into_a_smaller_one(tmp_path):
     stream = box_stream(3, SIZE)
     save_pool(stream, tmp_path / "pool.safetensors")
@@ -48,5 +53,4 @@ def test_a_scene_that_cannot_be_made_is_left_out_but_not_all_of_them(monkeypatch
     answers += [ValueError("none")] * 100
     renewal = Renewal(stream)
     with pytest.raises(ValueError, match="none"):
-        for _ in range(100):
-            renewal.take(1)
+        drain(renewal, 100)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.models import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
-from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.sampling.generation import GenerationConfig, Preset
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Command:
     """Pictures, or folders of pictures. A cut-out with transparency is used as it is."""
     output_dir: Path = Path("out")
     """Results of one photo; of several, one folder for each."""
-    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
-    """How the views are turned into meshes."""
-    calibration: str = "default"
-    """Of what is stated: default (the file beside the weights, where there is one), none, or a file."""
+    preset: Preset = "default"
+    """Effort of reconstruction: fast is a draft, quality a finer grid."""
+    calibration: Calibration = "default"
+    """Calibration to apply; default is the one beside the weights."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

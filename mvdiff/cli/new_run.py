@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mvdiff.cli.models import ModelChoice
+from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
     from mvdiff.runs.image_to_3d import ImageTo3D
@@ -21,15 +22,21 @@ class NewRun:
 
     output_dir: Path | None = None
     """Where the new run goes; by default beside the old one, as OUT-refined or OUT-feedback."""
-    resample: bool = True
-    """Sample new hypotheses; --no-resample only weighs the old ones, at once."""
+    resample: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Only reweight the old hypotheses, which takes no time.",
+            help_behavior_hint="(default: new ones are sampled)",
+        ),
+    ] = True
+    """Whether new hypotheses are sampled; otherwise only the weights of the old ones change."""
     num_hypotheses: int | None = None
     """How many the new run holds, kept ones among them; by default as many as before."""
     seed: int | None = None
     """Of the new hypotheses; by default the old one plus 1."""
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
-    """How the views are turned into meshes."""
+    preset: Preset = "default"
+    """Effort of reconstruction: fast is a draft, quality a finer grid."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from mvdiff.cli.models import Device
 from mvdiff.cli.progress import progress_bars
+from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
     from recon import ViewSet
@@ -35,10 +37,10 @@ class Command:
     """Of turntable pictures: vertical field of view in degrees."""
     distance: float = 1.5
     """Of turntable pictures: camera to axis, in the units that the mesh shall have."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    preset: str = "default"
-    """How the views are turned into meshes."""
+    device: Device = "auto"
+    """Where it runs; auto takes a GPU if there is one."""
+    preset: Preset = "default"
+    """Effort of reconstruction: fast is a draft, quality a finer grid."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

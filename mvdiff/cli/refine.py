@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.new_run import NewRun
-from mvdiff.sampling.generation import Framing
+from mvdiff.sampling.generation import Framing, Matting
 from recon.core.errors import InputError
 
 
@@ -32,7 +32,7 @@ class Command:
     """By how many degrees the azimuth may be off."""
     edited_view: Path | None = None
     """Instead of a photo: one of OUT/views/NNN/images/*.png, painted over."""
-    matting: bool = True
+    matting: Matting = True
     """Cut the object out of the photo's background when it has no transparency."""
     framing: Framing = "recentre"
     """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""

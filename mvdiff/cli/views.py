@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.models import Generation, ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.sampling.generation import GenerationConfig
@@ -25,7 +25,7 @@ class Command:
     """Pictures, or folders of pictures."""
     output_dir: Path = Path("out")
     """Results of one photo; of several, one folder for each."""
-    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from mvdiff.evaluation.benchmarks.machine import recorded
-from mvdiff.sampling.generation import Framing, GenerationConfig
+from mvdiff.sampling.generation import Framing, GenerationConfig, Preset
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
 
@@ -29,7 +29,7 @@ class JobConfig(SamplingConfig):
     """auto, cpu or cuda."""
     limit: int | None = None
     """Only the first so many objects."""
-    preset: str = "default"
+    preset: Preset = "default"
     """Of the reconstruction; as the main job unless told otherwise."""
     framing: Framing = "keep"
     """keep: the model is told that the picture is whole, of the default lens. recentre: as any photo."""

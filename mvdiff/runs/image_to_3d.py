@@ -74,6 +74,7 @@ class ImageTo3D:
         calibration: str = "default",
         lora_scale: float = 1.0,
         backbone: str = "embedded",
+        attention_backend: str = "native",
     ) -> "ImageTo3D":
         """Load a model.
 
@@ -86,12 +87,16 @@ class ImageTo3D:
             lora: file of an adapter, fused into the weights.
             calibration: "default" (the file beside the weights, where there is one), "none", or a file.
             lora_scale: factor of the adapter, above 0.
+            attention_backend: implementation of attention, see :mod:`mvdiff.models.attention_backends`.
             backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
 
         Raises:
             InputError: one of these does not exist or does not fit the others.
         """
-        sampler = load_sampler(backbone, weights=weights, device=device, dtype=dtype, lora=lora, lora_scale=lora_scale)
+        options = {"weights": weights, "device": device, "dtype": dtype, "lora": lora, "lora_scale": lora_scale}
+        if attention_backend != "native":
+            options["attention_backend"] = attention_backend
+        sampler = load_sampler(backbone, **options)
         calibrations = Calibrations.find(calibration, packing.resolve(weights), sampler.info.weights)
         return ImageTo3D(
             sampler, reconstruction or ReconstructionConfig(), posterior or PosteriorConfig(), calibrations

@@ -1,13 +1,25 @@
 """What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
 
 Framing = Literal["recentre", "keep"]
 Weighting = Literal["uniform", "photo"]
+#: Names that :meth:`recon.ReconstructionConfig.preset` takes.
+Preset = Literal["fast", "default", "quality"]
+#: A switch that is on unless ``--no-matting`` is passed; its help describes that flag.
+Matting = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Use the photo as it is, with its background, even if it has no transparency.",
+        help_behavior_hint="(default: the object is cut out)",
+    ),
+]
 FileFormat = Literal["glb", "ply", "obj"]
 
 
@@ -21,7 +33,7 @@ class GenerationConfig(SamplingConfig):
     """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
     elevation: float | None = None
     """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
-    matting: bool = True
+    matting: Matting = True
     """Cut the object out of its background when the picture has no transparency."""
     framing: Framing = "recentre"
     """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""

@@ -26,7 +26,8 @@ def isosurface(field: Float[Tensor, "g g g"], grid: VoxelGrid, method: str = "ma
         raise InputError(f"There is no iso-surface '{method}': use marching_cubes or flexicubes.")
     if not has_kaolin():
         raise InputError(
-            "FlexiCubes needs NVIDIA's kaolin 0.18 or newer: install it from NVIDIA's index, or use marching_cubes."
+            "FlexiCubes needs NVIDIA's kaolin 0.18 or newer, whose wheels are on NVIDIA's index and not on PyPI: follow "
+            "kaolin's installation page for your versions of torch and CUDA, or use marching_cubes."
         )
     return _flexicubes(field, grid)
 

@@ -1,4 +1,4 @@
-"""Loading what the verbs work with."""
+"""The model options that verbs share, and how they are loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,18 @@ Calibration = Annotated[str, tyro.conf.arg(metavar="{default,none}|FILE")]
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model and the device that it runs on."""
+    """Model, weights and device."""
 
     device: Device = "auto"
-    """Where it runs; auto takes a GPU if there is one."""
+    """Device to run on; "auto" takes a GPU if there is one."""
     weights: Annotated[str, tyro.conf.arg(metavar="{embedded}|FOLDER")] = "embedded"
-    """The model in this package, or a folder of weights."""
+    """Weights to load: "embedded" (in this package), or a folder."""
     lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    """LoRA adapter to fuse into the weights; it must have been trained on them."""
     lora_scale: float = 1.0
-    """Factor of the adapter; below 1 the result stays closer to the weights without it."""
+    """Strength of the LoRA adapter; a lower one forgets less about other objects."""
     attention_backend: AttentionBackend = "native"
-    """Implementation of attention: PyTorch's (native, flex), or that of a package which must be installed."""
+    """Attention implementation: PyTorch's (native, flex), or that of a package which must be installed."""
 
     def load(self, preset: Preset = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""

@@ -94,7 +94,7 @@ class FolderStore:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` says of a complete run."""
+        """Contents of ``summary.json`` of a complete run."""
         return read_summary(self.output)
 
     def note(self, **entries: Any) -> None:

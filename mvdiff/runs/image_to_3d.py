@@ -328,7 +328,7 @@ class ImageTo3D:
         photo_cameras: PhotoCamera,
         config: GenerationConfig | None = None,
     ) -> Novelty | None:
-        """How the sampler's own errors on the photo compare with those on known objects; None where it has none."""
+        """Compare the sampler's own errors on the photo with those on known objects; None if it measures none."""
         if not isinstance(self.sampler, SelfJudging):
             return None
         scores = self.sampler.self_errors(reference, Sampled(views, photo_cameras))

@@ -61,7 +61,7 @@ class Surface:
             yield own, self._points(few, raycast.first_hits(self.mesh, few, self._casting))
 
     def points(self, cameras: Cameras) -> SurfacePoints:
-        """What all pictures see."""
+        """Surface points of all images together."""
         size, parts = cameras.height * cameras.width, list(self.parts(cameras))
         columns = {
             name: torch.cat([getattr(points, name) for _, points in parts])

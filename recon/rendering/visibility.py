@@ -50,7 +50,7 @@ def visibility(mesh: TexturedMesh, cameras: Cameras) -> Visibility:
 
 
 def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> Hits:
-    """Where the rays through the pixel centres meet the planes of triangles (Moeller and Trumbore 1997); -1 is none.
+    """Barycentric intersection of pixel-center rays with triangle planes (Moeller and Trumbore 1997); index -1 is none.
 
     Not how far along the ray: that runs away on triangles seen edge-on, a point of the triangle does not.
     """
@@ -72,7 +72,7 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
 def sees(
     mesh: TexturedMesh, cameras: Cameras, points: Float[Tensor, "p 3"], tolerance: float, supersample: int = 1
 ) -> Bool[Tensor, "v p"]:
-    """Which ``points`` on or near ``mesh`` each camera sees: at most ``tolerance`` behind its first surface."""
+    """Mask of ``points`` on or near ``mesh`` that each camera sees, at most ``tolerance`` behind its first surface."""
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
     depth_maps = visibility(mesh, fine).depth
     pixels, depth = fine.project(points[None])
@@ -86,7 +86,7 @@ def reached(
     depth: Float[Tensor, "v p"],
     slack: float | Float[Tensor, "v p"] = 0.0,
 ) -> Bool[Tensor, "v p"]:
-    """Which points, projected to ``pixels`` and ``depth``, lie in the picture, at most ``slack`` behind ``maps``."""
+    """Mask of projected points (``pixels``, ``depth``) inside the image and at most ``slack`` behind ``maps``."""
     height, width = maps.shape[1:]
     column, row = pixels.floor().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)

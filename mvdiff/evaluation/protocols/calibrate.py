@@ -79,7 +79,7 @@ def calibrate(
 
 
 def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
-    """What the posteriors of 1, 2, 4, ... of the case's hypotheses say where the truth is known."""
+    """Evidence for the calibration: statements of the posteriors of 1, 2, 4, … hypotheses beside the truth."""
     frame = case.frame
     kept = [replace(h, views=None) for h in case.hypotheses if len(h.mesh)]
     if not kept:
@@ -113,7 +113,7 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 def summary_lines(calibrations: dict[str, Calibration]) -> list[str]:
-    """How the calibrations held on objects left out of the fit."""
+    """Coverage of the calibrations on objects left out of the fit."""
     lines = []
     for framing, calibration in calibrations.items():
         for count, found in calibration.held_out.items():

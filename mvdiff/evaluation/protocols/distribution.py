@@ -68,7 +68,7 @@ def _pairwise(predictions: Sequence[Subject]) -> Float[Tensor, "n n"]:
 
 
 def _occupancy(hypotheses: Sequence[Hypothesis], posterior: Posterior, truth: TexturedMesh) -> dict[str, Any]:
-    """Of the stated probability, the raw vote and the single guess, over the bounding cube in the photo's axes."""
+    """Scores of the stated probability, the raw votes and one guess, over the bounding cube in the photo's axes."""
     meshes = [h.mesh for h in hypotheses]
     grid = VoxelGrid.around([*meshes, truth], _GRID)
     votes = torch.stack([winding_inside(mesh, grid) for mesh in meshes])

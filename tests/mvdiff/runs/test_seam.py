@@ -30,8 +30,13 @@ RIG = RigConfig(azimuths=(60.0, 180.0, 300.0), elevations=(20.0, -10.0, 40.0), s
 class ProceduralSampler:
     """A sampler that "samples" by building the procedural object of each seed: no network, exact views."""
 
-    info: SamplerInfo = SamplerInfo("procedural", "Apache-2.0", channels=frozenset({"rgb", "alpha", "normal", "depth"}))
-    device: torch.device = torch.device("cpu")
+    @property
+    def info(self) -> SamplerInfo:
+        return SamplerInfo("procedural", "Apache-2.0", channels=frozenset({"rgb", "alpha", "normal", "depth"}))
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     def prepare(self, photo: Any, matting: bool = True, framing: str = "recentre") -> ReferenceImage:
         return prepare(photo, size=48, matting=matting, framing=framing)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import mvdiff
-from mvdiff.backbones.novelty import Novelty
+from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
@@ -33,7 +33,6 @@ from recon.objects import fitted_fields
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.convergence import convergence
-from recon.posterior.novelty import novelty_p_value
 from recon.posterior.weighting import weigh_by_photo
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
@@ -333,7 +332,7 @@ class ImageTo3D:
             return None
         scores = self.sampler.self_errors(reference, Sampled(views, photo_cameras))
         calibration, _ = self._calibration(config or GenerationConfig())
-        return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
+        return judge(scores, calibration.scores if calibration else {})
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
         calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))

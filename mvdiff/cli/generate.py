@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice, Preset, Sampling
+from mvdiff.cli.models import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
-from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.sampling.generation import GenerationConfig, Preset
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Command:
     """Images, or folders of images. A cut-out with transparency is used as it is."""
     output_dir: Path = Path("out")
     """Folder for the results; with several photos, one subfolder each."""
-    config: Sampling = field(default_factory=GenerationConfig)
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: Preset = "default"
-    """Quality of the reconstruction."""
-    calibration: str = "default"
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
+    calibration: Calibration = "default"
     """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""

@@ -12,12 +12,10 @@ from typing import Any
 EXTRAS = {
     "wandb": ("wandb",),
     "xformers": ("xformers",),
-    "kaolin": ("kaolin.ops",),  # PyPI's kaolin is an empty placeholder without this
+    "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
     "lpips": ("lpips",),
-    "viewer": ("viser",),
-    "demo": ("gradio",),
 }
 
 

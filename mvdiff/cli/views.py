@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice, Sampling
+from mvdiff.cli.models import Generation, ModelChoice
 from mvdiff.cli.photos import find_photos, output_folders
 from mvdiff.cli.progress import progress_bars
 from mvdiff.sampling.generation import GenerationConfig
@@ -25,7 +25,7 @@ class Command:
     """Images, or folders of images."""
     output_dir: Path = Path("out")
     """Folder for the results; with several photos, one subfolder each."""
-    config: Sampling = field(default_factory=GenerationConfig)
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
@@ -35,7 +35,9 @@ class Command:
     def run(self) -> None:
         self.config.check()
         if self.config.num_hypotheses == "auto":
-            raise InputError("auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number.")
+            raise InputError(
+                "--num-hypotheses auto needs reconstructed shapes: give a number when only sampling views."
+            )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.runs.folder import FolderStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from mvdiff.evaluation.benchmarks.machine import config_to_json
-from mvdiff.sampling.generation import Framing, GenerationConfig
+from mvdiff.sampling.generation import Framing, GenerationConfig, Preset
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
 
@@ -30,7 +30,7 @@ class JobConfig(SamplingConfig):
     """Device to run on: auto, cpu or cuda."""
     limit: int | None = None
     """Number of objects to take, from the first; all by default."""
-    preset: str = "default"
+    preset: Preset = "default"
     """Quality of the reconstruction; by default that of the main job."""
     framing: Framing = "keep"
     """Framing of the images. "keep" declares them full frames of the default lens; "recentre" does not."""

@@ -14,6 +14,7 @@ def load_model(
     lora: Path | None = None,
     calibration: str = "default",
     lora_scale: float = 1.0,
+    attention_backend: str = "native",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
     from diffusers.utils import logging
@@ -27,4 +28,5 @@ def load_model(
         lora=lora,
         calibration=calibration,
         lora_scale=lora_scale,
+        attention_backend=attention_backend,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from mvdiff.backbones.novelty import judge
 from mvdiff.evaluation.jobs.objects import View
 from mvdiff.evaluation.jobs.records import finite
 from mvdiff.evaluation.protocols.distribution import distribution_scores
@@ -20,7 +21,6 @@ from recon.metrics.shape import SurfaceComparison
 from recon.objects import ReconstructionConfig, extract_untextured
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
-from recon.posterior.novelty import novelty_p_value
 from recon.rendering import render_mesh
 
 
@@ -108,7 +108,7 @@ def score(
             [shapes[k]["cd"] for k in kept],
         )
         entry["baselines"] = {name: chamfer(mesh, truth) for name, mesh in case.baselines.items()}
-        entry["novelty_p"] = novelty_p_value(case.novelty, calibration.scores if calibration else {})
+        entry["novelty_p"] = judge(case.novelty, calibration.scores if calibration else {}).p_value
     return finite(entry)
 
 

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from mvdiff.cli.main import VERBS
-from mvdiff.cli.models import Preset
 from mvdiff.cli.photos import output_folders
 from mvdiff.devices import pick_device
 from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.generation import Preset
 from recon import ReconstructionConfig, ViewSet
 from recon.core.errors import InputError
 from recon.io.meshes.files import load_mesh

@@ -36,7 +36,7 @@ class Command:
         self.config.check()
         if self.config.num_hypotheses == "auto":
             raise InputError(
-                "--num-hypotheses auto needs reconstructed shapes: give a number when only sampling views."
+                "auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number."
             )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)

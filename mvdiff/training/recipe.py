@@ -1,4 +1,4 @@
-"""Recipes: which networks a run trains, on which pictures, and what it validates and exports.
+"""Recipes: the networks, pictures, validation and export of a kind of training run.
 
 The trainer does the same for all of them: steps, averages, checkpoints, clocks, logs.
 """
@@ -19,7 +19,7 @@ from recon.core.errors import InputError
 
 @runtime_checkable
 class Pictures(Protocol):
-    """Source of a run's training and validation batches."""
+    """Training and validation pictures of a run."""
 
     @property
     def device(self) -> torch.device:
@@ -42,7 +42,7 @@ class Pictures(Protocol):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """Parts of a training run that depend on the network."""
+    """Parts of a run that differ between kinds of networks."""
 
     matmul_precision: str
     """Precision of float32 products on CUDA, as torch.set_float32_matmul_precision takes it."""

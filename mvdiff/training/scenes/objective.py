@@ -1,4 +1,4 @@
-"""The training objective on scenes: the transformer and its loss as one module."""
+"""The trained module of scenes: the transformer and its loss."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Validation of the averaged weights on held-out scenes, with fixed groups and noise."""
+"""Validation of the averaged weights on held-out scenes, with fixed groups and fixed noise."""
 
 from pathlib import Path
 

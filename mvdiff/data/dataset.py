@@ -18,7 +18,9 @@ from mvdiff.data.sources.named_files import missing_textures
 from mvdiff.data.sources.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
 from recon.core.errors import InputError
-from recon.io.folders import write_bytes
+from recon.io.folders import place_errors_told, write_bytes
+from recon.io.locks import LOCK, FolderLock, hold
+from recon.io.paths import is_file
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     parts = balanced(shots)
     keys = [_key(part, config.record) for part in parts]
     plan = hashlib.sha256("".join(keys).encode()).hexdigest()
-    _claim(config.output, plan, config.overwrite)
+    lock = _claim(config.output, plan, config.overwrite)  # noqa: F841 - held as long as this generator lives
     writer, done = ShardWriter(config.output, config.record), 0
     with closing(Photographers(config.record, device, config.workers)) as photographers:
         for part, key in zip(parts, keys, strict=True):
@@ -120,13 +122,18 @@ def _stamp(source: MeshSource) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _claim(folder: Path, plan: str, overwrite: bool) -> None:
-    """Take the folder for this plan; one that holds anything else is refused."""
+def _claim(folder: Path, plan: str, overwrite: bool) -> FolderLock | None:
+    """Take the folder for this plan; one that holds anything else, or that another process writes to, is refused."""
+    with place_errors_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, _ = hold(folder)
+        occupied = any(path.name != LOCK for path in folder.iterdir())
     marker = folder / "plan.txt"
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        known = marker.read_text("utf-8", errors="replace").strip() if marker.is_file() else None
+    if occupied and not overwrite:
+        known = marker.read_text("utf-8", errors="replace").strip() if is_file(marker) else None
         if known != plan:
             raise InputError(
                 f"'{folder}' holds other files or other pictures: choose another folder, or pass --overwrite."
             )
     write_bytes(marker, plan.encode())
+    return lock

@@ -1,6 +1,5 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
-import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -10,9 +9,6 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
-
-_FILE = "views.safetensors"
-_FORMAT = "mvdiff-views/1"
 
 
 @dataclass(frozen=True)
@@ -88,33 +84,13 @@ class ViewSet:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``views.safetensors`` into ``folder`` (created); returns the file."""
-        from safetensors.torch import save_file
+        from recon.io.views.saved import save_views
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: getattr(self, name) for name in ("rgb", "alpha", "normal", "depth")}
-        tensors = {name: value.half().cpu().contiguous() for name, value in tensors.items() if value is not None}
-        tensors["c2w"] = self.cameras.c2w.float().cpu().contiguous()
-        tensors["intrinsics"] = self.cameras.intrinsics.float().cpu().contiguous()
-        temporary = folder / (_FILE + ".partial")
-        save_file(tensors, temporary, metadata={"format": _FORMAT, "n_views": json.dumps(self.rgb.shape[:2])})
-        temporary.replace(folder / _FILE)
-        return folder / _FILE
+        return save_views(self, Path(folder))
 
     @staticmethod
     def load(path: str | Path) -> "ViewSet":
         """Read a folder or file written by :meth:`save`."""
-        from safetensors import SafetensorError, safe_open
+        from recon.io.views.saved import load_saved
 
-        path = Path(path)
-        path = path / _FILE if path.is_dir() else path
-        try:
-            with safe_open(path, framework="pt") as file:
-                if (file.metadata() or {}).get("format") != _FORMAT:
-                    raise ValueError(f"{path} is not a saved ViewSet ({_FORMAT}).")
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, FileNotFoundError) as error:
-            raise ValueError(f"{path} is not a readable ViewSet: {error}") from error
-        height, width = tensors["rgb"].shape[-2:]
-        cameras = Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height)
-        return ViewSet(cameras=cameras, **tensors)
+        return load_saved(Path(path))

@@ -64,7 +64,7 @@ def hold(folder: Path) -> tuple[FolderLock | None, bool]:
         lock.acquire(timeout=_WAIT)
     except Timeout as error:
         raise InputError(
-            f"Another job is writing to '{folder}' ({_owner(key)}): wait until it ends, or choose another output folder."
+            f"Another job is writing to '{folder}' ({_owner(key)}): wait until it ends, or choose another folder."
         ) from error
     except (OSError, NotImplementedError):
         return None, True

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -130,7 +130,7 @@ def fit(value: Any, kind: type[T] | Any) -> T:
         # By identity: YAML's aliases let one list be reached in very many ways.
         level = {id(part): part for whole in level.values() for part in _parts(whole)}
         if not level:
-            return value if kind is Any else msgspec.convert(value, kind)
+            return value if kind is Any else msgspec.convert(value, kind, str_keys=True)
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
@@ -177,23 +177,20 @@ def read_safetensors(path: Path, largest: int = MAX_ARRAYS) -> "tuple[dict[str, 
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def check_shapes(tensors: "dict[str, Tensor]", shapes: dict[str, str], known: dict[str, int] | None = None) -> None:
-    """Raise ``ValueError`` unless each tensor has the axes that ``shapes`` names, as in ``{"rgb": "n v 3 h w"}``.
+def checked(noun: T) -> T:
+    """``noun`` itself, a dataclass, if its arrays have the kinds and shapes of their annotations and fit each other.
 
-    A word is a side that all tensors share, a number a side of that length; names may be missing from ``tensors``.
-    ``known`` gives lengths to words.
+    Raises ``ValueError`` with the first one that does not.
     """
-    sides = dict(known or {})
-    for name, axes in shapes.items():
-        if name not in tensors:
-            continue
-        shape, words = tuple(tensors[name].shape), axes.split()
-        fits = len(shape) == len(words) and all(
-            side == (int(word) if word.isdigit() else sides.setdefault(word, side))
-            for side, word in zip(shape, words, strict=True)
-        )
-        if not fits:
-            raise ValueError(f"{name} has the shape {list(shape)} instead of [{axes}]")
+    from jaxtyping import jaxtyped
+    from torch import Tensor
+
+    with jaxtyped("context"):
+        for name, annotation in get_type_hints(type(noun)).items():
+            value, kinds = getattr(noun, name), get_args(annotation) or (annotation,)
+            if isinstance(value, Tensor) and not any(isinstance(value, kind) for kind in kinds):
+                raise ValueError(f"{name} is {value.dtype} {list(value.shape)} instead of {kinds[0].__name__}")
+    return noun
 
 
 def check_finite(tensors: "dict[str, Tensor]") -> None:

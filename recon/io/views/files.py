@@ -6,9 +6,9 @@ from pathlib import Path
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.views import colmap, transforms_json, turntable
+from recon.io.views.saved import FILE as SAVED
+from recon.io.views.saved import load_saved
 from recon.io.views.turntable import Turntable
-
-_SAVED = "views.safetensors"
 
 
 def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewSet:
@@ -21,11 +21,8 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
         raise InputError(f"There are no views at '{path}': check the path.")
     if table.azimuths:
         return turntable.load(path, table)
-    if path.suffix == ".safetensors" or (path / _SAVED).is_file():
-        try:
-            return ViewSet.load(path)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"'{path}' is not a readable ViewSet ({error}): save it again.") from error
+    if path.suffix == ".safetensors" or (path / SAVED).is_file():
+        return load_saved(path)
     if path.is_file():
         return colmap.load(path) if colmap.find(path) else transforms_json.load(path)
     if transforms_json.find(path):
@@ -35,6 +32,6 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
     if turntable.pictures_in(path):
         return turntable.load(path, table)
     raise InputError(
-        f"The folder '{path}' holds no views: it needs a {_SAVED}, a {transforms_json.FILE}, COLMAP's {colmap.CAMERAS} "
+        f"The folder '{path}' holds no views: it needs a {SAVED}, a {transforms_json.FILE}, COLMAP's {colmap.CAMERAS} "
         f"and {colmap.IMAGES}, or turntable pictures."
     )

@@ -1,10 +1,11 @@
-"""Views from whatever a user has: our own files, transforms.json, a COLMAP text model, turntable pictures."""
+"""Views from whatever a user has: our own files, transforms.json, a COLMAP model, turntable pictures."""
 
 import os
 from pathlib import Path
 
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
+from recon.io.paths import exists, is_file, is_folder
 from recon.io.views import colmap, transforms_json, turntable
 from recon.io.views.saved import FILE as SAVED
 from recon.io.views.saved import load_saved
@@ -17,13 +18,13 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
     In the world of their own cameras. Raises :class:`InputError` with what is wrong.
     """
     path, table = Path(path), table or Turntable()
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"There are no views at '{path}': check the path.")
     if table.azimuths:
         return turntable.load(path, table)
-    if path.suffix == ".safetensors" or (path / SAVED).is_file():
+    if path.suffix == ".safetensors" or is_file(path / SAVED):
         return load_saved(path)
-    if path.is_file():
+    if not is_folder(path):
         return colmap.load(path) if colmap.find(path) else transforms_json.load(path)
     if transforms_json.find(path):
         return transforms_json.load(path)
@@ -33,5 +34,5 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
         return turntable.load(path, table)
     raise InputError(
         f"The folder '{path}' holds no views: it needs a {SAVED}, a {transforms_json.FILE}, COLMAP's {colmap.CAMERAS} "
-        f"and {colmap.IMAGES}, or turntable pictures."
+        f"and {colmap.IMAGES} (or .bin), or turntable pictures."
     )

@@ -93,7 +93,9 @@ def test_damaged_settings(lora: Path, tmp_path: Path, changed: dict):
     with safe_open(lora, "pt") as file:
         metadata = file.metadata()
     settings = json.loads(metadata[LORA_ADAPTER_METADATA_KEY]) | changed
-    save_file(load_file(lora), tmp_path / "bad.safetensors", metadata | {LORA_ADAPTER_METADATA_KEY: json.dumps(settings)})
+    save_file(
+        load_file(lora), tmp_path / "bad.safetensors", metadata | {LORA_ADAPTER_METADATA_KEY: json.dumps(settings)}
+    )
     with pytest.raises(InputError, match="no readable LoRA file"):
         read_lora(tmp_path / "bad.safetensors")
 
@@ -111,7 +113,7 @@ def test_settings_that_name_code_are_passed_over(weights: Path, lora: Path, tmp_
 
 
 def test_the_same_adapter_is_the_same_bytes(weights: Path, lora: Path, tmp_path: Path):
-    """The library orders a header of several entries at random in each process; calibrations know a LoRA by its hash."""
+    """The library orders a header's entries at random in each process; calibrations know a LoRA by its hash."""
     pipeline = MultiViewDiffusionPipeline.from_pretrained(weights)
     pipeline.load_lora_weights(lora)
     files = {pipeline.save_lora_weights(tmp_path / f"{k}.safetensors").read_bytes() for k in range(8)}

@@ -69,8 +69,10 @@ def test_a_relative_name_is_no_repository(packed: Path, monkeypatch):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"depth": 10**6}, {"width": 10**5}, {"depth": "2"}, {"heads": 0}, {"heads": 3}, {"sample_size": -1}]
-    + [{"mlp_ratio": 1e9}, {"width": 16_384, "depth": 256}, {"patch_size": [16]}],
+    [
+        *({"depth": 10**6}, {"width": 10**5}, {"depth": "2"}, {"heads": 0}, {"heads": 3}, {"sample_size": -1}),
+        *({"mlp_ratio": 1e9}, {"width": 16_384, "depth": 256}, {"patch_size": [16]}),
+    ],
 )
 @pytest.mark.parametrize("kind", ["packed", "saved"])
 def test_configs_out_of_range(request, kind: str, changes: dict):
@@ -103,7 +105,9 @@ def test_weights_of_nan(packed: Path):
     _refused(packed, "NaN")
 
 
-@pytest.mark.parametrize("entry", [["os", "system"], ["diffusers", "UNet2DModel"], ["antigravity", "PhotoCameraEstimator"]])
+@pytest.mark.parametrize(
+    "entry", [["os", "system"], ["diffusers", "UNet2DModel"], ["antigravity", "PhotoCameraEstimator"]]
+)
 def test_only_own_classes_are_loaded(saved: Path, entry: list[str]):
     _edit(saved / "model_index.json", camera_estimator=entry)
     _refused(saved, "readable folder of weights")

@@ -29,10 +29,10 @@ def main(arguments: list[str]) -> None:
 
 
 def special(name: str, arguments: list[str]) -> dict[str, Any]:
-    from mvdiff.cli.models import load_model
     from mvdiff.evaluation.protocols.known_posterior import KnownPosteriorConfig, known_posterior
     from mvdiff.evaluation.protocols.novelty import NoveltyConfig, judge_novelty
     from mvdiff.evaluation.protocols.second_photo import SecondPhotoConfig, judge_second_photos
+    from mvdiff.runs.loading import load_model
 
     command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
     kinds = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}

@@ -34,10 +34,10 @@ class Command:
         keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import feedback
 
-        GenerationFolder.open(self.run_dir)  # before the weights are read
+        FolderStore.open(self.run_dir)  # before the weights are read
         model = self.new_run.load_model()
         judged = partial(feedback, keep=keep, reject=reject, strength=self.strength)
         self.new_run.make(model, self.run_dir, "feedback", judged)

@@ -1,6 +1,7 @@
 """``mvdiff generate``: photos to hypotheses."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,26 +46,26 @@ class Command:
         runs = []
         for photo, folder, reference in zip(photos, folders, references, strict=True):
             with progress_bars(photo.name) as progress:
-                result = model.generate(
-                    photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config)
-                )
-            runs.append(_record(photo, folder, result))
+                model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
+            runs.append(_record(photo, folder, reference.matte.warnings))
             if not self.json:
                 print(_sentence(runs[-1]))
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
 
 
-def _record(photo: Path, folder: Path, result: Any) -> dict[str, Any]:
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+def _record(photo: Path, folder: Path, notes: Sequence[str]) -> dict[str, Any]:
+    """The finished run as it is written: files are rounded, and a complete run says the same again."""
+    from mvdiff.runs.folder import FolderStore
+
+    store = FolderStore.open(folder)
     return {
         "photo": str(photo),
         "output_dir": str(folder),
-        "files": manifest["files"],
-        "seconds": manifest.get("seconds", {}),
-        # What is written, not what would be computed anew: files are rounded, and a complete run says the same again.
-        "summary": json.loads((folder / "summary.json").read_text("utf-8")),
-        "notes": list(result.reference.matte.warnings),
+        "files": store.manifest["files"],
+        "seconds": store.manifest.get("seconds", {}),
+        "summary": store.summary,
+        "notes": list(notes),
     }
 
 

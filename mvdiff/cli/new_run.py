@@ -11,7 +11,7 @@ import tyro
 from mvdiff.cli.models import ModelChoice
 
 if TYPE_CHECKING:
-    from mvdiff.pipelines import ImageTo3D
+    from mvdiff.runs.image_to_3d import ImageTo3D
     from mvdiff.runs.refine import Change
 
 

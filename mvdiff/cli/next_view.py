@@ -23,14 +23,14 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from recon.posterior.next_view import next_view
 
-        folder = GenerationFolder.open(self.run_dir)
-        result = folder.load()
+        folder = FolderStore.open(self.run_dir)
+        result = folder.load_result()
         meshes = [hypothesis.mesh for hypothesis in result.hypotheses]
         found = next_view(meshes, result.posterior.weights, self.num_views)
-        folder.write_next_view(found, meshes)
+        folder.save_next_view(found, meshes)
         record = {"output_dir": str(self.run_dir), **found.to_dict()}
         if self.json:
             print(json.dumps(record, allow_nan=False))

@@ -45,7 +45,7 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.runs.image_to_3d import pick_device
+        from mvdiff.devices import pick_device
         from recon import ReconstructionConfig, ViewSet, reconstruct
         from recon.core.bounding import BoundingSphere
         from recon.io.folders import OutputFolder

@@ -44,13 +44,13 @@ class Command:
         if self.photo is not None and self.azimuth is None:
             raise InputError("A second photo needs --azimuth: the degrees around the object from the first photo.")
         from mvdiff.runs.evidence import EditedView, SecondPhoto
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import refine
         from mvdiff.sampling.generation import GenerationConfig
 
-        folder = GenerationFolder.open(self.run_dir)
+        folder = FolderStore.open(self.run_dir)
         if self.edited_view is not None:
-            evidence = EditedView.load(self.edited_view, folder, folder.load().views)
+            evidence = EditedView.load(self.edited_view, folder, folder.load_result().views)
         model = self.new_run.load_model()
         if self.photo is not None:
             reference = model.prepare(self.photo, GenerationConfig(matting=self.matting, framing=self.framing))

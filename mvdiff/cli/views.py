@@ -40,21 +40,21 @@ class Command:
             )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
 
         model = self.model.load()
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []
         for photo, path, reference in zip(photos, folders, references, strict=True):
             inputs = {"verb": "views", **model.inputs(reference, self.config, photo.name)}
-            folder = GenerationFolder.create(path, inputs, self.overwrite)
+            folder = FolderStore.create(path, inputs, self.overwrite)
             if not folder.complete:
-                folder.write_reference(reference, photo)
+                folder.save_photo(reference, photo)
                 with progress_bars(photo.name) as progress:
                     views, _ = model.sample(reference, self.config, folder, progress)
                 folder.write_transforms(views)
                 folder.finish(device=str(model.device))
-            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.output.manifest["files"]})
+            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.manifest["files"]})
             if not self.json:
                 print(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path / 'views'}")
         if self.json:

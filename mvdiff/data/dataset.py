@@ -52,7 +52,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     config.check()
     credits = {} if config.credits is None else read_credits(config.credits)
     shots = plan_shots(config)
-    from mvdiff.runs.image_to_3d import pick_device  # after the cheap checks: it takes seconds
+    from mvdiff.devices import pick_device  # after the cheap checks: it takes seconds
 
     device = pick_device(config.device)
     parts = balanced(shots)

@@ -79,7 +79,7 @@ class JobConfig(SamplingConfig):
 
     def load(self, lora: Path | None = None, calibration: str = "default", lora_scale: float = 1.0) -> "ImageTo3D":
         """The model that is meant."""
-        from mvdiff.cli.models import load_model
+        from mvdiff.runs.loading import load_model
 
         return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale)
 

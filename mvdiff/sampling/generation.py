@@ -33,7 +33,7 @@ class GenerationConfig(SamplingConfig):
     """Of the hypotheses' files."""
 
     @staticmethod
-    def recorded(values: dict[str, Any]) -> "GenerationConfig":
+    def from_manifest(values: dict[str, Any]) -> "GenerationConfig":
         """As a manifest has it: JSON knows no tuples."""
         prior = values.get("elevation_prior")
         return GenerationConfig(**UNRECORDED | values | {"elevation_prior": None if prior is None else tuple(prior)})

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.core.errors import InputError
@@ -32,8 +33,6 @@ DETAIL_SIZE = 512
 
 _PICTURE, _DETAIL, _RECORD = "reference.png", "reference_detail.png", "reference.json"
 _FORMAT = "mvdiff-reference/1"
-
-Framing = Literal["recentre", "keep"]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import encode_reference
+from mvdiff.models.flow import MIN_SIGMA
 from mvdiff.training import consistency
 
-#: The v-loss divides by the noise level; below this it would only amplify rounding (JiT, section 4).
-MIN_SIGMA = 0.05
-#: Into which a batch is cut for the teacher.
+#: Number of parts into which a batch is cut for the teacher.
 _PARTS = 4
 
 

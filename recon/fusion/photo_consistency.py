@@ -16,10 +16,11 @@ from recon.core.cameras import Cameras
 from recon.core.grid import VoxelGrid
 from recon.core.views import ViewSet
 from recon.fields.interpolation import trilinear
+from recon.fields.opacity import neus_alpha
 from recon.fusion.rays import RayBatch, RayPool, first_crossings
 from recon.fusion.tsdf import FusedFields
 from recon.ops.windows import greatest_around, least_around
-from recon.rendering.volume import neus_alpha, ray_weights
+from recon.rendering.volume import ray_weights
 
 
 @dataclass(frozen=True)

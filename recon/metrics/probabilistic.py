@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.posterior.distances import mean_pair
+from recon.metrics.distances import mean_pair
 
 
 def best_of(errors: Float[Tensor, "n"], count: int) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid, inside_volume
 from recon.core.mesh import TexturedMesh
+from recon.metrics.distances import SPREAD_LIMIT, chamfer_matrix, iou_matrix, local_difference_matrix, mean_pair
 from recon.ops.parallel import in_threads
 from recon.ops.sdf import redistanced
 from recon.ops.voxelize import mesh_distance
@@ -20,7 +21,6 @@ from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.convergence import Convergence, convergence
 from recon.posterior.decomposition import Decomposition, by_side, decompose, seen_by_photo
-from recon.posterior.distances import SPREAD_LIMIT, chamfer_matrix, iou_matrix, local_difference_matrix, mean_pair
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.intervals import (
     central_interval,

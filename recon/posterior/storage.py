@@ -17,8 +17,8 @@ from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write
 from recon.io.reading import check_finite, checked, fit, parse_json, read_npz, reading
+from recon.metrics.distances import SPREAD_LIMIT
 from recon.posterior.calibration import Calibration
-from recon.posterior.distances import SPREAD_LIMIT
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
 from recon.posterior.posterior import Posterior

@@ -33,7 +33,7 @@ class Workers:
         if count:
             # spawn: a forked process cannot use CUDA once its parent has.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(count, context, _begin)
+            self._pool = ProcessPoolExecutor(count, context, _begin, (context.Value("i", 0),))
 
     def map(
         self, function: Callable[[Item], Any], items: Iterable[Item], ahead: int = 64
@@ -72,11 +72,22 @@ class Workers:
         self.close()
 
 
-def _begin() -> None:
+_number = 0
+
+
+def worker_number() -> int:
+    """Number of this worker process among those of its :class:`Workers`, from 0."""
+    return _number
+
+
+def _begin(begun: Any) -> None:
     """In a new process: one thread, behind whoever waits for the results, and freed memory stays.
 
     Giving big blocks back to the system and having them filled with zeros again took a tenth of the rendering time.
     """
+    global _number
+    with begun.get_lock():
+        _number, begun.value = begun.value, begun.value + 1
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):

@@ -62,7 +62,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     import torch
 
     import mvdiff.runs.image_to_3d  # noqa: F401 the heavy part of the import
-    from mvdiff.cli.models import load_model
+    from mvdiff.runs.loading import load_model
 
     imported = time.perf_counter()
     model = load_model(config.weights, config.device, config.preset)

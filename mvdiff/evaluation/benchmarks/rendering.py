@@ -41,7 +41,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
     config.check()
     from mvdiff.data.dataset import plan_shots
     from mvdiff.data.render.config import RenderDataset
-    from mvdiff.runs.image_to_3d import pick_device
+    from mvdiff.devices import pick_device
     from recon.io.folders import write_json
 
     procedural = 0 if config.meshes else config.objects

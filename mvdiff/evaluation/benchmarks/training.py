@@ -49,7 +49,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
 
     from mvdiff.data.batch import sample_batch
     from mvdiff.data.render.jobs import Photographers, Shot, fill_store, procedural_sources, record_seed
-    from mvdiff.runs.image_to_3d import pick_device
+    from mvdiff.devices import pick_device
     from mvdiff.training.config import load_config
     from mvdiff.training.ema import ExponentialMovingAverage
     from mvdiff.training.objective import Objective, build_models, build_teacher

@@ -37,7 +37,7 @@ class Case:
     """Which of the sampled views are those of the rig: the photo's own view is no test of the hidden side."""
     seconds: dict[str, float]
     novelty: Mapping[str, float] = field(default_factory=dict)
-    """The model's errors on the picture, see :mod:`mvdiff.runs.novelty`."""
+    """The model's errors on the picture, see :mod:`mvdiff.backbones.novelty`."""
     fields: FusedFields | None = None
     """Fitted but not yet meshed, where the hypotheses are still to be made, see :meth:`meshed`."""
     sampled_views: ViewSet | None = None

@@ -91,7 +91,7 @@ def _files_beside(path: Path) -> Any:
 def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | None = None) -> Path:
     """Write ``mesh`` atomically; the format is the path's suffix unless given.
 
-    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (read from the texture if need be),
+    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (from the texture if need be),
     scalar attributes as float properties. OBJ: with an .mtl and .png beside it where there is a texture.
     """
     path = Path(path)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mvdiff.cli.main import VERBS
 from mvdiff.cli.photos import output_folders
-from mvdiff.runs.image_to_3d import ImageTo3D, pick_device
+from mvdiff.devices import pick_device
+from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.sampling.candidates import hypothesis_seed
 from recon import ViewSet
 from recon.core.errors import InputError

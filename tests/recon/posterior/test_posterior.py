@@ -16,8 +16,8 @@ from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.io.meshes.atlas import vertex_colors
+from recon.metrics.distances import iou_matrix, local_difference_matrix
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, find_modes
-from recon.posterior.distances import iou_matrix, local_difference_matrix
 from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
 

@@ -47,7 +47,7 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
 
     import mvdiff
     from mvdiff.weights import packing
-    from recon.io.reading import reading
+    from recon.core.reading import reading
 
     folder = packing.resolve(weights)
     with reading(folder, "folder of weights", "fetch or train these weights again"):
@@ -71,8 +71,8 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
 def _provenance(folder: Path) -> dict[str, Any]:
     """Where weights come from, in a few words: of a run's export or of a packed folder."""
     from mvdiff.weights import packing
-    from recon.io.paths import is_file
-    from recon.io.reading import read_json
+    from recon.core.paths import is_file
+    from recon.core.reading import read_json
 
     if packing.is_packed(folder):
         record = packing.read_index(folder).provenance

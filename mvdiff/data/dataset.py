@@ -18,9 +18,9 @@ from mvdiff.data.sources.named_files import missing_textures
 from mvdiff.data.sources.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.folders import place_errors_told, write_bytes
 from recon.io.locks import LOCK, FolderLock, hold
-from recon.io.paths import is_file
 
 logger = logging.getLogger(__name__)
 

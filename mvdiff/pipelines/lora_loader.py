@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from mvdiff.weights import packing
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
+from recon.core.reading import fit, parse_json, read_safetensors, reading
+from recon.core.tensors import safetensors_bytes
 from recon.io.folders import write_bytes
-from recon.io.paths import is_folder
-from recon.io.reading import fit, parse_json, read_safetensors, reading
-from recon.io.safetensors_files import to_bytes
 
 LORA_FILE = "lora.safetensors"
 COMPONENTS = ("transformer", "camera_estimator")
@@ -166,7 +166,7 @@ def write_lora(
         LORA_ADAPTER_METADATA_KEY: json.dumps(settings, sort_keys=True, default=str),
         _PROVENANCE: json.dumps(provenance, sort_keys=True, default=str),
     }
-    return write_bytes(path, to_bytes(tensors, metadata))
+    return write_bytes(path, safetensors_bytes(tensors, metadata))
 
 
 def adapted_networks(owner: Any, adapter_name: str) -> dict[str, nn.Module]:

@@ -30,9 +30,9 @@ from mvdiff.weights import packing
 from mvdiff.weights.architecture import MODEL_INDEX, check_saved_pipeline, read_config
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_file, is_folder
+from recon.core.reading import reading
 from recon.core.views import ViewSet
-from recon.io.paths import is_file, is_folder
-from recon.io.reading import reading
 from recon.ops.parallel import in_threads
 
 #: Passes through the transformer from which it pays to record one of them, which costs two.

@@ -11,8 +11,8 @@ import msgspec
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.io.folders import write_json
-from recon.io.reading import read_json, reading
 from recon.posterior.calibration import Calibration
 
 FILE = "calibration.json"

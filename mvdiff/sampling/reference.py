@@ -17,12 +17,12 @@ from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
 from recon.io.images.files import load_image
 from recon.io.images.matting import MatteReport, cut_out
 from recon.io.images.segment import without_specks
-from recon.io.reading import read_json, reading
 
 #: The larger side of the object's box fills 1 / MARGIN of the square.
 MARGIN = 1.15

@@ -16,8 +16,8 @@ from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.sharding import share_like, whole
 from mvdiff.training.tracking import RESUME
 from recon.core.errors import InputError
+from recon.core.reading import fit, read_json, read_safetensors, reading, reason
 from recon.io.folders import DISK_FULL, place_errors_told
-from recon.io.reading import fit, read_json, read_safetensors, reading, reason
 
 _PREFIX = "checkpoint-"
 _REMEDY = "resume from an earlier one"

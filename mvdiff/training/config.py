@@ -13,7 +13,7 @@ from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
 from mvdiff.training.tracking import LoggingConfig
 from recon.core.errors import InputError
-from recon.io.reading import read_yaml, reading
+from recon.core.reading import read_yaml, reading
 
 
 @dataclass

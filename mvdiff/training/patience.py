@@ -6,8 +6,8 @@ from typing import Any
 from torch import nn
 
 from mvdiff.training.checkpoint import load_trained_state, save_tensors, trained_state
+from recon.core.reading import read_safetensors, reading
 from recon.io.folders import atomic_write
-from recon.io.reading import read_safetensors, reading
 
 _BEST = "best.safetensors"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.core.errors import InputError
+from recon.core.reading import READ_ERRORS, parse_json
 from recon.io.folders import DISK_FULL, place_errors_told, write_bytes
-from recon.io.reading import READ_ERRORS, parse_json
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

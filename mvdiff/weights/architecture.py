@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from recon.core.errors import InputError
-from recon.io.paths import inside, is_file
-from recon.io.reading import fit, read_json
+from recon.core.paths import inside, is_file
+from recon.core.reading import fit, read_json
 
 MODEL_INDEX = "model_index.json"
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from recon.core.errors import InputError
-from recon.io.paths import inside, is_file, is_folder
-from recon.io.reading import MAX_ARRAYS, check_finite, read_bytes, read_json, read_safetensors, reading, reason
+from recon.core.paths import inside, is_file, is_folder
+from recon.core.reading import MAX_ARRAYS, check_finite, read_bytes, read_json, read_safetensors, reading, reason
 
 FORMAT = "mvdiff-packed/1"
 INDEX = "packed.json"

@@ -10,6 +10,15 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
+from recon.core.reading import check_finite, checked, read_safetensors, reading
+from recon.core.tensors import safetensors_bytes
+
+VIEWS_FILE = "views.safetensors"
+_FORMAT = "mvdiff-views/1"
+_CHANNELS = ("rgb", "alpha", "normal", "depth")
+#: Longest side of a picture that is read.
+_MAX_SIDE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -94,13 +103,35 @@ class ViewSet:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``views.safetensors`` into ``folder`` (created); returns the file."""
-        from recon.io.views.saved import save_views
-
-        return save_views(self, Path(folder))
+        tensors = {name: getattr(self, name) for name in _CHANNELS}
+        tensors = {name: value.half() for name, value in tensors.items() if value is not None}
+        tensors |= {"c2w": self.cameras.c2w.float(), "intrinsics": self.cameras.intrinsics.float()}
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / (VIEWS_FILE + ".partial")
+        temporary.write_bytes(safetensors_bytes(tensors, {"format": _FORMAT}))
+        return temporary.replace(folder / VIEWS_FILE)
 
     @staticmethod
     def load(path: str | Path) -> "ViewSet":
         """Read a folder or file written by :meth:`save`."""
-        from recon.io.views.saved import load_saved
+        path = Path(path)
+        path = path / VIEWS_FILE if is_folder(path) else path
+        with reading(path, "ViewSet", "save it again"):
+            tensors, header = read_safetensors(path)
+            if header.get("format") != _FORMAT:
+                raise ValueError(f"its header does not say {_FORMAT}")
+            return _assembled({name: value.float() for name, value in tensors.items()})
 
-        return load_saved(Path(path))
+
+def _assembled(tensors: dict[str, Tensor]) -> ViewSet:
+    """Raises ``ValueError`` for tensors that are no views."""
+    tensors = {name: value for name, value in tensors.items() if name in (*_CHANNELS, "c2w", "intrinsics")}
+    check_finite(tensors)
+    height, width = tensors["rgb"].shape[-2:]
+    if not 1 <= min(height, width) <= max(height, width) <= _MAX_SIDE:
+        raise ValueError(f"its pictures have {width} x {height} pixels")
+    cameras = checked(Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height))
+    if (torch.diagonal(cameras.intrinsics, dim1=-2, dim2=-1) <= 0).any():
+        raise ValueError("its focal lengths are not positive")
+    return checked(ViewSet(cameras=cameras, **tensors))

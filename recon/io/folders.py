@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from recon.core.errors import InputError
+from recon.core.paths import inside, is_file
+from recon.core.reading import READ_ERRORS, fit, read_json
 from recon.io.locks import LOCK, FolderLock, hold, is_lost
-from recon.io.paths import inside, is_file
-from recon.io.reading import READ_ERRORS, fit, read_json
 
 MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-output/1"

@@ -11,7 +11,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from recon.core.errors import InputError
-from recon.io.reading import READ_ERRORS, read_json
+from recon.core.reading import READ_ERRORS, read_json
 
 LOCK = ".lock"
 _WAIT = 0.2  # seconds; a lock file that goes away in this moment is made anew

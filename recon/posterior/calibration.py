@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.core.errors import InputError
+from recon.core.reading import fit, read_json, reading
 from recon.io.folders import write_json
-from recon.io.reading import fit, read_json, reading
 
 Values = TypeVar("Values", Tensor, np.ndarray)
 

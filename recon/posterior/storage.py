@@ -15,8 +15,8 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import check_finite, checked, fit, parse_json, read_npz, reading
 from recon.io.folders import atomic_write
-from recon.io.reading import check_finite, checked, fit, parse_json, read_npz, reading
 from recon.metrics.distances import SPREAD_LIMIT
 from recon.posterior.calibration import Calibration
 from recon.posterior.hypothesis import Hypothesis

@@ -15,9 +15,9 @@ import tyro
 
 from mvdiff.data.sources.named_files import named_files
 from recon.core.errors import InputError
+from recon.core.reading import read_text, reading
 from recon.io.folders import write_bytes
 from recon.io.meshes.files import load_mesh, save_mesh
-from recon.io.reading import read_text, reading
 
 logger = logging.getLogger(__name__)
 

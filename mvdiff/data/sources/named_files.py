@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from recon.io.paths import is_file
-from recon.io.reading import MAX_ARRAYS, READ_ERRORS, check_file, read_json
+from recon.core.paths import is_file
+from recon.core.reading import MAX_ARRAYS, READ_ERRORS, check_file, read_json
 
 _MAPS = ("map_kd", "map_ka")
 #: What unreadable files bring about; they are the mesh reader's business.

@@ -18,8 +18,8 @@ from mvdiff.data.sources.meshes import MAX_FACES, MeshSource, find_all, iter_obj
 from mvdiff.data.sources.packs import MAX_VERTICES, MeshPack
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import MAX_ARRAYS, READ_ERRORS, parse_json, read_bytes, read_text, reading
 from recon.io.folders import write_bytes
-from recon.io.reading import MAX_ARRAYS, READ_ERRORS, parse_json, read_bytes, read_text, reading
 
 logger = logging.getLogger(__name__)
 

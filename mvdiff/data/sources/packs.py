@@ -12,8 +12,8 @@ import numpy as np
 
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import read_npz, reading
 from recon.io.folders import atomic_write
-from recon.io.reading import read_npz, reading
 
 _ARRAYS = ("vertices", "faces", "colors", "vertex_offsets", "face_offsets", "names")
 MAX_VERTICES = 65_536

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 
 from mvdiff.data.render.record import ObjectRecord, RecordConfig
 from recon.core.errors import InputError
+from recon.core.reading import MAX_TEXT, READ_ERRORS, fit, parse_json, reason
 from recon.io.folders import atomic_write, write_json
-from recon.io.reading import MAX_TEXT, READ_ERRORS, fit, parse_json, reason
 
 FORMAT = "mvdiff-shards/2"
 MANIFEST = "manifest.json"

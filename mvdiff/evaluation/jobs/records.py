@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from recon.core.errors import InputError
+from recon.core.reading import fit, parse_json, read_bytes, reading
 from recon.io.folders import write_bytes
-from recon.io.reading import fit, parse_json, read_bytes, reading
 
 _FORMAT = "mvdiff-evaluation/1"
 

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
 from recon.core.errors import InputError
-from recon.io.paths import exists, is_folder
-from recon.io.reading import READ_ERRORS, read_bytes, reason
+from recon.core.paths import exists, is_folder
+from recon.core.reading import READ_ERRORS, read_bytes, reason
 
 #: More pixels than any camera has are refused before they are decoded (Pillow itself stops at 179 million).
 MAX_PIXELS = 150_000_000

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from recon.core.errors import InputError
+from recon.core.paths import is_file, natural_key
 from recon.core.views import ViewSet
-from recon.io.paths import is_file, natural_key
 from recon.io.views.colmap_model import Registered, read_binary_model, read_text_model
 from recon.io.views.posed import MAX_SIDE, PosedPicture, find_picture, load_posed
 

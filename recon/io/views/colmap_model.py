@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recon.core.errors import InputError
-from recon.io.paths import exists
-from recon.io.reading import read_bytes, read_text, reading
+from recon.core.paths import exists
+from recon.core.reading import read_bytes, read_text, reading
 from recon.io.views.lens import Lens
 
 _AGAIN = "export the model from COLMAP again"

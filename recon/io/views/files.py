@@ -4,11 +4,9 @@ import os
 from pathlib import Path
 
 from recon.core.errors import InputError
-from recon.core.views import ViewSet
-from recon.io.paths import exists, is_file, is_folder
+from recon.core.paths import exists, is_file, is_folder
+from recon.core.views import VIEWS_FILE, ViewSet
 from recon.io.views import colmap, transforms_json, turntable
-from recon.io.views.saved import FILE as SAVED
-from recon.io.views.saved import load_saved
 from recon.io.views.turntable import Turntable
 
 
@@ -22,8 +20,8 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
         raise InputError(f"There are no views at '{path}': check the path.")
     if table.azimuths:
         return turntable.load(path, table)
-    if path.suffix == ".safetensors" or is_file(path / SAVED):
-        return load_saved(path)
+    if path.suffix == ".safetensors" or is_file(path / VIEWS_FILE):
+        return ViewSet.load(path)
     if not is_folder(path):
         return colmap.load(path) if colmap.find(path) else transforms_json.load(path)
     if transforms_json.find(path):
@@ -33,6 +31,6 @@ def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewS
     if turntable.pictures_in(path):
         return turntable.load(path, table)
     raise InputError(
-        f"The folder '{path}' holds no views: it needs a {SAVED}, a {transforms_json.FILE}, COLMAP's {colmap.CAMERAS} "
-        f"and {colmap.IMAGES} (or .bin), or turntable pictures."
+        f"The folder '{path}' holds no views: it needs a {VIEWS_FILE}, a {transforms_json.FILE}, COLMAP's "
+        f"{colmap.CAMERAS} and {colmap.IMAGES} (or .bin), or turntable pictures."
     )

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.core.views import ViewSet
 from recon.io.images.files import load_image, load_mask
 from recon.io.images.matting import cut_out
-from recon.io.paths import is_file
 from recon.io.views.lens import Lens, undistorted
 
 #: Pictures larger than this are reduced.

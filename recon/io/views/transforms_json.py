@@ -18,11 +18,11 @@ from torch import Tensor
 
 from recon.core.conventions import camera_to_opencv
 from recon.core.errors import InputError
+from recon.core.paths import is_file
+from recon.core.reading import READ_ERRORS, fit, read_json, reading, reason
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
 from recon.io.images.files import VIEW_PNG, stored_size
-from recon.io.paths import is_file
-from recon.io.reading import READ_ERRORS, fit, read_json, reading, reason
 from recon.io.views.lens import Lens
 from recon.io.views.posed import MAX_SIDE, PosedPicture, find_picture, load_posed
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV, Cameras
 from recon.core.errors import InputError
+from recon.core.paths import natural_key
 from recon.core.views import ViewSet
-from recon.io.paths import natural_key
 from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """A whole safetensors file; unlike the library's own, its header lists ``metadata`` in one order."""
     from safetensors.torch import save
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 import msgspec
 
 from recon.core.errors import InputError
-from recon.io.paths import exists, is_file, printable
+from recon.core.paths import exists, is_file, printable
 
 if TYPE_CHECKING:
     import numpy as np

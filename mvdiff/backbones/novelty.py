@@ -32,7 +32,7 @@ UNKNOWN = 0.05
 
 @dataclass(frozen=True)
 class Novelty:
-    """What the model's errors on the photo say."""
+    """Novelty of a photo, from the model's own errors on it."""
 
     scores: Mapping[str, float]
     p_value: float | None

@@ -23,11 +23,11 @@ class Command:
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The output folder of a finished run."""
     keep: str = ""
-    """Numbers of hypotheses that may be true, as 0,3."""
+    """Hypotheses to accept, by number: 0,3."""
     reject: str = ""
-    """Numbers of hypotheses that are wrong."""
+    """Hypotheses to reject, by number."""
     strength: float = 0.7
-    """How far new hypotheses may move from the kept ones: near 0 not at all, 1 as if there were none."""
+    """Strength of the change, as in image-to-image: near 0 repeats the kept hypotheses, 1 ignores them."""
     new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
 
     def run(self) -> None:

@@ -16,21 +16,21 @@ from mvdiff.sampling.generation import GenerationConfig
 
 @dataclass(frozen=True)
 class Command:
-    """From each photo: N textured 3D hypotheses, their posterior and a report.
+    """Turn each photo into N textured 3D hypotheses, their posterior and a report.
 
-    The same command goes on where it was interrupted.
+    The same command resumes an interrupted run.
     """
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
-    """Pictures, or folders of pictures. A cut-out with transparency is used as it is."""
+    """Images, or folders of images. A cut-out with transparency is used as it is."""
     output_dir: Path = Path("out")
-    """Results of one photo; of several, one folder for each."""
+    """Folder for the results; with several photos, one subfolder each."""
     config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: str = "default"
-    """How the views are turned into meshes."""
+    """Quality of the reconstruction."""
     calibration: str = "default"
-    """Of what is stated: default (the file beside the weights, where there is one), none, or a file."""
+    """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

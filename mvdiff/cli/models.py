@@ -1,4 +1,4 @@
-"""Loading what the verbs work with."""
+"""The model options that verbs share, and how they are loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model works, and where."""
+    """Model, weights and device."""
 
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """Device to run on: auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
+    """Weights to load: "embedded" (in this package), or a folder."""
     lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    """LoRA adapter to fuse into the weights; it must have been trained on them."""
     lora_scale: float = 1.0
-    """How much of the adapter is added: less keeps more of what the weights know of other objects."""
+    """Strength of the LoRA adapter; a lower one forgets less about other objects."""
 
     def load(self, preset: str = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""

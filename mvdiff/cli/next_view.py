@@ -1,4 +1,4 @@
-"""``mvdiff next-view``: from where the next photo would tell most."""
+"""``mvdiff next-view``: plan the most informative next photo."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Command:
-    """Rank directions by the expected information, in bits, of a photo from there about which hypothesis is true.
+    """Rank directions by the expected information (bits) of a photo from there about the true hypothesis.
 
     Writes next_view.json and next_view.png into the run's folder.
     """
@@ -18,7 +18,7 @@ class Command:
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The output folder of a finished run."""
     num_views: int = 3
-    """Photos to plan, each chosen given those before it."""
+    """Number of photos to plan, each given the ones before it."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

@@ -20,7 +20,7 @@ from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, Sha
 from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.io.folders import place_errors_told, write_bytes
-from recon.io.locks import LOCK, FolderLock, hold
+from recon.io.locks import LOCK, hold
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     parts = balanced(shots)
     keys = [_key(part, config.record) for part in parts]
     plan = hashlib.sha256("".join(keys).encode()).hexdigest()
-    lock = _claim(config.output, plan, config.overwrite)  # noqa: F841 - held as long as this generator lives
+    claim(config.output, plan, config.overwrite)
     writer, done = ShardWriter(config.output, config.record), 0
     with closing(Photographers(config.record, device, config.workers)) as photographers:
         for part, key in zip(parts, keys, strict=True):
@@ -110,7 +110,7 @@ def _pack_credits(path: str) -> dict[str, dict[str, str]]:
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:
-    """Of all that the pictures depend on; files count by name, size and time of change."""
+    """Hash of everything that the images depend on; files count by name, size and modification time."""
     objects = [(shot.seed, shot.warp, shot.source.name, shot.source.index, _stamp(shot.source)) for shot in shots]
     return hashlib.sha256(json.dumps([asdict(config), objects]).encode()).hexdigest()
 
@@ -122,11 +122,11 @@ def _stamp(source: MeshSource) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _claim(folder: Path, plan: str, overwrite: bool) -> FolderLock | None:
+def claim(folder: Path, plan: str, overwrite: bool) -> None:
     """Take the folder for this plan; one that holds anything else, or that another process writes to, is refused."""
     with place_errors_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock, _ = hold(folder)
+        _lock = hold(folder)  # until the writer holds it
         occupied = any(path.name != LOCK for path in folder.iterdir())
     marker = folder / "plan.txt"
     if occupied and not overwrite:
@@ -136,4 +136,3 @@ def _claim(folder: Path, plan: str, overwrite: bool) -> FolderLock | None:
                 f"'{folder}' holds other files or other pictures: choose another folder, or pass --overwrite."
             )
     write_bytes(marker, plan.encode())
-    return lock

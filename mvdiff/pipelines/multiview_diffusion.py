@@ -1,7 +1,6 @@
 """One photo in, consistent views of N hypotheses out."""
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
@@ -24,7 +23,7 @@ from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
 from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.rig import DEFAULT_RIG, RigConfig
-from mvdiff.sampling.schedulers import make_scheduler
+from mvdiff.sampling.schedulers import make_scheduler, set_timesteps
 from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.weights import packing
 from mvdiff.weights.architecture import MODEL_INDEX, check_saved_pipeline, read_config
@@ -49,7 +48,7 @@ class MultiViewOutput(BaseOutput):
     """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
     pictures instead."""
     photo_cameras: PhotoCamera
-    """Where each hypothesis believes the photo was taken from, [n]."""
+    """Photo camera that each hypothesis drew, [n]."""
     reference: ReferenceImage
     camera_distribution: PhotoCameraDistribution
 
@@ -160,16 +159,6 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         noise = [torch.randn(shape, generator=g, device="cpu" if g is None else g.device) for g in generators]
         return torch.stack([n.cpu() for n in noise])
 
-    @staticmethod
-    def set_timesteps(scheduler: SchedulerMixin, num_inference_steps: int, device: torch.device) -> Num[Tensor, "t"]:
-        """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
-        if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters:
-            sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
-            scheduler.set_timesteps(sigmas=sigmas, device=device)
-        else:
-            scheduler.set_timesteps(num_inference_steps, device=device)
-        return scheduler.timesteps
-
     @torch.no_grad()
     def __call__(
         self,
@@ -251,7 +240,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             raise InputError(f"Got {initial.shape[1]} initial views for {targets.shape[1]} target cameras.")
 
         def of_chunk(own: slice, value: Any) -> Any:
-            """What is given once serves every hypothesis."""
+            """Repeat single entries for every hypothesis."""
             return value if value is None or len(value) == 1 else value[own]
 
         solver = copy.deepcopy(scheduler or self.scheduler)  # it keeps state from step to step
@@ -327,7 +316,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
         lowest, highest = guidance_interval or (0.0, self.transformer.config.guidance_below)
-        timesteps = self.set_timesteps(scheduler, num_inference_steps, device)
+        timesteps = set_timesteps(scheduler, num_inference_steps, device)
         sigmas = [float(timestep) / scheduler.config.num_train_timesteps for timestep in timesteps]
         scales = [guidance_scale if lowest <= sigma <= highest else 1.0 for sigma in sigmas]
         learnt = [self.transformer.learnt_guidance_at(sigma) for sigma in sigmas]

@@ -73,7 +73,7 @@ class SecondPhoto:
         return Evidence(self.reference.rgba, Cameras.orbit(drawn.azimuth, drawn.elevation, drawn.distance, size=size))
 
     def cameras(self, model: ImageTo3D, seed: int, indices: range) -> PhotoCamera:
-        """Where each hypothesis believes it was taken from: as the first photo's camera is drawn."""
+        """Camera of the photo in each hypothesis, drawn as the first photo's is."""
         seeds = candidate_seeds(seed + _OTHER, indices, candidates=1)
         return model.sampler.draw_photo_cameras(self.reference, seeds, self.elevation, self.azimuth)
 

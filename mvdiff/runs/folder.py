@@ -21,7 +21,7 @@ from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.ops.parallel import in_threads
-from recon.posterior import Hypothesis
+from recon.posterior import Hypothesis, load_hypothesis, save_hypothesis
 from recon.posterior.next_view import NextView
 
 NEXT_VIEW = ("next_view.json", "next_view.png")
@@ -94,7 +94,7 @@ class FolderStore:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` says of a complete run."""
+        """Contents of ``summary.json`` of a complete run."""
         return read_summary(self.output)
 
     def note(self, **entries: Any) -> None:
@@ -148,14 +148,14 @@ class FolderStore:
     def save_hypotheses(self, hypotheses: Sequence[Hypothesis]) -> None:
         names = self._stage_files()
         self.output.list_files(*names)
-        in_threads(lambda k: hypotheses[k].save(self.path / names[k]), range(len(names)))
+        in_threads(lambda k: save_hypothesis(hypotheses[k], self.path / names[k]), range(len(names)))
         self._publish()
 
     def load_hypotheses(self, views: ViewSet) -> list[Hypothesis] | None:
         names = self._stage_files()
         if not all(self.output.has(name) for name in names):
             return None
-        loaded = in_threads(lambda name: Hypothesis.load(self.path / name), names)
+        loaded = in_threads(lambda name: load_hypothesis(self.path / name), names)
         return [replace(hypothesis, views=views[k]) for k, hypothesis in enumerate(loaded)]
 
     # Result

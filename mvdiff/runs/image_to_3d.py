@@ -225,7 +225,9 @@ class ImageTo3D:
         """
         config, store, progress = config or GenerationConfig(), store or MemoryStore(), progress or _no_progress
         if config.num_hypotheses == "auto":
-            raise InputError('num_hypotheses="auto" needs reconstructed shapes: pass a number to sample views alone.')
+            raise InputError(
+                'num_hypotheses="auto" needs reconstructed shapes: pass a number when only sampling views.'
+            )
         steps, total = config.num_inference_steps, config.num_hypotheses * config.num_inference_steps
         chunk = max(1, self._objects_at_a_time // config.candidates)
         found: list[Sampled] = []
@@ -321,7 +323,7 @@ class ImageTo3D:
         photo_cameras: PhotoCamera,
         config: GenerationConfig | None = None,
     ) -> Novelty | None:
-        """How the sampler's own errors on the photo compare with those on known objects; None where it has none."""
+        """Compare the sampler's own errors on the photo with those on known objects; None if it measures none."""
         if not isinstance(self.sampler, SelfJudging):
             return None
         scores = self.sampler.self_errors(reference, Sampled(views, photo_cameras))
@@ -332,7 +334,7 @@ class ImageTo3D:
         calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
-            for margin in (calibration.at(most)[1].shells, calibration.at(1)[1].shells):
+            for margin in (calibration.at(most)[1].band, calibration.at(1)[1].band):
                 margin.factor(config.coverage)
         return calibration, notes
 

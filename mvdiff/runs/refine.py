@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a new run starts from."""
+    """Starting point of a derived run."""
 
     folder: FolderStore
     result: GenerationResult
@@ -70,7 +70,7 @@ class FinishedRun:
         return config
 
     def parent(self) -> dict[str, Any]:
-        """Which run it was, for the manifest of the next."""
+        """Identity of the run, for the manifest of the next one."""
         manifest = self.folder.manifest
         digest = hashlib.sha256((self.folder.path / MANIFEST).read_bytes()).hexdigest()
         return {"folder": self.folder.path.name, "manifest_sha256": digest, "seeds": manifest["seeds"]}

@@ -1,4 +1,4 @@
-"""Where a run keeps its results, stage by stage, so that an interrupted one goes on."""
+"""Storage of a run's results, stage by stage, from which an interrupted run resumes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable

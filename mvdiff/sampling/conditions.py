@@ -11,7 +11,7 @@ from recon.core.views import ViewSet
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is known about the n hypotheses of a run; an entry of length one serves all of them."""
+    """Known facts about the n hypotheses of a run; an entry of length one serves all of them."""
 
     photo_cameras: PhotoCamera | None = None
     """[n]: camera of the photo in each hypothesis, instead of a draw."""

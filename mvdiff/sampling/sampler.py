@@ -49,7 +49,7 @@ class SamplerInfo:
     photo_camera: Literal["estimated", "fixed"] = "fixed"
     """Whether each hypothesis draws the photo's camera from an estimate."""
     conditions: frozenset[Condition] = frozenset()
-    """What can be given beside the photo."""
+    """Conditions that can be given beside the photo."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SamplingRequest:
     elevation: float | None = None
     """Elevation of the photo's camera in degrees, where it is known."""
     conditions: Conditions = field(default_factory=Conditions)
-    """What is known beyond the photo; entries [n] follow ``seeds``."""
+    """Conditions beyond the photo; entries [n] follow ``seeds``."""
 
 
 @runtime_checkable

@@ -101,7 +101,7 @@ def find_checkpoint(folder: Path, resume: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What a checkpoint says about its run: step, seconds, settings."""
+    """Record of a checkpoint's run: step, seconds, settings."""
     with reading(path / "state.json", "checkpoint", _REMEDY):
         state = read_json(path / "state.json", dict[str, Any])
         fit(state, _State)

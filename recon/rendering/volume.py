@@ -17,10 +17,10 @@ _EMPTY = 1.0
 
 @dataclass(frozen=True)
 class Rendered:
-    """Of ``r`` rays for each of ``n`` hypotheses."""
+    """Renderings of ``r`` rays for each of ``n`` hypotheses."""
 
     weights: Float[Tensor, "n r t"]
-    """Of the intervals between neighbouring samples."""
+    """Weights of the intervals between neighboring samples."""
     opacity: Float[Tensor, "n r"]
     distance: Float[Tensor, "n r"]
     """Mean along the ray over what it meets."""
@@ -71,7 +71,7 @@ def _evaluated_where(
 def ray_weights(
     alpha: Float[Tensor, "*r t"], backend: Backend = "torch", met: Bool[Tensor, "*r t"] | None = None
 ) -> Float[Tensor, "*r t"]:
-    """What each interval contributes to its ray: its opacity times what is let through before it."""
+    """Contribution of each interval to its ray: opacity times transmittance."""
     if backend == "torch":
         # As a sum of logarithms, whose way back needs no look at the values as that of a product does.
         behind = torch.log1p(-alpha[..., :-1].clamp_max(1 - 1e-6)).cumsum(-1).exp()

@@ -20,7 +20,7 @@ _RANGES = {"size": (8, 2048), "supersample": (1, 8), "ring_views": (0, 360), "re
 
 @dataclass
 class RecordConfig:
-    """Which pictures are taken of an object."""
+    """Cameras and images of one object's record."""
 
     size: int = 128
     supersample: int = 2
@@ -62,7 +62,7 @@ class ObjectRecord:
     reference_parameters: Float[Tensor, "r 6"]
     """Azimuth (degrees), then photo_camera.PARAMETERS, then distance."""
     known: Bool[Tensor, "8"]
-    """Which channels of the targets are known; photos have neither normals nor depth."""
+    """Known channels of the targets; photos have neither normals nor depth."""
 
 
 def target_cameras(angles: Float[Tensor, "*t 2"], distances: Float[Tensor, "*t"], size: int) -> Cameras:

@@ -61,7 +61,7 @@ class Workers:
         return future
 
     def close(self) -> None:
-        """What has begun is finished, the rest is dropped."""
+        """Finish the jobs that have begun and drop the rest."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -99,7 +99,7 @@ def _begin(begun: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Where that was killed, nobody else would say so: workers would wait for ever."""
+    """Exit once the parent process is gone; a worker of a killed parent would wait forever."""
     multiprocessing.parent_process().join()
     os._exit(1)
 

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from mvdiff.data.render.record import ObjectRecord, RecordConfig
 from recon.core.errors import InputError
 from recon.core.reading import MAX_TEXT, READ_ERRORS, fit, parse_json, reason
-from recon.io.folders import atomic_write, write_json
+from recon.io.folders import atomic_write, place_errors_told, write_json
+from recon.io.locks import hold
 
-FORMAT = "mvdiff-shards/2"
 MANIFEST = "manifest.json"
 #: Objects a shard: some hundred megabytes at 128 pixels.
 SHARD_OBJECTS = 64
@@ -37,14 +37,50 @@ def _decode_tensors(data: bytes) -> dict[str, torch.Tensor]:
     return load(data)
 
 
+@dataclass(frozen=True)
+class RecordKind:
+    """What a data set is a set of: its config, its record's arrays, and how these come to and from shards."""
+
+    format: str
+    config: Callable[..., Any]
+    """Class of the config; its fields are the manifest's."""
+    shapes: Callable[[Any], dict[str, tuple[int, ...]]]
+    """Shapes of all arrays of a record under a config."""
+    tensors: Callable[[Any], dict[str, torch.Tensor]]
+    """Arrays of a record."""
+    record: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]
+    """A record of its arrays and its origin."""
+    command: str
+    """Which command makes such data sets."""
+
+
+def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
+    """Of each array of a record."""
+    t, r, size = config.num_targets, config.references, config.size
+    shapes = {
+        "targets": (t, 8, size, size),
+        "target_angles": (t, 2),
+        "target_distances": (t,),
+        "references": (r, 4, size, size),
+        "reference_parameters": (r, 6),
+        "known": (8,),
+    }
+    return {field.name: shapes[field.name] for field in fields(ObjectRecord)}
+
+
+OBJECTS = RecordKind(
+    "mvdiff-shards/2", RecordConfig, record_shapes, vars, lambda arrays, _: ObjectRecord(**arrays), "mvdiff data render"
+)
+
 _DECODERS: dict[str, Callable[[bytes], Any]] = {"safetensors": _decode_tensors, "json": parse_json}
 
 
 @dataclass(frozen=True)
 class ShardObject:
-    """One rendered object."""
+    """One rendered object or scene."""
 
-    record: ObjectRecord
+    record: Any
+    """Of the data set's :class:`RecordKind`: an ``ObjectRecord`` unless that says something else."""
     origin: dict[str, Any]
     """At least ``name``; licence, creator, source and file where they are known."""
 
@@ -55,7 +91,7 @@ class ShardObject:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What one shard holds."""
+    """Contents of one shard."""
 
     key: str
     """Hash of all that its pictures depend on."""
@@ -67,19 +103,19 @@ class ShardInfo:
 class ShardReader:
     """A whole data set: its manifest at once, its objects one after the other."""
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, kind: RecordKind = OBJECTS) -> None:
         from fsspec.core import url_to_fs
 
-        self.url = str(url)
+        self.url, self.kind = str(url), kind
         with self._reading():
             self._files, self._root = url_to_fs(self.url)
             place = f"{self._root}/{MANIFEST}"
             if self._files.size(place) > MAX_TEXT:
                 raise ValueError(f"{MANIFEST} is larger than {MAX_TEXT:,} bytes")
             document = parse_json(self._files.cat_file(place), dict[str, Any])
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']!r} instead of {FORMAT!r}")
-            self.config = fit(document["config"], RecordConfig)
+            if document["format"] != kind.format:
+                raise ValueError(f"format {document['format']!r} instead of {kind.format!r}")
+            self.config = fit(document["config"], kind.config)
             self.shards = fit(document["shards"], list[ShardInfo])
             self.names = [str(origin["name"]) for shard in self.shards for origin in shard.origins]
 
@@ -94,8 +130,8 @@ class ShardReader:
             raise
         except _UNREADABLE as error:
             raise InputError(
-                f"'{self.url}' is no complete data set ({where}{reason(error)}): render it again with "
-                "`mvdiff data render`."
+                f"'{self.url}' is no complete data set ({where}{reason(error)}): make it again with "
+                f"`{self.kind.command}`."
             ) from error
 
     def read(self, number: int) -> Iterator[ShardObject]:
@@ -108,22 +144,25 @@ class ShardReader:
             for place, (origin, (tensors, own)) in enumerate(zip(info.origins, _pairs(members), strict=True)):
                 if own["name"] != origin["name"]:
                     raise ValueError(f"it holds {own['name']} in the place of {origin['name']}, after {place} objects")
-                yield ShardObject(self._record(tensors), own)
+                yield ShardObject(self.kind.record(self._checked(tensors), own), own)
 
-    def _record(self, tensors: dict[str, torch.Tensor]) -> ObjectRecord:
-        expected = record_shapes(self.config)
+    def _checked(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        expected = self.kind.shapes(self.config)
         for name, shape in expected.items():
             if tuple(tensors[name].shape) != shape:
                 raise ValueError(f"{name} has the shape {tuple(tensors[name].shape)} instead of {shape}")
-        return ObjectRecord(**{name: tensors[name] for name in expected})
+        return {name: tensors[name] for name in expected}
 
 
 class ShardWriter:
     """Writes the shards of one data set in order; each is there whole or not at all, and equal ones are kept."""
 
-    def __init__(self, folder: str | Path, config: RecordConfig) -> None:
-        self.folder, self.config = Path(folder), config
+    def __init__(self, folder: str | Path, config: Any, kind: RecordKind = OBJECTS) -> None:
+        self.folder, self.config, self.kind = Path(folder), config, kind
         self.shards: list[ShardInfo] = []
+        with place_errors_told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock, _ = hold(self.folder)  # as long as the writer lives
 
     def keep(self, key: str) -> bool:
         """Whether the next shard is there under ``key`` already; it then belongs to the data set."""
@@ -146,7 +185,7 @@ class ShardWriter:
 
         number, members, origins = len(self.shards), [], []
         for index, item in enumerate(objects):
-            tensors = {name: value.cpu().contiguous() for name, value in vars(item.record).items()}
+            tensors = {name: value.cpu().contiguous() for name, value in self.kind.tensors(item.record).items()}
             stem = f"{number:05d}{index:05d}"
             members += [(f"{stem}.safetensors", save(tensors)), (f"{stem}.json", _json(item.origin))]
             origins.append(item.origin)
@@ -168,7 +207,7 @@ class ShardWriter:
             why = f" ({reasons[0].rstrip('.')})" if reasons else ""
             raise InputError(f"There is not one usable object to render{why}: check the meshes.")
         document = {
-            "format": FORMAT,
+            "format": self.kind.format,
             "config": asdict(self.config),
             "shards": [asdict(shard) for shard in self.shards],
         }
@@ -177,20 +216,6 @@ class ShardWriter:
         for path in self.folder.glob("shard-*.tar"):
             if path.name not in own:
                 path.unlink()
-
-
-def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
-    """Of each array of a record."""
-    t, r, size = config.num_targets, config.references, config.size
-    shapes = {
-        "targets": (t, 8, size, size),
-        "target_angles": (t, 2),
-        "target_distances": (t,),
-        "references": (r, 4, size, size),
-        "reference_parameters": (r, 6),
-        "known": (8,),
-    }
-    return {field.name: shapes[field.name] for field in fields(ObjectRecord)}
 
 
 def shard_name(number: int) -> str:

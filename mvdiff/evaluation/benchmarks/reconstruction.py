@@ -1,4 +1,4 @@
-"""How good and how dear reconstruction is by itself: views of known objects in, scores of their meshes out."""
+"""Benchmark of reconstruction alone: views of known objects in, scores of their meshes and times out."""
 
 import resource
 import statistics

@@ -1,4 +1,4 @@
-"""What the pictures cost that networks are trained on, as ``mvdiff data render`` makes them."""
+"""Benchmark of rendering training images, as ``mvdiff data render`` makes them."""
 
 import functools
 import time
@@ -63,7 +63,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
 
 
 def _measured(count: int, shots: list["Shot"], config: "RecordConfig", device: str) -> dict[str, float]:
-    """Of ``count`` processes at work together; what each does at first is not counted."""
+    """Rate of ``count`` processes at work together, without their warm-up."""
     from mvdiff.data.render.workers import Workers
 
     task = functools.partial(_take, config=config, device=device)

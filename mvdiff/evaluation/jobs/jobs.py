@@ -36,7 +36,7 @@ Finish = Callable[[Case, Any, ImageTo3D], Result]
 
 
 def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
-    """What the numbers depend on, the model included."""
+    """Everything that the numbers depend on, the model included."""
     return config.identity() | {
         "weights": model.weights.get("sha256"),
         "reconstruction": recorded(model.reconstruction),
@@ -53,7 +53,7 @@ def remaining(
     finish: Finish[Result],
     report: Callable[[str], None],
 ) -> Iterator[tuple[str, Result]]:
-    """What ``finish`` makes of each object that is not in ``records``, after its place among all of them."""
+    """Yield the index and the result of ``finish`` for each object that is not in ``records``."""
     pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
     done = len(objects) - len(pending)
     if done:
@@ -69,7 +69,7 @@ def finished(
     pending: Sequence[int],
     finish: Finish[Result],
 ) -> Iterator[Result]:
-    """What ``finish`` (a function of a module, so that processes know it) makes of each case, as it is ready.
+    """Yield the result of ``finish`` for each case as it gets ready; it must be importable by other processes.
 
     With workers that happens while the device makes the next objects; with processes each makes its own objects.
     """
@@ -115,7 +115,7 @@ def _in_processes(
 
 
 def visible_devices(wanted: str) -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES may be in processes that share the GPUs out; nothing where one of them was named."""
+    """Values of CUDA_VISIBLE_DEVICES for processes that share the GPUs; empty if one GPU was named."""
     if wanted not in ("auto", "cuda"):
         return ()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")

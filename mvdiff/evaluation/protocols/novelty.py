@@ -1,4 +1,4 @@
-"""How well the novelty of a photo tells objects from pictures of nothing."""
+"""Protocol: how well a photo's novelty score separates objects from pictures of nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class NoveltyConfig(SamplingConfig):
     weights: str = "embedded"
     device: str = "auto"
     calibration: str = "default"
-    """What is known. Without one, every other object is."""
+    """Calibration whose photos count as known; without one, every second object does."""
     limit: int | None = None
     seed: int = 0
 

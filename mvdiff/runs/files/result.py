@@ -20,7 +20,7 @@ from recon.io.images.files import load_image
 from recon.io.meshes.files import load_mesh, save_mesh
 from recon.io.meshes.glb import save_glb
 from recon.ops.parallel import meanwhile
-from recon.posterior import Hypothesis, Posterior
+from recon.posterior import Hypothesis, load_posterior, save_posterior
 from recon.report import write_report
 
 REPORT = "report.html"
@@ -44,7 +44,7 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
     """Read what :func:`write_result` wrote, around the samples [n] of the run; meshes come without distance fields."""
     views, cameras = sampled
     file_format = output.manifest["inputs"]["config"]["format"]
-    posterior = Posterior.load(output.path)
+    posterior = load_posterior(output.path)
     hypotheses = tuple(
         Hypothesis(
             mesh=load_mesh(output.path / f"hypotheses/{index:03d}.{file_format}"),
@@ -152,7 +152,7 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
         else:
             save_mesh(mesh, path)
 
-    names, writers = ["posterior.npz", "posterior.glb"], [lambda: posterior.save(output.path), write_median]
+    names, writers = ["posterior.npz", "posterior.glb"], [lambda: save_posterior(posterior, output.path), write_median]
     for index, hypothesis in enumerate(result.hypotheses):
         stem = f"hypotheses/{index:03d}"
         if file_format == "obj" and hypothesis.mesh.texture is not None:

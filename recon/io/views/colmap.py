@@ -10,10 +10,10 @@ from jaxtyping import Float
 from recon.core.errors import InputError
 from recon.core.paths import is_file, natural_key
 from recon.core.views import ViewSet
-from recon.io.views.colmap_model import Registered, read_binary_model, read_text_model
+from recon.io.views.colmap_model import Registered, read_binary_model, read_points, read_text_model
 from recon.io.views.posed import MAX_SIDE, PosedPicture, find_picture, load_posed
 
-CAMERAS, IMAGES = "cameras.txt", "images.txt"
+CAMERAS, IMAGES, POINTS = "cameras.txt", "images.txt", "points3D.txt"
 _BINARY = ("cameras.bin", "images.bin")
 #: Below the folder that is given.
 _MODELS = ("", "sparse/0", "sparse", "colmap/sparse/0", "text", "0")
@@ -27,19 +27,45 @@ def find(path: Path) -> Path | None:
     return next((path / m for m in _MODELS if any(is_file(path / m / name) for name in names)), None)
 
 
-def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
+def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE, whole: bool = False) -> ViewSet:
     """The registered pictures of a text or binary model as a ViewSet of one hypothesis, in the order of their names.
 
     Pictures lie in ``images/`` beside the model or up to two folders above it, and are taken as they are stored: COLMAP
     does not look at the rotation in their metadata. A ``masks/`` folder beside ``images/`` holds masks (``NAME.png``).
-    Distortion is removed.
+    Opaque pictures are cut out unless they are kept ``whole``. Distortion is removed.
 
     Raises:
         InputError: for a model that is incomplete, damaged, or of a camera model that is not known.
     """
+    model = _model(path)
+    return load_posed([frame for frame, _ in _frames(model)], str(model), max_side, whole)
+
+
+def median_depths(path: str | os.PathLike) -> list[float | None]:
+    """Median z-depth of the sparse points that each picture shows, in the order of :func:`load`.
+
+    None for a picture that shows none, and for all without a ``points3D``.
+    """
+    model = _model(path)
+    points = read_points(model)
+    medians: list[float | None] = []
+    for frame, picture in _frames(model):
+        shown = np.array([points[number] for number in picture.points.tolist() if number in points])
+        z = (shown - frame.c2w[:3, 3]) @ frame.c2w[:3, 2] if len(shown) else shown
+        # The lower one of two middles, as torch has it.
+        medians.append(float(np.sort(z)[(len(z) - 1) // 2]) if len(z) else None)
+    return medians
+
+
+def _model(path: str | os.PathLike) -> Path:
     model = find(Path(path))
     if model is None:
         raise InputError(f"'{path}' holds no {CAMERAS} and {IMAGES}: give the folder of a COLMAP model.")
+    return model
+
+
+def _frames(model: Path) -> list[tuple[PosedPicture, Registered]]:
+    """In the order of file managers."""
     text = any(is_file(model / name) for name in (CAMERAS, IMAGES))
     lenses, pictures = read_text_model(model) if text else read_binary_model(model)
     if not pictures:
@@ -50,8 +76,9 @@ def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
             raise InputError(f"{picture.where} names the camera {picture.camera}, which '{model}' does not have.")
         file = _picture(model, picture)
         pose = _matrix(picture.pose, picture.where)
-        frames.append(PosedPicture(picture.where, file, pose, lenses[picture.camera], _mask(file), as_stored=True))
-    return load_posed(sorted(frames, key=lambda frame: natural_key(frame.picture)), str(model), max_side)
+        frame = PosedPicture(picture.where, file, pose, lenses[picture.camera], _mask(file), as_stored=True)
+        frames.append((frame, picture))
+    return sorted(frames, key=lambda each: natural_key(each[0].picture))
 
 
 def _matrix(pose: tuple[float, ...], where: str) -> Float[np.ndarray, "4 4"]:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from recon.core.errors import InputError
-from recon.core.paths import exists
+from recon.core.paths import exists, is_file
 from recon.core.reading import read_bytes, read_text, reading
 from recon.io.views.lens import Lens
 
@@ -24,6 +27,8 @@ class Registered:
     pose: tuple[float, ...]
     """World to camera: quaternion w x y z, then translation; the camera's axes are OpenCV's."""
     camera: int
+    points: Int[np.ndarray, "p"]
+    """Numbers of the sparse points that it shows."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,11 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
 
 def _text_images(path: Path) -> Iterator[Registered]:
     """A picture's line is followed by one of its points, which may be empty; hand-made files leave it out."""
-    after_picture = False
-    for where, line in _lines(path):
-        if after_picture and _is_points(line):
-            after_picture = False
+    lines = list(_lines(path))
+    skip = False
+    for (where, line), (_, following) in zip(lines, [*lines[1:], ("", "")], strict=True):
+        if skip:
+            skip = False
             continue
         words = line.split(maxsplit=9)
         if len(words) != 10:
@@ -107,15 +113,16 @@ def _text_images(path: Path) -> Iterator[Registered]:
                 f"{where} is no picture (number, QW QX QY QZ, TX TY TZ, camera, name), nor points of one: {_AGAIN}."
             )
         _, *pose, camera = _numbers(words[:9], where)
-        yield Registered(where, words[9].strip(), tuple(pose), int(camera))
-        after_picture = True
+        skip = _is_points(following)
+        shown = np.array(following.split()[2::3] if skip else [], np.int64)
+        yield Registered(where, words[9].strip(), tuple(pose), int(camera), shown[shown >= 0])
 
 
 def _is_points(line: str) -> bool:
     """Whether a line holds triples X, Y, POINT3D_ID. A picture's name is hardly a number that ends such triples."""
     words = line.split()
     try:
-        return len(words) % 3 == 0 and all(map(_is_number, words[:9])) and int(words[-1]) >= -1
+        return bool(words) and len(words) % 3 == 0 and all(map(_is_number, words[:9])) and int(words[-1]) >= -1
     except ValueError:
         return False
 
@@ -175,6 +182,12 @@ class _Bytes:
         self.place = end + 1
         return text
 
+    def rows(self, kind: list, count: int) -> np.ndarray:
+        """``count`` records; more than the file can hold are refused before they are allocated."""
+        start, size = self.place, np.dtype(kind).itemsize
+        self.skip(count * size)
+        return np.frombuffer(self.data, kind, count, start)
+
     def skip(self, count: int) -> None:
         self.place += count
         if self.place > len(self.data):
@@ -195,5 +208,23 @@ def _binary_images(data: _Bytes, path: str) -> Iterator[Registered]:
     for _ in range(data.take("Q")[0]):
         number, *pose, camera = data.take("I7dI")
         name = data.text()
-        data.skip(24 * data.take("Q")[0])  # its points: x, y and the number of a 3D point
-        yield Registered(f"{path}, picture {number}", name, tuple(pose), camera)
+        shown = data.rows([("x", "<f8"), ("y", "<f8"), ("point", "<i8")], data.take("Q")[0])["point"]
+        yield Registered(f"{path}, picture {number}", name, tuple(pose), camera, shown[shown >= 0].astype(np.int64))
+
+
+def read_points(folder: Path) -> dict[int, Float[np.ndarray, "3"]]:
+    """World places of the sparse points by their numbers; none where the model has no ``points3D`` file."""
+    if is_file(folder / "points3D.txt"):
+        rows = [(where, line.split()) for where, line in _lines(folder / "points3D.txt")]
+        return {int(n[0]): np.array(n[1:]) for n in (_numbers(words[:4], where) for where, words in rows)}
+    path, points = folder / "points3D.bin", {}
+    if not is_file(path):
+        return points
+    with reading(path, "binary COLMAP model", _AGAIN):
+        data = _Bytes(read_bytes(path, 1 << 33))
+        for _ in range(data.take("Q")[0]):
+            number, *place = data.take("Q3d")
+            data.skip(3 + 8)  # color and error
+            data.skip(8 * data.take("Q")[0])  # its track
+            points[number] = np.array(place)
+    return points

@@ -71,11 +71,12 @@ def find_picture(folders: Sequence[Path], name: str, suffixes: Sequence[str] = (
     return next((place for place in places if is_file(place)), None)
 
 
-def load_posed(frames: Sequence[PosedPicture], source: str, max_side: int = MAX_SIDE) -> ViewSet:
+def load_posed(frames: Sequence[PosedPicture], source: str, max_side: int = MAX_SIDE, whole: bool = False) -> ViewSet:
     """All frames as views [1 v]; opaque pictures are cut out as photos are, with a warning that names ``source``.
 
-    Distorted pictures become those of a pinhole. Smaller ones are padded to one size on the right and below, which
-    leaves their cameras as they are. Cameras very far from the origin stay in double precision.
+    ``whole`` keeps them as they are, as pictures of scenes must be. Distorted pictures become those of a pinhole.
+    Smaller ones are padded to one size on the right and below, which leaves their cameras as they are. Cameras very far
+    from the origin stay in double precision.
 
     Raises:
         InputError: for pictures that cannot be read or do not fit their cameras.
@@ -83,7 +84,7 @@ def load_posed(frames: Sequence[PosedPicture], source: str, max_side: int = MAX_
     lenses, pictures, opaque = [], [], 0
     for frame in frames:
         rgba, lens = _picture(frame)
-        if rgba[..., 3].min() > 250:
+        if not whole and rgba[..., 3].min() > 250:
             opaque += 1
             cut, _ = cut_out(Image.fromarray(rgba))
             rgba = np.rint(cut * 255).astype(np.uint8)

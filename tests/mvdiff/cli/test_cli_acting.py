@@ -11,7 +11,7 @@ from PIL import Image
 
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.refine import FinishedRun
-from recon.posterior import Posterior
+from recon.posterior import load_posterior
 
 
 def sentence(error: str) -> str:
@@ -111,7 +111,7 @@ def test_reweighting_keeps_the_hypotheses(run, finished, second: Path, tmp_path:
     assert code == 0, error
     record = json.loads(text)
     manifest = complete(out)
-    new, old = Posterior.load(out), Posterior.load(finished[0])
+    new, old = load_posterior(out), load_posterior(finished[0])
     assert new.seeds == old.seeds == tuple(manifest["seeds"])
     assert torch.allclose(new.weights, torch.tensor(record["reweighted"]["weights"]), atol=1e-4)
     assert record["after"]["index_entropy_bits"] == pytest.approx(record["reweighted"]["index_entropy_bits"], abs=1e-2)

@@ -15,7 +15,7 @@ from mvdiff.sampling.rig import DEFAULT_RIG
 from recon import ViewSet
 from recon.core.errors import InputError
 from recon.fusion.consistency import contradictions
-from recon.posterior import Posterior
+from recon.posterior import load_posterior
 
 SETTINGS = GenerationConfig(num_hypotheses=3, num_inference_steps=2, seed=5)
 
@@ -97,7 +97,7 @@ def test_an_interrupted_run_goes_on_with_what_it_kept(model: ImageTo3D, photo: P
     assert len(kept) == 2
     model.generate(photo, folder, **settings)
     assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
-    assert torch.equal(Posterior.load(folder).fields, Posterior.load(tmp_path / "whole").fields)
+    assert torch.equal(load_posterior(folder).fields, load_posterior(tmp_path / "whole").fields)
     assert json.loads((folder / "manifest.json").read_text())["inputs"]["config"]["candidates"] == 2
 
 

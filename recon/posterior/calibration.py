@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,5 +1,6 @@
 """COLMAP's files: lenses and poses of a text or a binary model (Schönberger and Frahm 2016)."""
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -101,9 +102,8 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
 
 def _text_images(path: Path) -> Iterator[Registered]:
     """A picture's line is followed by one of its points, which may be empty; hand-made files leave it out."""
-    lines = list(_lines(path))
     skip = False
-    for (where, line), (_, following) in zip(lines, [*lines[1:], ("", "")], strict=True):
+    for (where, line), (_, following) in itertools.pairwise([*_lines(path), ("", "")]):
         if skip:
             skip = False
             continue

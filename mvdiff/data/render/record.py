@@ -15,6 +15,8 @@ from recon.core.cameras import DEFAULT_DISTANCE, Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering.shade import Surface, SurfacePoints, as_pictures, covered
 
+_RANGES = {"size": (8, 2048), "supersample": (1, 8), "ring_views": (0, 360), "references": (0, 360)}
+
 
 @dataclass
 class RecordConfig:
@@ -36,6 +38,9 @@ class RecordConfig:
     def __post_init__(self) -> None:
         if self.ring_views % 6:
             raise ValueError(f"ring_views must be a multiple of 6, got {self.ring_views}.")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} lies between {least} and {most}, got {getattr(self, name)}.")
 
     @property
     def num_targets(self) -> int:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +21,8 @@ from recon.io.folders import atomic_write
 from recon.io.images.files import TEXTURE_PNG
 from recon.io.meshes.atlas import Part, join, vertex_colors
 from recon.io.meshes.glb import save_glb
+from recon.io.meshes.gltf_reader import read_gltf
+from recon.io.meshes.notes import Notes
 from recon.io.meshes.ply import write_ply
 from recon.io.meshes.seams import CREASE_ANGLE, crease_normals
 from recon.io.meshes.usd_reader import USD_FILES, read_usd
@@ -34,31 +37,50 @@ _READ_ERRORS = (
 )
 
 
-def load_mesh(path: str | os.PathLike) -> TexturedMesh:
+def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMesh:
     """Read a scene as one mesh in its own coordinates (of USD: +Y up, in metres), colours in sRGB.
 
     Nodes are flattened; one texture is kept as it is, several become an atlas; linear values (glTF's COLOR_0 and
-    factors) become sRGB. Vertices split for the file's sake are joined again. Raises :class:`InputError`.
-    """
-    import trimesh
+    factors) become sRGB. Vertices split for the file's sake are joined again. Transparent parts of a surface are cut
+    away. Whatever the file holds and the mesh does not show is one warning.
 
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"There is no file '{path}': check the path.")
-    if not path.is_file() or path.suffix.lower() not in READABLE:
-        raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
-    linear = path.suffix.lower() in (".glb", ".gltf")
+    Args:
+        path: A file of one of the kinds in ``READABLE``.
+        notes: Collects what is not shown, instead of the warning.
+
+    Raises:
+        InputError: The file holds no mesh that can be read.
+    """
+    path, found = Path(path), Notes() if notes is None else notes
+    _check_place(path)
     try:
-        if path.suffix.lower() in USD_FILES:
-            parts = read_usd(path)
-        else:
-            parts = _parts(trimesh.load_scene(path, process=False, resolver=_files_beside(path)), linear)
-        parts = [part for part in parts if len(part.faces)]
+        parts = [part for part in _READERS[path.suffix.lower()](path, found) if len(part.faces)]
+        _check_parts(path, parts)
+        mesh = join(parts)
     except InputError:
         raise
     except _READ_ERRORS as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(f"'{path}' cannot be read as a mesh ({reason}): export it again.") from error
+    if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
+        raise InputError(f"'{path}' holds no surface, all its triangles are points: export it again.")
+    if notes is None and found.text():
+        warnings.warn(f"'{path}' holds more than the mesh shows: {found.text()}.", stacklevel=2)
+    return mesh
+
+
+def _check_place(path: Path) -> None:
+    try:
+        exists, ordinary = path.exists(), path.is_file()
+    except (OSError, ValueError) as error:  # the name is too long, or holds a null character
+        raise InputError(f"{str(path)[:80]!r} is no path of a file ({error}): check it.") from error
+    if not exists:
+        raise InputError(f"There is no file '{path}': check the path.")
+    if not ordinary or path.suffix.lower() not in READABLE:
+        raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
+
+
+def _check_parts(path: Path, parts: list[Part]) -> None:
     if not parts:
         raise InputError(f"'{path}' holds no triangles: export it as a triangle mesh.")
     for part in parts:
@@ -66,12 +88,6 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
             raise InputError(f"'{path}' holds NaN or infinite coordinates: clean it up and export it again.")
         if part.faces.min() < 0 or part.faces.max() >= len(part.vertices):
             raise InputError(f"'{path}' has faces that name missing vertices: export it again.")
-    mesh = join(parts)
-    if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
-        raise InputError(
-            f"'{path}' holds no surface, or is compressed in a way that is not read: export it uncompressed."
-        )
-    return mesh
 
 
 def _files_beside(path: Path) -> Any:
@@ -226,3 +242,16 @@ def _save_obj(mesh: TexturedMesh, path: Path) -> Path:
         for place, data in files.items():
             stack.enter_context(atomic_write(place)).write_bytes(data)
     return path
+
+
+def _read_with_trimesh(path: Path, notes: Notes) -> list[Part]:
+    import trimesh
+
+    return _parts(trimesh.load_scene(path, process=False, resolver=_files_beside(path)), False)
+
+
+_READERS = {
+    **dict.fromkeys((".glb", ".gltf"), read_gltf),
+    **dict.fromkeys((".obj", ".ply", ".stl", ".off"), _read_with_trimesh),
+    **dict.fromkeys(USD_FILES, lambda path, notes: read_usd(path)),
+}

@@ -86,9 +86,7 @@ class _Corners:
         vertices = next(columns).reshape(-1, 3)
         uv = None if self.surface.uv is None else next(columns)
         colors = None if self.surface.colors is None else next(columns).reshape(-1, 4)
-        attributes = {
-            name: next(columns).reshape(-1, *each.shape[1:]) for name, each in self.attributes.items()
-        }
+        attributes = {name: next(columns).reshape(-1, *each.shape[1:]) for name, each in self.attributes.items()}
         faces = np.arange(3 * len(values)).reshape(-1, 3)
         return replace(self.surface, vertices=vertices, faces=faces, uv=uv, colors=colors, attributes=attributes)
 

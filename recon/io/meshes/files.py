@@ -8,13 +8,10 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Literal, get_args
-from urllib.parse import unquote
+from typing import Literal, get_args
 
 import numpy as np
-import torch
 
-from recon.core.conventions import linear_to_srgb, srgb_to_linear
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write
@@ -23,7 +20,9 @@ from recon.io.meshes.atlas import Part, join, vertex_colors
 from recon.io.meshes.glb import save_glb
 from recon.io.meshes.gltf_reader import read_gltf
 from recon.io.meshes.notes import Notes
+from recon.io.meshes.obj_reader import read_obj
 from recon.io.meshes.ply import write_ply
+from recon.io.meshes.ply_reader import read_ply
 from recon.io.meshes.seams import CREASE_ANGLE, crease_normals
 from recon.io.meshes.usd_reader import USD_FILES, read_usd
 
@@ -90,111 +89,17 @@ def _check_parts(path: Path, parts: list[Part]) -> None:
             raise InputError(f"'{path}' has faces that name missing vertices: export it again.")
 
 
-def _files_beside(path: Path) -> Any:
-    """What finds the textures that a file names."""
-    from trimesh.resolvers import FilePathResolver
-
-    class FilesBeside(FilePathResolver):
-        def get(self, name: str) -> bytes:
-            try:
-                return super().get(name)
-            except (OSError, ValueError):
-                return super().get(unquote(name))  # glTF writes spaces and the like as in addresses
-
-    return FilesBeside(str(path))
-
-
 def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | None = None) -> Path:
     """Write ``mesh`` atomically; the format is the path's suffix unless given.
 
-    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (read from the texture if need be),
-    scalar attributes as float properties. OBJ: with an .mtl and .png beside it where there is a texture.
+    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (read from the texture if need
+    be), scalar attributes as float properties. OBJ: with an .mtl and .png beside it where there is a texture.
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".") if format is None else format
     if kind not in get_args(MeshFormat):
         raise InputError(f"'{kind}' is no mesh format that can be written: choose {', '.join(get_args(MeshFormat))}.")
     return {"glb": save_glb, "ply": _save_ply, "obj": _save_obj}[kind](mesh, path)
-
-
-def _parts(scene: Any, linear: bool) -> list[Part]:
-    import trimesh
-
-    parts = []
-    for node in scene.graph.nodes_geometry:
-        matrix, name = scene.graph[node]
-        geometry = scene.geometry[name]
-        if not isinstance(geometry, trimesh.Trimesh):  # point clouds and lines have no surface
-            continue
-        vertices = np.asarray(geometry.vertices, float) @ matrix[:3, :3].T + matrix[:3, 3]
-        faces = np.asarray(geometry.faces).astype(np.int64).reshape(-1, 3)
-        if np.linalg.det(matrix[:3, :3]) < 0:
-            faces = faces[:, ::-1]
-        parts.append(_part(geometry, vertices.astype(np.float32), np.ascontiguousarray(faces), linear))
-    return parts
-
-
-def _part(geometry: Any, vertices: np.ndarray, faces: np.ndarray, linear: bool) -> Part:
-    visual = geometry.visual
-    attributes = {
-        name.lstrip("_").lower(): _column(np.asarray(value, np.float32))
-        for name, value in geometry.vertex_attributes.items()
-        if np.issubdtype(np.asarray(value).dtype, np.floating) and len(value) == len(vertices)
-    }
-    if visual.kind == "face":  # colours per face: every face gets its own vertices
-        colors = np.repeat(np.asarray(visual.face_colors)[:, :3], 3, 0).astype(np.float32) / 255
-        corners = faces.reshape(-1)
-        attributes = {name: value[corners] for name, value in attributes.items()}
-        return Part(vertices[corners], np.arange(len(corners)).reshape(-1, 3), colors, attributes=attributes)
-    if visual.kind == "vertex":
-        colors = np.asarray(visual.vertex_colors)[:, :3].astype(np.float32) / 255
-        return Part(vertices, faces, _srgb(colors) if linear else colors, attributes=attributes)
-    if visual.kind != "texture":
-        return Part(vertices, faces, attributes=attributes)
-    image, factor = _base_color(visual.material)
-    if image is not None and visual.uv is not None and len(visual.uv) == len(vertices):
-        uv = np.asarray(visual.uv, np.float32)[faces] * np.float32([1, -1]) + np.float32([0, 1])
-        texture = np.asarray(image.convert("RGB"))
-        if not np.allclose(factor, 1, atol=2e-3):
-            texture = np.rint(_srgb(_linear(texture.astype(np.float32) / 255) * factor) * 255).astype(np.uint8)
-        return Part(vertices, faces, uv=uv, texture=texture, attributes=attributes)
-    colors = np.broadcast_to(factor, vertices.shape)
-    painted = visual.vertex_attributes.get("color")
-    if painted is not None and len(painted) == len(vertices):
-        painted = np.asarray(painted)
-        peak = np.iinfo(painted.dtype).max if np.issubdtype(painted.dtype, np.integer) else 1.0
-        own = painted[:, :3].astype(np.float32) / np.float32(peak)
-        colors = colors * (own if linear else _linear(own))
-    return Part(vertices, faces, _srgb(colors), attributes=attributes)
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    """Scalars as [k]: trimesh reads them as [k, 1]."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _base_color(material: Any) -> tuple[Any, np.ndarray]:
-    """The material's picture (Pillow, or None) and its linear factor [3]."""
-    from trimesh.visual.material import PBRMaterial
-
-    if isinstance(material, PBRMaterial):
-        factor = material.baseColorFactor
-        factor = np.ones(3) if factor is None else np.asarray(factor)[:3] / 255.0
-        return material.baseColorTexture, factor.astype(np.float32)
-    image = getattr(material, "image", None)
-    if image is not None:
-        return image, np.ones(3, np.float32)
-    diffuse = np.asarray(material.main_color)[:3].astype(np.float32) / 255  # Kd is written as seen, in sRGB
-    return None, _linear(diffuse)
-
-
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    values = torch.from_numpy(np.ascontiguousarray(linear, dtype=np.float32)).clamp(0, 1)
-    return linear_to_srgb(values).clamp(0, 1).numpy()
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    return srgb_to_linear(torch.from_numpy(np.ascontiguousarray(srgb, dtype=np.float32))).numpy()
 
 
 def _save_ply(mesh: TexturedMesh, path: Path) -> Path:
@@ -244,14 +149,16 @@ def _save_obj(mesh: TexturedMesh, path: Path) -> Path:
     return path
 
 
-def _read_with_trimesh(path: Path, notes: Notes) -> list[Part]:
-    import trimesh
+def _read_plain(path: Path, notes: Notes) -> list[Part]:
+    from recon.io.meshes.plain_reader import read_plain  # imports trimesh
 
-    return _parts(trimesh.load_scene(path, process=False, resolver=_files_beside(path)), False)
+    return read_plain(path, notes)
 
 
 _READERS = {
     **dict.fromkeys((".glb", ".gltf"), read_gltf),
-    **dict.fromkeys((".obj", ".ply", ".stl", ".off"), _read_with_trimesh),
-    **dict.fromkeys(USD_FILES, lambda path, notes: read_usd(path)),
+    **dict.fromkeys((".stl", ".off"), _read_plain),
+    **dict.fromkeys(USD_FILES, read_usd),
+    ".obj": read_obj,
+    ".ply": read_ply,
 }

@@ -67,9 +67,7 @@ def _z_order(power: Int[np.ndarray, "c"]) -> tuple[Int[np.ndarray, "c 2"], int]:
 def _cell_corners(size: int) -> Float[np.ndarray, "2 3 2"]:
     """Corners of a cell's two triangles in texels; bilinear reads of one never touch the other."""
     near, far = 0.5, size - 0.5
-    return np.array(
-        [[[near, near], [far - 2, near], [near, far - 2]], [[far, far], [near + 2, far], [far, near + 2]]]
-    )
+    return np.array([[[near, near], [far - 2, near], [near, far - 2]], [[far, far], [near + 2, far], [far, near + 2]]])
 
 
 def _fill(

@@ -13,12 +13,13 @@ from PIL import Image
 from recon.core.conventions import linear_to_srgb
 from recon.core.errors import InputError
 from recon.io.meshes.atlas import Part
+from recon.io.meshes.notes import Notes
 
 USD_FILES = (".usd", ".usda", ".usdc", ".usdz")
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # rows: where x, y and z of a Z-up stage go
 
 
-def read_usd(path: Path) -> list[Part]:
+def read_usd(path: Path, notes: Notes) -> list[Part]:
     """The visible meshes of a stage at its first time, in metres, +Y up.
 
     Of a material the base colour is read: a texture, a constant, or ``displayColor``. Surfaces of subdivision are

@@ -28,9 +28,7 @@ def unroll(
     height, width = image.shape[:2]
     scale = min(1.0, MAX_ATLAS / (width * sizes[0]), MAX_ATLAS / (height * sizes[1]))
     image = resized(image, max(1, int(width * scale)), max(1, int(height * scale)))
-    columns, rows = (
-        _texels(low, high, image.shape[1 - i], wrap[i]) for i, (_, low, high) in enumerate(axes)
-    )
+    columns, rows = (_texels(low, high, image.shape[1 - i], wrap[i]) for i, (_, low, high) in enumerate(axes))
     return coordinates, np.ascontiguousarray(image[rows][:, columns])
 
 

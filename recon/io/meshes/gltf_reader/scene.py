@@ -102,9 +102,7 @@ def _local_matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "n 4 4"]:
     def rows(key: str, default: tuple[float, ...]) -> np.ndarray:
         return np.array([node.get(key) or default for node in nodes], float).reshape(len(nodes), len(default))
 
-    matrices = compose(
-        rows("translation", (0, 0, 0)), rows("rotation", (0, 0, 0, 1)), rows("scale", (1, 1, 1))
-    )
+    matrices = compose(rows("translation", (0, 0, 0)), rows("rotation", (0, 0, 0, 1)), rows("scale", (1, 1, 1)))
     stated = [i for i, node in enumerate(nodes) if node.get("matrix")]
     if stated:
         matrices[stated] = np.array([nodes[i]["matrix"] for i in stated], float).reshape(-1, 4, 4).transpose(0, 2, 1)

@@ -28,15 +28,19 @@ def placed_meshes(gltf: Gltf, accessors: Accessors) -> tuple[list[Placed], Float
     """
     nodes = gltf.entries("nodes")
     world, shown = _world_matrices(gltf, nodes)
-    groups: dict[tuple, list[np.ndarray]] = {}
+    groups: dict[tuple, list[int]] = {}
     for index in np.flatnonzero(shown).tolist():
         node = nodes[index]
-        if node.get("mesh") is None:
-            continue
-        weights = tuple(node.get("weights") or gltf.entry("meshes", node["mesh"]).get("weights") or ())
-        key = (node["mesh"], weights, node.get("skin"))
-        groups.setdefault(key, []).append(_instances(node, world[index], accessors))
-    return [Placed(mesh, np.concatenate(m), weights, skin) for (mesh, weights, skin), m in groups.items()], world
+        if node.get("mesh") is not None:
+            weights = tuple(node.get("weights") or ())
+            spread = INSTANCING in (node.get("extensions") or ())
+            groups.setdefault((node["mesh"], weights, node.get("skin"), index if spread else None), []).append(index)
+    placed = []
+    for (mesh, weights, skin, spread), indices in groups.items():
+        matrices = world[indices] if spread is None else _instances(nodes[spread], world[spread], accessors)
+        weights = weights or tuple(gltf.entry("meshes", mesh).get("weights") or ())
+        placed.append(Placed(mesh, matrices, weights, skin))
+    return placed, world
 
 
 def skin_matrices(
@@ -62,7 +66,7 @@ def _world_matrices(gltf: Gltf, nodes: list[dict[str, Any]]) -> tuple[Float[np.n
     for starts, visible in ((roots, True), (others, False)):
         parents, level = None, starts
         while len(level):
-            if reached[level].any() or len(np.unique(level)) < len(level):
+            if reached[level].any() or (len(level) > 1 and len(np.unique(level)) < len(level)):
                 raise ValueError("a node has two parents or is its own ancestor")
             reached[level] = True
             if parents is not None:
@@ -126,10 +130,8 @@ def compose(
 
 
 def _instances(node: dict[str, Any], matrix: np.ndarray, accessors: Accessors) -> Float[np.ndarray, "m 4 4"]:
-    """One place, or those of EXT_mesh_gpu_instancing."""
-    attributes = ((node.get("extensions") or {}).get(INSTANCING) or {}).get("attributes")
-    if not attributes:
-        return matrix[None]
+    """The places of EXT_mesh_gpu_instancing."""
+    attributes = node["extensions"][INSTANCING].get("attributes") or {}
     given = {name: accessors.floats(attributes[name]).astype(float) for name in _NEUTRAL if name in attributes}
     count = max(map(len, given.values()), default=1)
     parts = [given.get(name, np.tile(neutral, (count, 1))) for name, neutral in _NEUTRAL.items()]

@@ -108,12 +108,14 @@ def _threshold(look: Look, peak: float) -> float:
     return peak / 2 if peak > 1 / 64 else np.inf
 
 
-def multiplied(rgb: UInt8[np.ndarray, "h w 3"], factor: Float[np.ndarray, "3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An sRGB image times a linear factor; the very same array where that changes nothing."""
-    if np.allclose(factor, 1, atol=2e-3):
+def multiplied(
+    rgb: UInt8[np.ndarray, "h w 3"], factor: Float[np.ndarray, "3"], shift: Float[np.ndarray, "3"] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """An sRGB image times a linear factor, plus ``shift``; the very same array where that changes nothing."""
+    if np.allclose(factor, 1, atol=2e-3) and (shift is None or not shift.any()):
         return rgb
-    tones = to_linear(np.arange(256, dtype=np.float32) / 255)
-    table = np.rint(to_srgb(tones[:, None] * factor) * 255).astype(np.uint8)
+    tones = to_linear(np.arange(256, dtype=np.float32) / 255)[:, None] * factor
+    table = np.rint(to_srgb(tones if shift is None else tones + shift) * 255).astype(np.uint8)
     return np.stack([table[:, i][rgb[..., i]] for i in range(3)], -1)
 
 

@@ -15,7 +15,7 @@ class Notes:
     def add(self, kind: str, name: str = "", count: int = 1) -> None:
         """Count ``count`` more of ``kind``, a noun phrase in the singular; a name counts once."""
         known = self.names.setdefault(kind, [])
-        if name and name in known:
+        if not count or (name and name in known):
             return
         if name:
             known.append(name)

@@ -4,10 +4,16 @@ import importlib
 
 _EXPORTS = {
     "Cameras": "recon.core.cameras",
+    "Hypothesis": "recon.posterior.hypothesis",
+    "InputError": "recon.core.errors",
+    "Posterior": "recon.posterior.posterior",
     "ReconstructionConfig": "recon.objects",
     "TexturedMesh": "recon.core.mesh",
     "ViewSet": "recon.core.views",
+    "load_mesh": "recon.io.meshes.files",
+    "load_views": "recon.io.views.files",
     "reconstruct": "recon.objects",
+    "save_mesh": "recon.io.meshes.files",
 }
 
 __all__ = sorted(_EXPORTS)

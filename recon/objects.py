@@ -85,7 +85,7 @@ class Reconstruction:
     """Signed distance, negative inside, at the cell centres of the cube [-extent, extent]^3."""
     extent: float
     residuals: Float[Tensor, "v"]
-    """How far each view is from the finished mesh: mean depth error in world units, or that of a wrong silhouette."""
+    """Distance of each view from the finished mesh: mean depth error in world units, or that of a wrong silhouette."""
 
     @property
     def residual(self) -> float:
@@ -172,7 +172,7 @@ def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> Textur
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:
-    """Where views carve each other away entirely, what they agree on most; its residual says how little that is."""
+    """Fallback when inconsistent views leave nothing: raise the iso-level until about 0.5 % of the grid is inside."""
     low, level = float(field.min()), float(field.flatten().kthvalue(max(1, field.numel() // 200)).values)
     if level - low < 1e-4:
         logger.warning("The views of hypothesis %d show no object.", index)

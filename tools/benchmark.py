@@ -1,4 +1,4 @@
-"""What the main job (or only its sampling), reconstruction by itself, a training step and its pictures cost.
+"""Benchmark the main job (or only its sampling), reconstruction alone, a training step, or rendering for training.
 
 ``python tools/benchmark.py [job | sample] [--num-hypotheses 1 8] [--device cpu] [--output benchmark.json]``
 ``python tools/benchmark.py recon [--meshes DIR] [--source true | inconsistent | sampled] [--views 16 --size 256] ...``

@@ -5,7 +5,9 @@
 ``python tools/evaluate.py known-posterior --output known.json`` tests the sampler against a posterior that is known;
 ``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` tells objects from pictures of nothing;
 ``python tools/evaluate.py second-photo --meshes DIR --output second.json`` tells what a photo from the chosen next view
-leaves open, and one from a random view.
+leaves open, and one from a random view;
+``python tools/evaluate.py scene --model truth|extrude|mean|nearest|WEIGHTS --output scene.json`` scores scenes of one
+photo on held-out procedural scenes, or on real posed pictures (``--data``).
 """
 
 import shlex
@@ -19,20 +21,22 @@ from mvdiff.evaluation.config import EvaluationConfig
 
 
 def main(arguments: list[str]) -> None:
-    if arguments and arguments[0] in ("known-posterior", "novelty", "second-photo"):
+    if arguments and arguments[0] == "scene":
+        results = scene(arguments[1:])
+    elif arguments and arguments[0] in ("known-posterior", "novelty", "second-photo"):
         results = special(arguments[0], arguments[1:])
     else:
         results = protocol(arguments)
-    for key, value in results["summary"].items():
+    for key, value in results.get("goals", results["summary"]).items():
         if isinstance(value, int | float):
             print(f"{key:24s} {value:.4f}" if isinstance(value, float) else f"{key:24s} {value}")
 
 
 def special(name: str, arguments: list[str]) -> dict[str, Any]:
-    from mvdiff.cli.models import load_model
     from mvdiff.evaluation.protocols.known_posterior import KnownPosteriorConfig, known_posterior
     from mvdiff.evaluation.protocols.novelty import NoveltyConfig, judge_novelty
     from mvdiff.evaluation.protocols.second_photo import SecondPhotoConfig, judge_second_photos
+    from mvdiff.runs.loading import load_model
 
     command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
     kinds = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}
@@ -44,6 +48,17 @@ def special(name: str, arguments: list[str]) -> dict[str, Any]:
     if name == "second-photo":
         return judge_second_photos(config, config.load(), command)
     return judge_novelty(config, load_model(config.weights, config.device, calibration=config.calibration), command)
+
+
+def scene(arguments: list[str]) -> dict[str, Any]:
+    from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
+
+    config = tyro.cli(SceneEvaluationConfig, args=arguments, prog="evaluate.py scene")
+    config.check()
+
+    from mvdiff.evaluation.protocols.scene_command import evaluate_scene_command
+
+    return evaluate_scene_command(config, shlex.join(["python", "tools/evaluate.py", "scene", *arguments]))
 
 
 def protocol(arguments: list[str]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
+from torch import nn
 
 from recon.core.errors import InputError
 
@@ -28,29 +29,42 @@ def main(arguments: PackWeights) -> None:
     record = json.loads((arguments.run / "config.json").read_text())
     if record.get("lora", {}).get("rank"):
         raise InputError(f"{arguments.run} trained a LoRA: its lora.safetensors is used beside the base, with --lora.")
-    if arguments.checkpoint:
-        from safetensors.torch import load_file
-
-        from mvdiff.training.checkpoint import find_checkpoint
-        from mvdiff.training.config import TrainConfig, apply_overrides
-        from mvdiff.training.objective import Objective, build_models
-
-        config = TrainConfig()
-        apply_overrides(config, {"model": record["model"] | {"init_from": None}})
-        apply_overrides(config, {"data": {"record": record["data"]["record"]}})
-        objective = Objective(*build_models(config), config.loss)
-        path = find_checkpoint(arguments.run, "latest") / f"{arguments.which}.safetensors"
-        objective.load_state_dict(load_file(path))
-        components = {"transformer": objective.transformer, "camera_estimator": objective.camera_estimator}
-    else:
-        from mvdiff.pipelines import MultiViewDiffusionPipeline
-
-        pipeline = MultiViewDiffusionPipeline.from_pretrained(arguments.run / arguments.which)
-        components = {"transformer": pipeline.transformer, "camera_estimator": pipeline.camera_estimator}
+    components = _of_checkpoint(arguments, record) if arguments.checkpoint else _of_export(arguments, record)
     lines = (arguments.run / "metrics.jsonl").read_text().splitlines()
     provenance = {"config": record, "which": arguments.which, "last_metrics": json.loads(lines[-1]) if lines else {}}
     save_packed(components, arguments.output, provenance)
     print(f"{arguments.output}: sha256 {weights_hash(arguments.output)}")
+
+
+def _of_checkpoint(arguments: PackWeights, record: dict[str, Any]) -> dict[str, nn.Module]:
+    """Networks of the last checkpoint."""
+    from safetensors.torch import load_file
+
+    from mvdiff.training.checkpoint import find_checkpoint
+    from mvdiff.training.config import TrainConfig, apply_overrides
+    from mvdiff.training.objective import Objective, build_models
+    from mvdiff.training.scenes.objective import SceneObjective, build_scene_transformer
+
+    config = TrainConfig()
+    apply_overrides(config, {"task": record.get("task", "objects"), "model": record["model"] | {"init_from": None}})
+    apply_overrides(config, {"data": {"record": record["data"]["record"]}})
+    if config.task == "scenes":
+        objective = SceneObjective(build_scene_transformer(config.model), config.scenes.loss)
+    else:
+        objective = Objective(*build_models(config), config.loss)
+    path = find_checkpoint(arguments.run, "latest") / f"{arguments.which}.safetensors"
+    objective.load_state_dict(load_file(path))
+    return dict(objective.named_children())
+
+
+def _of_export(arguments: PackWeights, record: dict[str, Any]) -> dict[str, nn.Module]:
+    """Networks of a run that has ended."""
+    if record.get("task") == "scenes":
+        from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline as Pipeline
+    else:
+        from mvdiff.pipelines import MultiViewDiffusionPipeline as Pipeline
+    pipeline = Pipeline.from_pretrained(arguments.run / arguments.which)
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``mvdiff calibrate``: what stated probabilities and coverages are worth, learnt on known objects."""
+"""``mvdiff calibrate``: correct stated probabilities and coverages by objects of known shape."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from mvdiff.evaluation.config import CalibrationConfig
 
 @dataclass(frozen=True)
 class Command:
-    """From known meshes: a calibration of probabilities, shells and intervals, that `mvdiff generate` uses.
+    """Calibrate the probabilities, bands and intervals of `mvdiff generate` on known meshes.
 
-    Each mesh is photographed, the main job runs on the picture, and what it says is compared with the mesh. Give meshes
-    that the model was neither trained nor will be judged on. The same command goes on where it was interrupted.
+    Each mesh is rendered, `generate` runs on the picture, and its statements are compared with the mesh. Use meshes
+    that the model was not trained on and will not be evaluated on. The same command resumes an interrupted run.
     """
 
     config: Annotated[CalibrationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=CalibrationConfig)

@@ -1,4 +1,4 @@
-"""``mvdiff data``: meshes or posed photos to a data set for training, and a look at it."""
+"""``mvdiff data``: render, import and check data sets for training."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,19 +8,20 @@ import tyro
 
 from mvdiff.cli.progress import progress_bars
 from mvdiff.data.render.config import RenderDataset
+from mvdiff.data.scenes.render_config import RenderScenes
 from mvdiff.data.sources.import_config import ImportPhotos
 from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
 class Render:
-    """Photograph meshes from all sides into tar shards that training reads.
+    """Render meshes from all sides into tar shards for training.
 
     The same command goes on where it was interrupted; meshes that cannot be used are named and left out.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MESHES… OUT")]
-    """Folders of meshes (GLB, glTF, OBJ, PLY, STL …), single meshes or mesh packs; last the folder of the data set."""
+    """Meshes (GLB, glTF, OBJ, PLY, STL …), folders of them or mesh packs; last the folder of the data set."""
     config: Annotated[RenderDataset, tyro.conf.OmitArgPrefixes] = field(default_factory=RenderDataset)
 
     def run(self) -> None:
@@ -46,13 +47,32 @@ class Render:
 
 
 @dataclass(frozen=True)
+class ScenesAction:
+    """Make procedural rooms, flats, corridors, streets, courtyards and terrain, and photograph them into tar shards.
+
+    The same command goes on where it was interrupted. A contact sheet of the first scenes is drawn beside the shards.
+    """
+
+    config: Annotated[RenderScenes, tyro.conf.OmitArgPrefixes]
+
+    def run(self) -> None:
+        self.config.check()
+        from mvdiff.data.scenes.dataset import render_scenes
+
+        with progress_bars(str(self.config.output)) as report:
+            for done, total, _ in render_scenes(self.config):
+                report("scenes", done, total)
+        print(f"{self.config.output}: {total} scenes of {self.config.record.views} views")
+
+
+@dataclass(frozen=True)
 class Check:
-    """Read a whole data set: contact sheet, statistics, licences, objects that look wrong."""
+    """Check a data set: contact sheet, statistics, licenses, suspicious objects."""
 
     data: tyro.conf.Positional[str]
     """Folder or URL of a data set."""
     output_dir: Path | None = None
-    """Where contact_sheet.png and statistics.json go; by default the current folder's <name>-check."""
+    """Folder for contact_sheet.png and statistics.json; by default <name>-check in the current folder."""
     objects: int = 32
     """Rows of the contact sheet."""
 
@@ -79,13 +99,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Import:
-    """Turn posed photos of objects into tar shards that training reads; no mesh is needed.
+    """Convert posed photos of objects into tar shards for training; no mesh is needed.
 
     What photos do not show (normals, depth) is left out of the loss.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TRANSFORMS_JSON… OUT")]
-    """For each object a transforms.json, its folder or a saved ViewSet; last the folder of the data set."""
+    """One transforms.json, its folder or a saved ViewSet per object; last the folder of the data set."""
     config: Annotated[ImportPhotos, tyro.conf.OmitArgPrefixes] = field(default_factory=ImportPhotos)
 
     def run(self) -> None:
@@ -109,6 +129,7 @@ class Command:
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Render, tyro.conf.subcommand("render")]
+        | Annotated[ScenesAction, tyro.conf.subcommand("render-scenes")]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Import, tyro.conf.subcommand("import")]
     ]

@@ -24,9 +24,11 @@ class Command:
     """The folder of a finished run, a posterior.npz, or a mesh (.glb, .gltf, .obj, .ply, .stl, .off, .usd…)."""
     output: Path
     """A file; of a folder, the folder for one file each."""
-    format: Annotated[str | None, tyro.conf.arg(help=f"By default what the output's suffix says. {_FORMATS}.")] = None
+    format: Annotated[
+        str | None, tyro.conf.arg(help=f"Output format; by default the one of the output's suffix. {_FORMATS}.")
+    ] = None
     points: int = 100_000
-    """Of a point cloud or of splats."""
+    """Number of points of a point cloud, or of splats."""
     resolution: int = 128
     """Cells along each side of a grid."""
     overwrite: bool = False
@@ -113,9 +115,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _mesh(path: Path) -> "TexturedMesh":
     if path.suffix == ".npz":
-        from recon.posterior import Posterior
+        from recon.posterior import load_posterior
 
-        posterior = Posterior.load(path)
+        posterior = load_posterior(path)
         return posterior.median if len(posterior.median) else posterior.representative
     from recon.io.meshes.files import load_mesh
 

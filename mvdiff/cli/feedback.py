@@ -23,21 +23,21 @@ class Command:
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The output folder of a finished run."""
     keep: str = ""
-    """Numbers of hypotheses that may be true, as 0,3."""
+    """Hypotheses to accept, by number: 0,3."""
     reject: str = ""
-    """Numbers of hypotheses that are wrong."""
+    """Hypotheses to reject, by number."""
     strength: float = 0.7
-    """How far new hypotheses may move from the kept ones: near 0 not at all, 1 as if there were none."""
+    """Strength of the change, as in image-to-image: near 0 repeats the kept hypotheses, 1 ignores them."""
     new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
 
     def run(self) -> None:
         keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import feedback
 
-        GenerationFolder.open(self.run_dir)  # before the weights are read
+        FolderStore.open(self.run_dir)  # before the weights are read
         model = self.new_run.load_model()
         judged = partial(feedback, keep=keep, reject=reject, strength=self.strength)
         self.new_run.make(model, self.run_dir, "feedback", judged)

@@ -1,6 +1,7 @@
 """``mvdiff generate``: photos to hypotheses."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,21 +16,21 @@ from mvdiff.sampling.generation import GenerationConfig
 
 @dataclass(frozen=True)
 class Command:
-    """From each photo: N textured 3D hypotheses, their posterior and a report.
+    """Turn each photo into N textured 3D hypotheses, their posterior and a report.
 
-    The same command goes on where it was interrupted.
+    The same command resumes an interrupted run.
     """
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
-    """Pictures, or folders of pictures. A cut-out with transparency is used as it is."""
+    """Images, or folders of images. A cut-out with transparency is used as it is."""
     output_dir: Path = Path("out")
-    """Results of one photo; of several, one folder for each."""
+    """Folder for the results; with several photos, one subfolder each."""
     config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: str = "default"
-    """How the views are turned into meshes."""
+    """Quality of the reconstruction."""
     calibration: str = "default"
-    """Of what is stated: default (the file beside the weights, where there is one), none, or a file."""
+    """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -45,26 +46,26 @@ class Command:
         runs = []
         for photo, folder, reference in zip(photos, folders, references, strict=True):
             with progress_bars(photo.name) as progress:
-                result = model.generate(
-                    photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config)
-                )
-            runs.append(_record(photo, folder, result))
+                model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
+            runs.append(_record(photo, folder, reference.matte.warnings))
             if not self.json:
                 print(_sentence(runs[-1]))
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
 
 
-def _record(photo: Path, folder: Path, result: Any) -> dict[str, Any]:
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+def _record(photo: Path, folder: Path, notes: Sequence[str]) -> dict[str, Any]:
+    """The finished run as it is written: files are rounded, and a complete run says the same again."""
+    from mvdiff.runs.folder import FolderStore
+
+    store = FolderStore.open(folder)
     return {
         "photo": str(photo),
         "output_dir": str(folder),
-        "files": manifest["files"],
-        "seconds": manifest.get("seconds", {}),
-        # What is written, not what would be computed anew: files are rounded, and a complete run says the same again.
-        "summary": json.loads((folder / "summary.json").read_text("utf-8")),
-        "notes": list(result.reference.matte.warnings),
+        "files": store.manifest["files"],
+        "seconds": store.manifest.get("seconds", {}),
+        "summary": store.summary,
+        "notes": list(notes),
     }
 
 

@@ -28,7 +28,7 @@ class Command:
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""
     lora: Path | None = None
-    """A LoRA adapter, to see where it comes from."""
+    """LoRA adapter to describe."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
@@ -69,7 +69,7 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
-    """Where weights come from, in a few words: of a run's export or of a packed folder."""
+    """Summarize the origin of weights, from a run's export or a packed folder."""
     from mvdiff.weights import packing
 
     if (folder / packing.INDEX).exists():

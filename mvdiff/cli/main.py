@@ -8,16 +8,16 @@ from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 
 #: Verb to what it does; each lives in the module of its name (underscores for dashes) as the dataclass ``Command``.
 VERBS = {
-    "generate": "photos to N textured 3D hypotheses, their posterior and a report",
-    "views": "photos to sampled views only",
-    "reconstruct": "views of an object (a saved ViewSet or a transforms.json) to a textured mesh",
-    "next-view": "a finished run to the direction from which the next photo tells most",
-    "refine": "a finished run and another picture of its object to a better one",
-    "feedback": "a finished run and a judgement of its hypotheses to more of the right kind",
-    "data": "meshes or posed photos to a data set for training, and a look at it",
-    "calibrate": "known meshes to the calibration of stated probabilities and coverages",
-    "export": "a finished run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
-    "info": "version, weights, devices and optional parts",
+    "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
+    "views": "sample views of photos, without reconstructing them",
+    "reconstruct": "reconstruct a textured mesh from posed views of an object",
+    "next-view": "find the direction from which the next photo is expected to be most informative",
+    "refine": "condition a finished run on a second photo or an edited view",
+    "feedback": "accept or reject hypotheses and sample more like the accepted ones",
+    "data": "render, import or check data sets for training",
+    "calibrate": "calibrate stated probabilities and coverages on known meshes",
+    "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
+    "info": "show versions, weights, devices and optional packages",
 }
 
 
@@ -26,8 +26,8 @@ def usage() -> str:
     verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
     return (
         "usage: mvdiff VERB …\n\n"
-        "One photo in, N plausible 3D objects out, and an honest statement of what is guessed.\n\n"
-        f"{verbs}\n\n`mvdiff VERB --help` says more; `mvdiff --version` tells the version."
+        "One photo in, N plausible 3D objects out, with calibrated uncertainty.\n\n"
+        f"{verbs}\n\nRun `mvdiff VERB --help` for the options of a verb, `mvdiff --version` for the version."
     )
 
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mvdiff {mvdiff.__version__}")
         return 0
     if verb not in VERBS:
-        print(f"mvdiff: '{verb}' is no verb; the verbs are {', '.join(VERBS)}.", file=sys.stderr)
+        print(f"mvdiff: unknown verb '{verb}'; choose one of {', '.join(VERBS)}.", file=sys.stderr)
         return BAD_INPUT
 
     def run() -> None:

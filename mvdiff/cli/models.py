@@ -1,51 +1,28 @@
-"""Loading what the verbs work with."""
+"""The model options that verbs share, and how they are loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mvdiff.pipelines import ImageTo3D
+    from mvdiff.runs.image_to_3d import ImageTo3D
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model works, and where."""
+    """Model, weights and device."""
 
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """Device to run on: auto, cpu, cuda or cuda:N."""
     weights: str = "embedded"
-    """The model in this package, or a folder of weights."""
+    """Weights to load: "embedded" (in this package), or a folder."""
     lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    """LoRA adapter to fuse into the weights; it must have been trained on them."""
     lora_scale: float = 1.0
-    """How much of the adapter is added: less keeps more of what the weights know of other objects."""
+    """Strength of the LoRA adapter; a lower one forgets less about other objects."""
 
     def load(self, preset: str = "default", calibration: str = "default") -> "ImageTo3D":
+        """Load it, with a reconstruction ``preset`` and a ``calibration``."""
+        from mvdiff.runs.loading import load_model
+
         return load_model(self.weights, self.device, preset, self.lora, calibration, self.lora_scale)
-
-
-def load_model(
-    weights: str,
-    device: str,
-    preset: str = "default",
-    lora: Path | None = None,
-    calibration: str = "default",
-    lora_scale: float = 1.0,
-) -> "ImageTo3D":
-    """The device is checked before the weights are read."""
-    import diffusers
-
-    from mvdiff.runs.image_to_3d import ImageTo3D, pick_device
-    from recon import ReconstructionConfig
-
-    diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
-    pick_device(device)
-    return ImageTo3D.from_pretrained(
-        weights,
-        device,
-        reconstruction=ReconstructionConfig.preset(preset),
-        lora=lora,
-        calibration=calibration,
-        lora_scale=lora_scale,
-    )

@@ -1,4 +1,4 @@
-"""What the verbs share that make a new run of a finished one."""
+"""The options of verbs that derive a new run from a finished one."""
 
 import json
 from collections.abc import Callable
@@ -11,25 +11,25 @@ import tyro
 from mvdiff.cli.models import ModelChoice
 
 if TYPE_CHECKING:
-    from mvdiff.pipelines import ImageTo3D
+    from mvdiff.runs.image_to_3d import ImageTo3D
     from mvdiff.runs.refine import Change
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """Where it goes, what samples it, and what is printed of it."""
+    """Output, model and printing of the new run."""
 
     output_dir: Path | None = None
-    """Where the new run goes; by default beside the old one, as OUT-refined or OUT-feedback."""
+    """Folder for the new run; by default beside the old one, as OUT-refined or OUT-feedback."""
     resample: bool = True
-    """Sample new hypotheses; --no-resample only weighs the old ones, at once."""
+    """Sample new hypotheses. --no-resample only reweights the old ones, which takes seconds."""
     num_hypotheses: int | None = None
-    """How many the new run holds, kept ones among them; by default as many as before."""
+    """Number of hypotheses of the new run, kept ones included; by default as many as before."""
     seed: int | None = None
-    """Of the new hypotheses; by default the old one plus 1."""
+    """Seed of the new hypotheses; by default the old seed plus 1."""
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: str = "default"
-    """How the views are turned into meshes."""
+    """Quality of the reconstruction."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

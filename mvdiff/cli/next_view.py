@@ -1,4 +1,4 @@
-"""``mvdiff next-view``: from where the next photo would tell most."""
+"""``mvdiff next-view``: plan the most informative next photo."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Command:
-    """Rank directions by the expected information, in bits, of a photo from there about which hypothesis is true.
+    """Rank directions by the expected information (bits) of a photo from there about the true hypothesis.
 
     Writes next_view.json and next_view.png into the run's folder.
     """
@@ -18,19 +18,19 @@ class Command:
     run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The output folder of a finished run."""
     num_views: int = 3
-    """Photos to plan, each chosen given those before it."""
+    """Number of photos to plan, each given the ones before it."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from recon.posterior.next_view import next_view
 
-        folder = GenerationFolder.open(self.run_dir)
-        result = folder.load()
+        folder = FolderStore.open(self.run_dir)
+        result = folder.load_result()
         meshes = [hypothesis.mesh for hypothesis in result.hypotheses]
         found = next_view(meshes, result.posterior.weights, self.num_views)
-        folder.write_next_view(found, meshes)
+        folder.save_next_view(found, meshes)
         record = {"output_dir": str(self.run_dir), **found.to_dict()}
         if self.json:
             print(json.dumps(record, allow_nan=False))

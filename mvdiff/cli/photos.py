@@ -1,4 +1,4 @@
-"""Which pictures a command line names, and where their results go."""
+"""The photos that a command line names, and the folders of their results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are named, folders' pictures in the order of their names."""
+    """List the given files, and the images of given folders in the order of their names."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -27,7 +27,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
 
 
 def output_folders(paths: Sequence[Path], photos: Sequence[Path], output_dir: Path) -> list[Path]:
-    """The folder itself for one photo, else one subfolder each, named after the photo."""
+    """Return the folder itself for one photo, else one subfolder per photo, named after it."""
     if len(photos) == 1 and not paths[0].is_dir():
         return [output_dir]
     folders: list[Path] = []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """From posed views of one object: a textured mesh in the world of their cameras.
+    """Reconstruct a textured mesh from posed views of one object, in the world of their cameras.
 
     The views are a ViewSet that this program saved, a transforms.json in the convention of nerfstudio and Blender, a
     text model of COLMAP, or pictures from a turntable. Pictures with transparency are used as they are.
@@ -24,28 +24,28 @@ class Command:
     views: Annotated[Path, tyro.conf.Positional]
     """A views.safetensors, a transforms.json, COLMAP's cameras.txt, a folder that holds one, or turntable pictures."""
     output_dir: Path = Path("out")
-    """Where mesh.glb goes."""
+    """Folder for the mesh."""
     format: Literal["glb", "ply", "obj"] = "glb"
-    """Of the mesh."""
+    """Mesh format."""
     azimuths: tuple[float, ...] = ()
-    """Of turntable pictures in the order of their names, in degrees; without them names like az030_el20.png tell."""
+    """Azimuths of turntable images in degrees, in the order of names; else taken from names like az030_el20.png."""
     elevation: float = 0.0
-    """Of turntable pictures, in degrees above the horizon."""
+    """Elevation of turntable images, in degrees above the horizon."""
     fov: float = 40.0
-    """Of turntable pictures: vertical field of view in degrees."""
+    """Vertical field of view of turntable images, in degrees."""
     distance: float = 1.5
-    """Of turntable pictures: camera to axis, in the units that the mesh shall have."""
+    """Distance from the camera to the turntable's axis, in the units of the mesh."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """Device to run on: auto, cpu, cuda or cuda:N."""
     preset: str = "default"
-    """How the views are turned into meshes."""
+    """Quality of the reconstruction."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        from mvdiff.runs.image_to_3d import pick_device
+        from mvdiff.devices import pick_device
         from recon import ReconstructionConfig, ViewSet, reconstruct
         from recon.core.bounding import BoundingSphere
         from recon.io.folders import OutputFolder

@@ -1,4 +1,4 @@
-"""``mvdiff refine``: a finished run and another picture of its object to a better one."""
+"""``mvdiff refine``: condition a finished run on further evidence."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,17 +25,17 @@ class Command:
     photo: Path | None = None
     """A second photo of the same object."""
     azimuth: float | None = None
-    """Where it was taken from: degrees around the object from the first photo, positive to the right."""
+    """Azimuth of the second photo: degrees around the object from the first one, positive to the right."""
     elevation: float | None = None
-    """Of its camera above the horizon in degrees, when known."""
+    """Elevation of the second photo's camera in degrees above the horizon, if known."""
     azimuth_tolerance: float = 5.0
-    """By how many degrees the azimuth may be off."""
+    """Uncertainty of the azimuth in degrees."""
     edited_view: Path | None = None
-    """Instead of a photo: one of OUT/views/NNN/images/*.png, painted over."""
+    """Painted-over copy of one of OUT/views/NNN/images/*.png, in place of a photo."""
     matting: bool = True
-    """Cut the object out of the photo's background when it has no transparency."""
+    """Cut the object out of a photo without transparency; --no-matting takes the photo as it is."""
     framing: Framing = "recentre"
-    """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
+    """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
     new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
 
     def run(self) -> None:
@@ -44,13 +44,13 @@ class Command:
         if self.photo is not None and self.azimuth is None:
             raise InputError("A second photo needs --azimuth: the degrees around the object from the first photo.")
         from mvdiff.runs.evidence import EditedView, SecondPhoto
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import refine
         from mvdiff.sampling.generation import GenerationConfig
 
-        folder = GenerationFolder.open(self.run_dir)
+        folder = FolderStore.open(self.run_dir)
         if self.edited_view is not None:
-            evidence = EditedView.load(self.edited_view, folder, folder.load().views)
+            evidence = EditedView.load(self.edited_view, folder, folder.load_result().views)
         model = self.new_run.load_model()
         if self.photo is not None:
             reference = model.prepare(self.photo, GenerationConfig(matting=self.matting, framing=self.framing))

@@ -1,4 +1,4 @@
-"""``mvdiff views``: photos to sampled views."""
+"""``mvdiff views``: sample views of photos."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -16,15 +16,15 @@ from recon.core.errors import InputError
 
 @dataclass(frozen=True)
 class Command:
-    """From each photo: the sampled views of N hypotheses, without reconstruction.
+    """Sample the views of N hypotheses from each photo, without reconstructing them.
 
     Each hypothesis becomes a folder with a ViewSet, a picture to look at and a transforms.json with RGBA pictures.
     """
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
-    """Pictures, or folders of pictures."""
+    """Images, or folders of images."""
     output_dir: Path = Path("out")
-    """Results of one photo; of several, one folder for each."""
+    """Folder for the results; with several photos, one subfolder each."""
     config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
@@ -36,25 +36,25 @@ class Command:
         self.config.check()
         if self.config.num_hypotheses == "auto":
             raise InputError(
-                "How many hypotheses are enough is known with their shapes only: give --num-hypotheses a number."
+                "--num-hypotheses auto needs reconstructed shapes: give a number when only sampling views."
             )
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        from mvdiff.runs.folder import GenerationFolder
+        from mvdiff.runs.folder import FolderStore
 
         model = self.model.load()
         references = [model.prepare(photo, self.config) for photo in photos]
         runs = []
         for photo, path, reference in zip(photos, folders, references, strict=True):
             inputs = {"verb": "views", **model.inputs(reference, self.config, photo.name)}
-            folder = GenerationFolder.create(path, inputs, self.overwrite)
+            folder = FolderStore.create(path, inputs, self.overwrite)
             if not folder.complete:
-                folder.write_reference(reference, photo)
+                folder.save_photo(reference, photo)
                 with progress_bars(photo.name) as progress:
                     views, _ = model.sample(reference, self.config, folder, progress)
                 folder.write_transforms(views)
                 folder.finish(device=str(model.device))
-            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.output.manifest["files"]})
+            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.manifest["files"]})
             if not self.json:
                 print(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path / 'views'}")
         if self.json:

@@ -1,4 +1,4 @@
-"""What cameras, compression and cut-outs do to pictures, for whole batches at once."""
+"""Photo augmentations for whole batches: camera response, compression artifacts, matting errors."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class AugmentConfig:
     matte: float = 0.35
 
 
-class _Batch:
+class Batch:
     """Random numbers for each of ``b`` pictures, shaped to broadcast over them."""
 
     def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
@@ -40,11 +40,11 @@ def augment_references(
     rgba: Float[Tensor, "b 4 h w"], generator: torch.Generator, config: AugmentConfig
 ) -> Float[Tensor, "b 4 h w"]:
     """Straight alpha in and out, in [0, 1]; colour stays 0 where alpha is 0."""
-    dice = _Batch(len(rgba), generator, rgba.device)
+    dice = Batch(len(rgba), generator, rgba.device)
     rgba = _imperfect_matte(rgba, dice, config)
     premultiplied = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], 1)
     sigma = torch.where(dice.chosen(config.blur), dice.uniform(0.3, 1.3), 0.01)
-    premultiplied = _blur(premultiplied, sigma)
+    premultiplied = blurred(premultiplied, sigma)
     alpha = premultiplied[:, 3:]
     rgb = premultiplied[:, :3] / alpha.clamp_min(1e-3)
     balance = torch.exp(0.05 * dice.normal(3) + 0.12 * dice.normal())
@@ -52,11 +52,11 @@ def augment_references(
     rgb = torch.where(dice.chosen(config.color), developed, rgb)
     grain = torch.randn(rgb.shape, generator=generator, device=rgb.device) * dice.uniform(0.005, 0.04)
     rgb = torch.where(dice.chosen(config.noise), rgb + grain, rgb)
-    rgb = torch.where(dice.chosen(config.compression), _compress(rgb, dice.uniform(0.01, 0.08)), rgb)
+    rgb = torch.where(dice.chosen(config.compression), compressed(rgb, dice.uniform(0.01, 0.08)), rgb)
     return torch.cat([rgb.clamp(0, 1) * (alpha > 1e-3), alpha.clamp(0, 1)], 1)
 
 
-def _imperfect_matte(rgba: Float[Tensor, "b 4 h w"], dice: _Batch, config: AugmentConfig) -> Float[Tensor, "b 4 h w"]:
+def _imperfect_matte(rgba: Float[Tensor, "b 4 h w"], dice: Batch, config: AugmentConfig) -> Float[Tensor, "b 4 h w"]:
     """Too wide, with the background's colour showing; or too narrow."""
     rgb, alpha = rgba.split([3, 1], 1)
     background = dice.uniform(0, 1, 3)
@@ -70,7 +70,7 @@ def _imperfect_matte(rgba: Float[Tensor, "b 4 h w"], dice: _Batch, config: Augme
     return torch.cat([rgb, torch.where(wider, wide, torch.where(narrower, narrow, alpha))], 1)
 
 
-def _blur(images: Float[Tensor, "b 4 h w"], sigma: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 4 h w"]:
+def blurred(images: Float[Tensor, "b c h w"], sigma: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b c h w"]:
     """Gaussian of an own width for each picture, separable, as one grouped convolution an axis."""
     b, c = images.shape[:2]
     offsets = torch.arange(-3, 4, device=images.device, dtype=images.dtype)
@@ -82,7 +82,7 @@ def _blur(images: Float[Tensor, "b 4 h w"], sigma: Float[Tensor, "b 1 1 1"]) -> 
     return flat.reshape(images.shape)
 
 
-def _compress(rgb: Float[Tensor, "b 3 h w"], strength: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
+def compressed(rgb: Float[Tensor, "b 3 h w"], strength: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
     """Rounds 8 x 8 cosine coefficients, the higher the coarser, like JPEG."""
     k = torch.arange(8, device=rgb.device, dtype=rgb.dtype)
     basis = torch.cos((2 * k[None] + 1) * k[:, None] * torch.pi / 16) * 0.5

@@ -14,7 +14,7 @@ from recon.core.cameras import Cameras
 
 @dataclass
 class BatchConfig:
-    """How views and photos are drawn."""
+    """Settings for drawing views and photos."""
 
     random_rig_probability: float = 0.2
     """Share of objects with six arbitrary ring views instead of an even rig."""

@@ -25,7 +25,7 @@ _CHANNELS = {"colour": 0, "alpha": 3, "normal": 4, "depth": 7}
 
 @dataclass
 class DatasetFigures:
-    """What one pass over all objects found."""
+    """Findings of one pass over all objects."""
 
     objects: int = 0
     shards: dict[str, int] = field(default_factory=dict)

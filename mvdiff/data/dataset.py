@@ -50,13 +50,13 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     config.check()
     credits = {} if config.credits is None else read_credits(config.credits)
     shots = plan_shots(config)
-    from mvdiff.runs.image_to_3d import pick_device  # after the cheap checks: it takes seconds
+    from mvdiff.devices import pick_device  # after the cheap checks: it takes seconds
 
     device = pick_device(config.device)
     parts = balanced(shots)
     keys = [_key(part, config.record) for part in parts]
     plan = hashlib.sha256("".join(keys).encode()).hexdigest()
-    _claim(config.output, plan, config.overwrite)
+    claim(config.output, plan, config.overwrite)
     writer, done = ShardWriter(config.output, config.record), 0
     with closing(Photographers(config.record, device, config.workers)) as photographers:
         for part, key in zip(parts, keys, strict=True):
@@ -108,7 +108,7 @@ def _pack_credits(path: str) -> dict[str, dict[str, str]]:
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:
-    """Of all that the pictures depend on; files count by name, size and time of change."""
+    """Hash of everything that the images depend on; files count by name, size and modification time."""
     objects = [(shot.seed, shot.warp, shot.source.name, shot.source.index, _stamp(shot.source)) for shot in shots]
     return hashlib.sha256(json.dumps([asdict(config), objects]).encode()).hexdigest()
 
@@ -120,7 +120,7 @@ def _stamp(source: MeshSource) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _claim(folder: Path, plan: str, overwrite: bool) -> None:
+def claim(folder: Path, plan: str, overwrite: bool) -> None:
     """Take the folder for this plan; one that holds anything else is refused."""
     marker = folder / "plan.txt"
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:

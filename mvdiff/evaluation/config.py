@@ -20,29 +20,29 @@ Protocol = Literal["p1", "p2"]
 
 @dataclass(frozen=True, kw_only=True)
 class JobConfig(SamplingConfig):
-    """How known objects go through the main job."""
+    """Settings for running the main job on known objects."""
 
     num_hypotheses: int = 8
+    """Number of hypotheses per object."""
     weights: str = "embedded"
-    """embedded, or a folder of weights."""
+    """Weights to judge: "embedded" (in this package), or a folder."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """Device to run on: auto, cpu or cuda."""
     limit: int | None = None
-    """Only the first so many objects."""
+    """Number of objects to take, from the first; all by default."""
     preset: str = "default"
-    """Of the reconstruction; as the main job unless told otherwise."""
+    """Quality of the reconstruction; by default that of the main job."""
     framing: Framing = "keep"
-    """keep: the model is told that the picture is whole, of the default lens. recentre: as any photo."""
+    """Framing of the images. "keep" declares them full frames of the default lens; "recentre" does not."""
     seed: int = 0
-    """Of the reference cameras and of the hypotheses."""
+    """Seed of the reference cameras and of the hypotheses."""
     batch_objects: int | None = None
-    """Objects whose hypotheses are reconstructed together; 4 on a GPU, else 1."""
+    """Number of objects reconstructed together; by default 4 on a GPU, else 1."""
     workers: int | None = None
     """Threads that score while the next objects are made; by default 0 on a CPU, else most of the cores."""
     processes: int = 1
-    """That each take the next object, with a model and one core of their own, the GPUs shared out among
-    them: as many as there are cores take least time for all objects together. ``batch_objects`` and ``workers`` mean
-    nothing then."""
+    """Number of processes, each with a model and one core of its own; GPUs are shared among them. As many as there
+    are cores take the least time for all objects. More than 1 disables ``batch_objects`` and ``workers``."""
     overwrite: bool = False
     """Start again even if the output holds results of other settings."""
 
@@ -78,8 +78,8 @@ class JobConfig(SamplingConfig):
         )
 
     def load(self, lora: Path | None = None, calibration: str = "default", lora_scale: float = 1.0) -> "ImageTo3D":
-        """The model that is meant."""
-        from mvdiff.cli.models import load_model
+        """Load the configured model."""
+        from mvdiff.runs.loading import load_model
 
         return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale)
 
@@ -90,7 +90,7 @@ class JobConfig(SamplingConfig):
         return batch, workers
 
     def identity(self) -> dict[str, Any]:
-        """What the numbers depend on, as JSON gives it back: a resumed run must agree in all of it."""
+        """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
         place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
         return {name: value for name, value in recorded(self).items() if name not in free}
@@ -101,17 +101,17 @@ class EvaluationConfig(JobConfig):
     meshes: Path
     """Folder of GLB, OBJ, PLY or STL files, or a mesh pack (.npz)."""
     output: Path = Path("results.json")
-    """Beside it: .md (table), .png (contact sheet) and .objects.jsonl (one line for each finished object)."""
+    """Results (.json), written with .md (table), .png (contact sheet) and .objects.jsonl (one line per object)."""
     protocol: Protocol = "p1"
-    """p1: shape and pictures. p2: also the hypotheses as a distribution."""
+    """Protocol: "p1" scores shapes and images, "p2" also the distribution of the hypotheses."""
     lora: Path | None = None
-    """File of a LoRA adapter that was trained on these weights."""
+    """LoRA adapter to fuse into the weights; it must have been trained on them."""
     lora_scale: float = 1.0
-    """How much of it is added."""
+    """Strength of the LoRA adapter."""
     calibration: str = "default"
-    """Of p2's statements: default (the file beside the weights, where there is one), none, or a file."""
+    """Calibration to judge: a file, "none", or "default" (the one shipped with the weights)."""
     baselines: bool = False
-    """p2: also the object of the mean of the sampled views, and that of a single denoising step."""
+    """Also score two baselines (protocol p2): the object of the mean views, and that of a single denoising step."""
 
     def load(self) -> "ImageTo3D":
         return super().load(self.lora, self.calibration, self.lora_scale)
@@ -135,17 +135,18 @@ class EvaluationConfig(JobConfig):
 @dataclass(frozen=True)
 class CalibrationConfig(JobConfig):
     framing: tyro.conf.Suppress[Framing] = field(default="keep", kw_only=True)
+    """Unused: ``framings`` names the framings to calibrate."""
     meshes: tuple[Path, ...] = ()
     """Folders of GLB, OBJ, PLY or STL files, or mesh packs (.npz); none that the model was trained or is judged on."""
     procedural: int = 0
-    """So many of this package's own procedural objects, of seeds that training does not use. Beside 20 meshes or more
-    they only tell what a photo of something known looks like."""
+    """Number of procedural objects to add, of seeds that training does not use. With 20 meshes or more they only
+    describe the photos of known objects and do not enter the calibration of shapes."""
     holdout_every: int = 1
-    """Of each folder or pack only every so manieth mesh: those that training with the same value held out."""
+    """Take every n-th mesh of each folder or pack: the ones that training with the same value holds out."""
     output: Path = Path("calibration.json")
-    """Beside the weights it is found by default. Beside it: .objects.jsonl (one line for each finished object)."""
+    """Calibration (.json), found by default if it lies beside the weights; .objects.jsonl is written with it."""
     framings: tuple[Framing, ...] = ("keep", "recentre")
-    """Each is calibrated on its own: what is known of the picture changes what is uncertain."""
+    """Framings to calibrate, each on its own, as they leave different things uncertain."""
 
     def load(self) -> "ImageTo3D":
         return super().load(calibration="none")

@@ -1,4 +1,4 @@
-"""Where was the photo taken from? A small vision transformer that answers with a distribution."""
+"""Camera estimator: a small vision transformer that predicts a distribution over the photo's camera."""
 
 from typing import ClassVar
 

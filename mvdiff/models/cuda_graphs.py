@@ -1,5 +1,6 @@
-"""A network's forward pass recorded once and replayed."""
+"""CUDA graphs of a network's forward pass, kept from call to call."""
 
+import threading
 from collections.abc import Callable, Hashable
 from weakref import WeakKeyDictionary
 
@@ -8,15 +9,16 @@ from torch import Tensor, nn
 
 from recon.ops.cuda_graphs import RecordedPass
 
-#: The newest of each module, with all that it depends on.
+#: The newest graph of each module, with the key of everything that it depends on.
 _kept: "WeakKeyDictionary[nn.Module, tuple[Hashable, RecordedPass]]" = WeakKeyDictionary()
+_capturing = threading.Lock()
 
 
 def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> RecordedPass:
-    """``function`` of ``inputs`` alone and of ``module``, which it calls; that of an earlier call where it fits.
+    """Capture ``function``, which depends on ``inputs`` and ``module`` alone, or reuse the graph of an earlier call.
 
-    Recording costs more than two passes do. Adapters can be switched and weighed without a trace in the weights: with
-    them every call records its own.
+    A graph is reused if shapes, parameters, attention backends and precision match; capturing one costs more than two
+    passes. Active adapters bypass the cache, because switching them does not change the parameters.
     """
     if getattr(module, "peft_config", None):
         return RecordedPass(function, *inputs)
@@ -29,15 +31,16 @@ def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor
     )
     shapes = tuple((value.shape, value.dtype) for value in inputs)
     key = (function.__qualname__, weights, backends, precision, shapes)
-    kept = _kept.get(module)
-    if kept is None or kept[0] != key:
-        _kept.pop(module, None)  # its memory goes before the new one takes its own
-        kept = _kept[module] = key, RecordedPass(function, *inputs)
-    return kept[1]
+    with _capturing:
+        kept = _kept.get(module)
+        if kept is None or kept[0] != key:
+            _kept.pop(module, None)  # its memory goes before the new one takes its own
+            kept = _kept[module] = key, RecordedPass(function, *inputs)
+        return kept[1]
 
 
 def recordable(module: nn.Module) -> bool:
-    """Whether a pass is nothing but kernels: no hook moves weights to and fro, and nothing else records or compiles."""
+    """Whether a pass can be captured: it runs on CUDA, no hook moves weights, and nothing else captures or compiles."""
     if next(module.parameters()).device.type != "cuda":
         return False
     hooked = any(hasattr(part, hook) for part in module.modules() for hook in ("_hf_hook", "_diffusers_hook"))

@@ -94,7 +94,8 @@ class Block(nn.Module):
 class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Predicts clean views from noisy ones, given photos and all cameras.
 
-    Each view has its own noise level, so that any subset of views may be given clean (timestep 0).
+    Each view has its own noise level, so that any subset of views may be given clean (timestep 0). With two
+    ``noise_groups`` so has each group of a view's channels: of a photo the colours may be clean and the depth noisy.
     """
 
     _supports_gradient_checkpointing = True
@@ -116,24 +117,35 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         mlp_ratio: float = 2.5714286,
         learnt_guidance: float = 1.0,
         guidance_below: float = 1.0,
+        noise_groups: int = 1,
+        condition_channels: int = 0,
     ) -> None:
-        """``learnt_guidance``: the scale of classifier-free guidance that a pass with the photo shown amounts to.
+        """Build the network; every optional part begins as if it were absent.
 
-        ``guidance_below``: the noise level above which it is 1.
+        Args:
+            reference_channels: of the photos that come beside the views; 0 leaves out that branch.
+            learnt_guidance: the scale of classifier-free guidance that a pass with the photo shown amounts to.
+            guidance_below: the noise level above which ``learnt_guidance`` is 1.
+            noise_groups: 2 gives two groups of a view's channels a noise level each.
+            condition_channels: of pictures that come with each view, such as other views warped into it.
         """
         super().__init__()
         if width % heads or (width // heads) % 8:
             raise ValueError(f"width / heads must be a multiple of 8 for the camera positions, got {width} / {heads}.")
+        if noise_groups not in (1, 2):
+            raise ValueError(f"A view's channels have one or two noise levels, not {noise_groups}.")
         self.gradient_checkpointing = False
         pixels = in_channels * patch_size**2
         self.embed_view = nn.Linear(pixels, width)
-        self.embed_reference = nn.Linear(reference_channels * reference_patch_size**2, width)
+        if reference_channels:
+            self.embed_reference = nn.Linear(reference_channels * reference_patch_size**2, width)
         self.embed_ray = nn.Sequential(nn.Linear(6 * (2 * _RAY_OCTAVES + 1), width), nn.SiLU(), nn.Linear(width, width))
         self.embed_time = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
         self.embed_view_time = nn.Linear(width, width)
         self.modulation = nn.Linear(width, 6 * width)
-        self.reference_type = nn.Parameter(torch.randn(width) * 0.02)
-        self.no_reference = nn.Parameter(torch.randn(width) * 0.02)
+        if reference_channels:
+            self.reference_type = nn.Parameter(torch.randn(width) * 0.02)
+            self.no_reference = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList([Block(width, heads, round(width * mlp_ratio / 64) * 64) for _ in range(depth)])
         self.norm_out = RMSNorm(width, elementwise_affine=False)
         self.modulation_out = nn.Linear(width, 2 * width)
@@ -142,6 +154,11 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         for layer in (self.modulation, self.modulation_out, self.proj_out, self.embed_view_time):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        # Without bias: what has nothing to say, a second level like the first or an empty condition, changes nothing.
+        if noise_groups == 2:
+            self.embed_group_time = _zero_linear(width, width)
+        if condition_channels:
+            self.embed_condition = _zero_linear(condition_channels * patch_size**2, width)
 
     def claim_guidance(self, scale: float, below: float = 1.0) -> None:
         """Set the learnt guidance of a network that is trained to have it."""
@@ -157,61 +174,53 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def forward(
         self,
         sample: Float[Tensor, "b v c h w"],
-        timestep: Float[Tensor, "b v"],
-        reference: Float[Tensor, "b m k s s"],
+        timestep: Float[Tensor, "b v *g"],
+        reference: Float[Tensor, "b m k s s"] | None,
         target_c2w: Float[Tensor, "b v 4 4"],
         target_lens: Float[Tensor, "b v 4"],
-        reference_c2w: Float[Tensor, "b m 4 4"],
-        reference_lens: Float[Tensor, "b m 4"],
+        reference_c2w: Float[Tensor, "b m 4 4"] | None = None,
+        reference_lens: Float[Tensor, "b m 4"] | None = None,
         drop_reference: Bool[Tensor, "b"] | None = None,
         return_dict: bool = True,
+        condition: Float[Tensor, "b v e h w"] | None = None,
     ) -> MultiViewTransformerOutput | tuple[Tensor]:
-        """``timestep`` from 0 (clean) to 1000 (noise); lenses as ``camera_tensors`` gives them; pictures in [-1, 1].
+        """Predict the clean views.
 
-        ``drop_reference`` hides the photos of a batch entry, for classifier-free guidance.
+        Args:
+            timestep: from 0 (clean) to 1000 (noise), of each view [b v] or of each group of its channels [b v 2].
+            target_lens: lenses as ``camera_tensors`` gives them; pictures are in [-1, 1].
+            reference: photos beside the views; None where the network has no branch for them.
+            drop_reference: hides the photos of a batch entry, for classifier-free guidance.
+            condition: pictures that come with the views; None is the same as zeros.
         """
-        config = self.config
-        views, photos = sample.shape[1], reference.shape[1]
-        patches, photo_patches = (
-            config.sample_size // config.patch_size,
-            reference.shape[-1] // config.reference_patch_size,
-        )
+        config, views = self.config, sample.shape[1]
+        patches = config.sample_size // config.patch_size
         points = patch_centres(patches, sample.device)
-        photo_points = patch_centres(photo_patches, sample.device)
         device = sample.device.type
         # Of all that passes through, the residual stream too: the step is bound by memory, and ten blocks add up well
         # in 16 bits. Pictures become so before they are laid out as patches, and parameters before they are added.
         autocast = torch.is_autocast_enabled(device)
-        dtype = torch.get_autocast_dtype(device) if autocast else self.embed_reference.weight.dtype
+        dtype = torch.get_autocast_dtype(device) if autocast else self.embed_view.weight.dtype
 
-        time = self.embed_time(_sinusoids(timestep).to(dtype))  # [b v d]
         # The noisiest view sets the block's modulation; each view's own level rides on its tokens.
-        main_time = self.embed_time(_sinusoids(timestep.amax(1)).to(dtype))
-        tokens = rearrange(
-            sample.to(dtype), "b v c (y p) (x q) -> b v (y x) (c p q)", p=config.patch_size, q=config.patch_size
-        )
-        tokens = self.embed_view(tokens) + self.embed_view_time(time)[:, :, None]
+        main_time = self.embed_time(_sinusoids(timestep.flatten(1).amax(1)).to(dtype))
+        tokens = self.embed_view(_patched(sample.to(dtype), config.patch_size))
+        tokens = tokens + self._view_time(timestep, dtype)[:, :, None]
         tokens = tokens + self._rays(target_c2w, target_lens, points, dtype)
-        photo = rearrange(
-            reference.to(dtype),
-            "b m c (y p) (x q) -> b m (y x) (c p q)",
-            p=config.reference_patch_size,
-            q=config.reference_patch_size,
-        )
-        photo = self.embed_reference(photo)
-        if drop_reference is not None:
-            photo = torch.where(drop_reference[:, None, None, None], self.no_reference.to(dtype), photo)
-        photo = photo + self.reference_type.to(dtype) + self._rays(reference_c2w, reference_lens, photo_points, dtype)
-        hidden = torch.cat([tokens.flatten(1, 2), photo.flatten(1, 2)], 1)
+        if condition is not None:
+            tokens = tokens + self.embed_condition(_patched(condition.to(dtype), config.patch_size))
+        hidden, all_points = tokens.flatten(1, 2), points.repeat(views, 1)
+        matrices = self._token_projections(target_c2w, target_lens, len(points))
+        if reference is not None:
+            photo_points = patch_centres(reference.shape[-1] // config.reference_patch_size, sample.device)
+            photo = self._photo_tokens(reference.to(dtype), drop_reference)
+            photo = photo + self._rays(reference_c2w, reference_lens, photo_points, dtype)
+            hidden = torch.cat([hidden, photo.flatten(1, 2)], 1)
+            of_photos = self._token_projections(reference_c2w, reference_lens, len(photo_points))
+            matrices = [torch.cat(pair, 1) for pair in zip(matrices, of_photos, strict=True)]
+            all_points = torch.cat([all_points, photo_points.repeat(reference.shape[1], 1)])
 
-        of_targets = self._token_projections(target_c2w, target_lens, len(points))
-        of_photos = self._token_projections(reference_c2w, reference_lens, len(photo_points))
-        positions = ProjectivePositions(
-            *(torch.cat(pair, 1) for pair in zip(of_targets, of_photos, strict=True)),
-            torch.cat([points.repeat(views, 1), photo_points.repeat(photos, 1)]),
-            self.config.width // self.config.heads,
-            hidden.dtype,
-        )
+        positions = ProjectivePositions(*matrices, all_points, config.width // config.heads, hidden.dtype)
         modulation = self.modulation(nn.functional.silu(main_time)).unflatten(-1, (6, -1))
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
@@ -230,6 +239,22 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         )
         return MultiViewTransformerOutput(sample=output) if return_dict else (output,)
 
+    def _view_time(self, timestep: Float[Tensor, "b v *g"], dtype: torch.dtype) -> Float[Tensor, "b v d"]:
+        """The embedded level of each view's first group, and how that of the second differs."""
+        time = self.embed_time(_sinusoids(timestep).to(dtype))
+        if timestep.ndim == 2:
+            return self.embed_view_time(time)
+        first, second = time.unbind(2)
+        return self.embed_view_time(first) + self.embed_group_time(second - first)
+
+    def _photo_tokens(
+        self, reference: Float[Tensor, "b m k s s"], drop: Bool[Tensor, "b"] | None
+    ) -> Float[Tensor, "b m p d"]:
+        photo = self.embed_reference(_patched(reference, self.config.reference_patch_size))
+        if drop is not None:
+            photo = torch.where(drop[:, None, None, None], self.no_reference.to(photo.dtype), photo)
+        return photo + self.reference_type.to(photo.dtype)
+
     def _rays(self, c2w: Tensor, lens: Tensor, points: Tensor, dtype: torch.dtype) -> Float[Tensor, "b v p d"]:
         return self.embed_ray(harmonics(pluecker_rays(c2w, lens, points), _RAY_OCTAVES).to(dtype))
 
@@ -237,6 +262,16 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def _token_projections(c2w: Tensor, lens: Tensor, tokens: int) -> list[Float[Tensor, "b n 4 4"]]:
         """Each view's projection and its inverse, once for each of its tokens."""
         return [matrix.repeat_interleave(tokens, dim=1) for matrix in projections(c2w, lens)]
+
+
+def _patched(pictures: Float[Tensor, "b v c h w"], size: int) -> Float[Tensor, "b v p n"]:
+    return rearrange(pictures, "b v c (y p) (x q) -> b v (y x) (c p q)", p=size, q=size)
+
+
+def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 def _sinusoids(timestep: Float[Tensor, "*b"], channels: int = 256) -> Float[Tensor, "*b {channels}"]:

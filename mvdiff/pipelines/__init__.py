@@ -5,7 +5,6 @@ import importlib
 _EXPORTS = {
     "MultiViewDiffusionPipeline": "mvdiff.pipelines.multiview_diffusion",
     "MultiViewOutput": "mvdiff.pipelines.multiview_diffusion",
-    "ImageTo3D": "mvdiff.runs.image_to_3d",
 }
 
 __all__ = sorted(_EXPORTS)

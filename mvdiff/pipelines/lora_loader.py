@@ -72,7 +72,7 @@ class MultiViewLoraLoaderMixin(LoraBaseMixin):
         super().unfuse_lora(components=list(components), **kwargs)
 
     def weights_hash(self) -> str | None:
-        """Of the folder that the pipeline was loaded from; None for one that was made in memory."""
+        """Hash of the folder that the pipeline was loaded from; None if it was built in memory."""
         name = self.config.get("_name_or_path")
         return packing.weights_hash(Path(name)) if name and Path(name).is_dir() else None
 
@@ -134,7 +134,7 @@ def adapted_networks(owner: Any, adapter_name: str) -> dict[str, nn.Module]:
 
 
 def _by_component(values: Mapping[str, _T]) -> dict[str, dict[str, _T]]:
-    """What names no component is the transformer's: settings in the files of earlier versions."""
+    """Group settings by component; keys of earlier versions name none and belong to the transformer."""
     parts: dict[str, dict[str, _T]] = {component: {} for component in COMPONENTS}
     for key, value in values.items():
         component, _, name = key.partition(".")

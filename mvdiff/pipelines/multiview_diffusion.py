@@ -1,6 +1,6 @@
 """One photo in, consistent views of N hypotheses out."""
 
-import inspect
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.cuda_graphs import recordable, recorded
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
+from mvdiff.models.flow import MIN_SIGMA
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.pipelines.lora_loader import MultiViewLoraLoaderMixin
 from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.rig import DEFAULT_RIG, RigConfig
-from mvdiff.sampling.schedulers import make_scheduler
+from mvdiff.sampling.schedulers import make_scheduler, set_timesteps
 from mvdiff.sampling.settings import SamplingConfig
-from mvdiff.training.losses import MIN_SIGMA
 from mvdiff.weights import packing
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
@@ -45,7 +45,7 @@ class MultiViewOutput(BaseOutput):
     """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
     pictures instead."""
     photo_cameras: PhotoCamera
-    """Where each hypothesis believes the photo was taken from, [n]."""
+    """Photo camera that each hypothesis drew, [n]."""
     reference: ReferenceImage
     camera_distribution: PhotoCameraDistribution
 
@@ -147,21 +147,13 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         noise = [torch.randn(shape, generator=g, device="cpu" if g is None else g.device) for g in generators]
         return torch.stack([n.cpu() for n in noise])
 
-    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> Num[Tensor, "t"]:
-        """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
-        if "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
-            sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
-            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
-        else:
-            self.scheduler.set_timesteps(num_inference_steps, device=device)
-        return self.scheduler.timesteps
-
     @torch.no_grad()
     def __call__(
         self,
         image: Any,
         num_hypotheses: int = 8,
         num_inference_steps: int = SamplingConfig.num_inference_steps,
+        scheduler: SchedulerMixin | None = None,
         guidance_scale: float = SamplingConfig.guidance_scale,
         guidance_interval: tuple[float, float] | None = None,
         generator: Generators = None,
@@ -185,6 +177,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
         Args:
             image: a ``ReferenceImage``, or a picture, array or path that ``mvdiff.sampling.reference.prepare`` takes.
+            scheduler: solver of this call alone; the pipeline's own by default. Neither is changed by the call.
             guidance_scale: 1 follows what the model knows; more follows the photo harder. At the scale that the
                 transformer has learnt to follow by itself (``learnt_guidance``) a step takes one pass instead of two.
             guidance_interval: noise levels (0 clean to 1 noise) at which guidance acts (Kynkaanniemi et al. 2024).
@@ -235,9 +228,10 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             raise InputError(f"Got {initial.shape[1]} initial views for {targets.shape[1]} target cameras.")
 
         def of_chunk(own: slice, value: Any) -> Any:
-            """What is given once serves every hypothesis."""
+            """Repeat single entries for every hypothesis."""
             return value if value is None or len(value) == 1 else value[own]
 
+        solver = copy.deepcopy(scheduler or self.scheduler)  # it keeps state from step to step
         chunk = chunk_size or num_hypotheses
         self._num_timesteps = num_inference_steps
         samples = []
@@ -252,6 +246,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
                         of_chunk(own, known_views),
                         None if initial is None else initial[own],
                         strength,
+                        solver,
                         num_inference_steps,
                         guidance_scale,
                         guidance_interval,
@@ -278,6 +273,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         known_views: ViewSet | None,
         initial: Float[Tensor, "n v c h w"] | None,
         strength: float,
+        scheduler: SchedulerMixin,
         num_inference_steps: int,
         guidance_scale: float,
         guidance_interval: tuple[float, float] | None,
@@ -308,8 +304,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
             return self.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
 
         lowest, highest = guidance_interval or (0.0, self.transformer.config.guidance_below)
-        timesteps = self.set_timesteps(num_inference_steps, device)
-        sigmas = [float(timestep) / self.scheduler.config.num_train_timesteps for timestep in timesteps]
+        timesteps = set_timesteps(scheduler, num_inference_steps, device)
+        sigmas = [float(timestep) / scheduler.config.num_train_timesteps for timestep in timesteps]
         scales = [guidance_scale if lowest <= sigma <= highest else 1.0 for sigma in sigmas]
         learnt = [self.transformer.learnt_guidance_at(sigma) for sigma in sigmas]
         passes = sum(1 if scale == own else 2 for scale, own in zip(scales, learnt, strict=True))
@@ -329,7 +325,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         if initial is not None:
             begin = min(sum(sigma > strength for sigma in sigmas), len(sigmas) - 1)
             sample = torch.lerp(initial.to(device), sample, sigmas[begin])
-            self.scheduler.set_begin_index(begin)
+            scheduler.set_begin_index(begin)
         steps = list(zip(timesteps, sigmas, scales, learnt, strict=True))[begin:]
         for index, (timestep, sigma, scale, own) in enumerate(steps):
             state = torch.cat([clean, sample], 1)
@@ -339,7 +335,7 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
                 prediction = unconditional + scale / own * (prediction - unconditional)
             # The scheduler's contract is the velocity noise - x, with the same clamp as in training.
             velocity = (sample - prediction) / max(sigma, MIN_SIGMA)
-            sample = self.scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+            sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
             if callback is not None:
                 visible = {"sample": sample, "prediction": prediction}
                 returned = callback(self, index, timestep, {name: visible[name] for name in callback_inputs})

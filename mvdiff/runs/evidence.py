@@ -13,19 +13,19 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from mvdiff.sampling.photo_camera import PhotoCamera
-from mvdiff.sampling.candidates import generators
+from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff.sampling.candidates import candidate_seeds
 from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import GenerationConfig
-from mvdiff.runs.folder import GenerationFolder
-from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.views import ViewSet
 from recon.io.images.files import load_image
 from recon.ops.distance_transform import nearest_marked
 from recon.posterior.conditioning import Evidence
-from recon.core.views import ViewSet
 
 #: Elevations that are tried for a second photo whose own is not known.
 _ELEVATIONS = 4
@@ -73,10 +73,9 @@ class SecondPhoto:
         return Evidence(self.reference.rgba, Cameras.orbit(drawn.azimuth, drawn.elevation, drawn.distance, size=size))
 
     def cameras(self, model: ImageTo3D, seed: int, indices: range) -> PhotoCamera:
-        """Where each hypothesis believes it was taken from: as the first photo's camera is drawn."""
-        distribution = model.pipeline.estimate_camera(self.reference, self.elevation)
-        drawn = distribution.sample(generators(seed + _OTHER, indices, candidates=1))
-        return PhotoCamera.from_parameters(drawn, azimuth=self.azimuth)
+        """Camera of the photo in each hypothesis, drawn as the first photo's is."""
+        seeds = candidate_seeds(seed + _OTHER, indices, candidates=1)
+        return model.sampler.draw_photo_cameras(self.reference, seeds, self.elevation, self.azimuth)
 
     def conditions(self, model: ImageTo3D, config: GenerationConfig, first: PhotoCamera) -> Conditions:
         """The photo as a further reference.
@@ -98,7 +97,7 @@ class EditedView:
     view: int
 
     @staticmethod
-    def load(path: Path, folder: GenerationFolder, sampled: ViewSet) -> "EditedView":
+    def load(path: Path, folder: FolderStore, sampled: ViewSet) -> "EditedView":
         """The picture's place under ``views/NNN/`` and the number its name begins with say which view it is."""
         try:
             place = path.resolve().relative_to(folder.path.resolve() / "views")

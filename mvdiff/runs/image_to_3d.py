@@ -1,113 +1,70 @@
-"""The whole way: one photo to N hypotheses and their posterior."""
+"""One photo to N hypotheses and their posterior."""
 
+import contextlib
 import hashlib
-import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 import mvdiff
-from mvdiff.runs.novelty import Novelty, novelty_scores
-from mvdiff.sampling.photo_camera import PhotoCamera
-from mvdiff.sampling.candidates import generators, hypothesis_seed, least_contradicted
+from mvdiff.backbones.novelty import Novelty
+from mvdiff.backbones.registry import load_sampler
+from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.result import GenerationResult
+from mvdiff.runs.store import MemoryStore, RunStore
+from mvdiff.sampling.calibrations import Calibrations, settings_of
+from mvdiff.sampling.candidates import candidate_seeds, hypothesis_seed, most_consistent
 from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import GenerationConfig
-from mvdiff.runs.folder import GenerationFolder
-from mvdiff.pipelines.lora_loader import lora_file
-from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
-from mvdiff.sampling.reference import ReferenceImage, prepare
-from mvdiff.sampling.rig import DEFAULT_RIG
-from mvdiff.sampling.schedulers import make_scheduler
+from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.sampling.sampler import OnStep, Sampled, SamplingRequest, SelfJudging, ViewSampler
 from mvdiff.weights import packing
-from mvdiff.sampling.calibrations import Calibrations, settings_of
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.errors import InputError
+from recon.objects import fitted_fields
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.convergence import convergence
 from recon.posterior.novelty import novelty_p_value
 from recon.posterior.weighting import weigh_by_photo
-from recon.objects import fitted_fields
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
 #: Called with a stage's name and its finished and total steps.
 Progress = Callable[[str, int, int], None]
 
-#: What "auto" tries, in turn.
+#: Numbers of hypotheses that "auto" tries, in turn.
 AUTO_COUNTS = (4, 8, 16, 32)
 _COARSE = 48
 STAGES = ("sample", "reconstruct", "posterior", "write")
 
 
 @dataclass(frozen=True)
-class GenerationResult:
-    """Everything that was made from one photo."""
-
-    reference: ReferenceImage
-    views: ViewSet
-    """Sampled views [n v]."""
-    photo_cameras: PhotoCamera
-    """Where each hypothesis believes the photo was taken from, [n]."""
-    hypotheses: tuple[Hypothesis, ...]
-    posterior: Posterior
-    novelty: Novelty | None = None
-    """Whether the model knows this kind of photo."""
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` is CUDA where there is a device, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"'{name}' is no device: use auto, cpu or cuda.") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"The device '{name}' is not supported: use auto, cpu or cuda.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("There is no CUDA device that this installation of torch can use: pass --device cpu.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"There is no device {name}: this machine has {torch.cuda.device_count()} CUDA devices.")
-    return device
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it, float32 elsewhere."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
 class ImageTo3D:
-    """Photo to hypotheses: prepare, sample, reconstruct, posterior. Each step can be called on its own."""
+    """The whole way from a photo to hypotheses: prepare, sample, reconstruct, infer. Each step can be called alone.
 
-    def __init__(
-        self,
-        pipeline: MultiViewDiffusionPipeline,
-        reconstruction: ReconstructionConfig | None = None,
-        posterior: PosteriorConfig | None = None,
-        weights: dict[str, str] | None = None,
-        chunk_size: int | None = None,
-        calibrations: Calibrations | None = None,
-    ) -> None:
-        """``weights``: name and hash for the record. ``chunk_size``: candidates of hypotheses sampled at a time."""
-        self.pipeline = pipeline
-        self.reconstruction = reconstruction or ReconstructionConfig()
-        self.posterior = posterior or PosteriorConfig()
-        self.weights = weights or {}
-        self.calibrations = calibrations or Calibrations()
-        self.chunk_size = chunk_size or (16 if pipeline.device.type == "cuda" else 2)
+    Example:
+        >>> from mvdiff import ImageTo3D
+        >>> model = ImageTo3D.from_pretrained("embedded")  # doctest: +SKIP
+        >>> result = model.generate("photo.png", num_hypotheses=8, seed=0)  # doctest: +SKIP
+    """
 
-    @classmethod
+    sampler: ViewSampler
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+    calibrations: Calibrations = field(default_factory=Calibrations)
+    chunk_size: int | None = None
+    """Objects sampled at a time; by default 16 on a GPU and 2 on a CPU."""
+
+    @staticmethod
     def from_pretrained(
-        cls,
         weights: str | Path = "embedded",
         device: str = "auto",
         dtype: torch.dtype | None = None,
@@ -116,27 +73,38 @@ class ImageTo3D:
         lora: str | Path | None = None,
         calibration: str = "default",
         lora_scale: float = 1.0,
+        backbone: str = "embedded",
     ) -> "ImageTo3D":
-        """``weights``: "embedded" or a folder. ``lora``: file of an adapter, which is fused into them ``lora_scale``
-        times. ``calibration``: default (the file beside the weights, where there is one), none, or a file."""
-        if not 0 < lora_scale < math.inf:
-            raise InputError(f"The scale of a LoRA is a positive number, not {lora_scale}.")
-        place = pick_device(device)
-        pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
-        pipeline.set_progress_bar_config(disable=True)
-        folder = packing.resolve(weights)
-        record = {"name": str(weights), "sha256": packing.weights_hash(folder)}
-        if lora is not None:
-            pipeline.load_lora_weights(lora)
-            pipeline.fuse_lora(lora_scale=lora_scale)
-            record |= {"lora": str(lora), "lora_sha256": hashlib.sha256(lora_file(lora).read_bytes()).hexdigest()}
-            record |= {"lora_scale": lora_scale}
-        calibrations = Calibrations.find(calibration, folder, record)
-        return cls(pipeline.to(place), reconstruction, posterior, weights=record, calibrations=calibrations)
+        """Load a model.
+
+        Args:
+            weights: "embedded", or a folder of weights of the backbone's architecture.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            dtype: precision of the networks; the device's fast one by default.
+            reconstruction: settings of the way from views to meshes.
+            posterior: settings of the statistics over hypotheses.
+            lora: file of an adapter, fused into the weights.
+            calibration: "default" (the file beside the weights, where there is one), "none", or a file.
+            lora_scale: factor of the adapter, above 0.
+            backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
+
+        Raises:
+            InputError: one of these does not exist or does not fit the others.
+        """
+        sampler = load_sampler(backbone, weights=weights, device=device, dtype=dtype, lora=lora, lora_scale=lora_scale)
+        calibrations = Calibrations.find(calibration, packing.resolve(weights), sampler.info.weights)
+        return ImageTo3D(
+            sampler, reconstruction or ReconstructionConfig(), posterior or PosteriorConfig(), calibrations
+        )
 
     @property
     def device(self) -> torch.device:
-        return self.pipeline.device
+        return self.sampler.device
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Record of the weights: name, hash, adapters."""
+        return dict(self.sampler.info.weights)
 
     def generate(
         self,
@@ -145,77 +113,75 @@ class ImageTo3D:
         overwrite: bool = False,
         progress: Progress | None = None,
         reference: ReferenceImage | None = None,
-        **settings,
+        **settings: Any,
     ) -> GenerationResult:
-        """From one photo to hypotheses and their posterior.
+        """Sample hypotheses of the object in a photo, and infer their posterior.
 
-        ``settings`` are the fields of :class:`GenerationConfig`: ``num_hypotheses=8, seed=0, ...``. With
-        ``output_dir`` every result is written there as soon as it is known, and a call with the same inputs goes on
-        where an earlier one was interrupted. ``reference`` is what :meth:`prepare` made of the photo, where that is
-        known already. Raises :class:`InputError` before anything is written.
+        Args:
+            photo: path, picture, array, or a prepared :class:`ReferenceImage`.
+            output_dir: folder or fsspec URL to which every result is written as soon as it is known; a call with the
+                same inputs goes on where an earlier one was interrupted. None keeps everything in memory.
+            overwrite: replace the results of other inputs in that folder.
+            progress: called with a stage's name and its finished and total steps.
+            reference: what :meth:`prepare` made of the photo, where that is known already.
+            settings: fields of :class:`GenerationConfig`, such as ``num_hypotheses=8, seed=0``.
+
+        Raises:
+            InputError: an input cannot be used; raised before anything is written.
         """
         config = GenerationConfig(**settings)
         config.check()
         reference = reference or self.prepare(photo, config)
-        folder = None
+        store: RunStore = MemoryStore()
         if output_dir is not None:
             name = Path(photo).name if isinstance(photo, str | os.PathLike) else None
-            folder = GenerationFolder.create(output_dir, self.inputs(reference, config, name), overwrite)
-            if folder.complete:
-                return folder.load()
-            folder.write_reference(reference, photo)
-        samples = folder or _Samples()
+            store = FolderStore.create(output_dir, self.inputs(reference, config, name), overwrite)
+        if store.complete:
+            return store.load_result()
+        store.save_photo(reference, photo)
         if config.num_hypotheses == "auto":
-            config = replace(config, num_hypotheses=self.enough(reference, config, samples, progress))
-            if folder:
-                folder.output.update(num_hypotheses=config.num_hypotheses)
-        return self.run(reference, config, folder, progress, samples=samples)
+            config = replace(config, num_hypotheses=self.enough(reference, config, store, progress))
+            store.note(num_hypotheses=config.num_hypotheses)
+        return self.run(reference, config, store, progress)
 
     def run(
         self,
         reference: ReferenceImage,
         config: GenerationConfig,
-        folder: GenerationFolder | None = None,
+        store: RunStore | None = None,
         progress: Progress | None = None,
         conditions: Conditions | None = None,
         reweight: Callable[[list[Hypothesis]], list[Hypothesis]] = list,
-        samples: "_Samples | GenerationFolder | None" = None,
     ) -> GenerationResult:
-        """All steps after the photo is prepared, into a folder that was created for it.
+        """All steps after the photo is prepared; stages that ``store`` holds are loaded instead of computed.
 
-        ``conditions`` is what is known beyond the photo, ``reweight`` gives the finished hypotheses their weights, and
-        ``samples`` holds what was sampled already, where that is not the folder.
+        ``conditions`` is what is known beyond the photo, and ``reweight`` gives the finished hypotheses their weights.
         """
-        progress = progress or (lambda stage, done, total: None)
-        clock = _Clock(folder)
-        views, photo_cameras = self.sample(reference, config, folder or samples, progress, conditions)
-        clock.stop("sample")
-        hypotheses = folder.load_stage(views) if folder else None
+        store, progress = store or MemoryStore(), progress or _no_progress
+        with _timed(store, "sample"):
+            views, photo_cameras = self.sample(reference, config, store, progress, conditions)
+        hypotheses = store.load_hypotheses(views)
         if hypotheses is None:
             progress("reconstruct", 0, 1)
-            hypotheses = self.reconstruct(views, photo_cameras, config, reference)
-            if config.weighting == "photo":
-                cameras = photo_cameras.cameras(reference.rgba.shape[-1])
-                hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
-            hypotheses = reweight(hypotheses)
-            clock.stop("reconstruct")
-            if folder:
-                folder.save_stage(hypotheses)
-                clock.stop("write")
+            with _timed(store, "reconstruct"):
+                hypotheses = self.reconstruct(views, photo_cameras, config, reference)
+                if config.weighting == "photo":
+                    cameras = photo_cameras.cameras(reference.rgba.shape[-1])
+                    hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
+                hypotheses = reweight(hypotheses)
+            with _timed(store, "write"):
+                store.save_hypotheses(hypotheses)
         progress("posterior", 0, 1)
-        posterior = self.infer(hypotheses, config)
-        # Views that are known beyond the photo come first, and are no sample of the photo's own.
-        novelty = None if conditions else self.novelty(reference, views, photo_cameras, config)
-        if novelty:
-            posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
-        clock.stop("posterior")
+        with _timed(store, "posterior"):
+            posterior = self.infer(hypotheses, config)
+            # Views that are known beyond the photo come first, and are no sample of the photo's own.
+            novelty = None if conditions else self.novelty(reference, views, photo_cameras, config)
+            if novelty:
+                posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
         result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior, novelty)
-        if folder:
-            progress("write", 0, 1)
-            folder.write_transforms(views)
-            folder.write_results(result, config.format)
-            clock.stop("write")
-            folder.finish(device=str(self.device))
+        progress("write", 0, 1)
+        with _timed(store, "write"):
+            store.save_result(result, str(self.device))
         progress("write", 1, 1)
         return result
 
@@ -223,66 +189,65 @@ class ImageTo3D:
         self,
         reference: ReferenceImage,
         config: GenerationConfig,
-        samples: "_Samples | GenerationFolder",
+        store: RunStore,
         progress: Progress | None = None,
     ) -> int:
-        """How many hypotheses bring the occupancy's standard error below ``config.tolerance``: 4, 8, 16 or 32.
+        """Number of hypotheses (4, 8, 16 or 32) that brings the occupancy's standard error below ``config.tolerance``.
 
-        Judged on coarse shapes, closed form. What was sampled stays in ``samples``: hypothesis k is the same whatever
-        their number.
+        Judged on coarse closed-form shapes. Samples stay in ``store``: hypothesis k is the same whatever their number.
         """
         coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
         for count in AUTO_COUNTS:
-            views, _ = self.sample(reference, replace(config, num_hypotheses=count), samples, progress)
+            views, _ = self.sample(reference, replace(config, num_hypotheses=count), store, progress)
             inside = fitted_fields(views.to(self.device), coarse).values.cpu() < 0
             if convergence(inside)[-1].occupancy_error <= config.tolerance:
                 break
         return count
 
     def prepare(self, photo: Photo, config: GenerationConfig | None = None) -> ReferenceImage:
+        """Cut the object out of its photo and frame it for the sampler."""
         config = config or GenerationConfig()
         if isinstance(photo, ReferenceImage):
             return photo
-        size = self.pipeline.transformer.config.reference_size
-        return prepare(photo, size=size, matting=config.matting, framing=config.framing)
+        return self.sampler.prepare(photo, matting=config.matting, framing=config.framing)
 
     def sample(
         self,
         reference: ReferenceImage,
         config: GenerationConfig | None = None,
-        folder: "_Samples | GenerationFolder | None" = None,
+        store: RunStore | None = None,
         progress: Progress | None = None,
         conditions: Conditions | None = None,
-    ) -> tuple[ViewSet, PhotoCamera]:
-        """Views [n v] and photo cameras [n], chunk by chunk; chunks that ``folder`` holds are read from there.
+    ) -> Sampled:
+        """Views [n v] and photo cameras [n], chunk by chunk; samples that ``store`` holds are loaded.
 
-        Views that ``conditions`` knows come first. The scheduler is the one that ``config`` names, whatever the
-        pipeline's own.
+        Views that ``conditions`` knows come first.
         """
-        config = config or GenerationConfig()
-        progress = progress or (lambda stage, done, total: None)
+        config, store, progress = config or GenerationConfig(), store or MemoryStore(), progress or _no_progress
         if config.num_hypotheses == "auto":
-            raise InputError("How many hypotheses are enough is known with their shapes only: give their number here.")
-        self.pipeline.scheduler = make_scheduler(config.scheduler, config.shift)
-        total = config.num_hypotheses * config.num_inference_steps
-        found: list[tuple[ViewSet, PhotoCamera]] = []
-        chunk = max(1, self.chunk_size // config.candidates)
+            raise InputError(
+                'num_hypotheses="auto" needs reconstructed shapes: pass a number when only sampling views.'
+            )
+        steps, total = config.num_inference_steps, config.num_hypotheses * config.num_inference_steps
+        chunk = max(1, self._objects_at_a_time // config.candidates)
+        found: list[Sampled] = []
         for start in range(0, config.num_hypotheses, chunk):
             indices = range(start, min(start + chunk, config.num_hypotheses))
-            kept = {k: folder.load_sample(k) if folder else None for k in indices}
+            kept = {k: store.load_sample(k) for k in indices}
             missing = [k for k in indices if kept[k] is None]
             if missing:
-                given = conditions or Conditions()
-                made = self._sample_chunk(
-                    reference, config, missing, given, lambda done: progress("sample", done, total)
-                )
-                new = dict(zip(missing, made, strict=True))
+                report = _progress_of_chunk(progress, missing, steps, total)
+                new = self._sample_chunk(reference, config, missing, conditions or Conditions(), report)
                 kept |= new
-                if folder:
-                    folder.save_samples(new)
+                store.save_samples(new)
             found += kept.values()
-            progress("sample", (start + len(indices)) * config.num_inference_steps, total)
-        return ViewSet.cat([views for views, _ in found]), PhotoCamera.cat([camera for _, camera in found])
+            progress("sample", (start + len(indices)) * steps, total)
+        views, cameras = zip(*found, strict=True)
+        return Sampled(ViewSet.cat(views), PhotoCamera.cat(cameras))
+
+    @property
+    def _objects_at_a_time(self) -> int:
+        return self.chunk_size or (16 if self.device.type == "cuda" else 2)
 
     def _sample_chunk(
         self,
@@ -290,29 +255,23 @@ class ImageTo3D:
         config: GenerationConfig,
         indices: Sequence[int],
         conditions: Conditions,
-        report: Callable,
-    ) -> list[tuple[ViewSet, PhotoCamera]]:
-        def on_step(pipeline, index, timestep, tensors):
-            report(indices[0] * config.num_inference_steps + (index + 1) * len(indices))
-            return tensors
-
-        output = self.pipeline(
+        report: OnStep,
+    ) -> dict[int, Sampled]:
+        """Best-of-k candidates of some hypotheses."""
+        request = SamplingRequest(
             reference,
-            num_hypotheses=len(indices) * config.candidates,
-            num_inference_steps=config.num_inference_steps,
-            guidance_scale=config.guidance_scale,
-            elevation=config.elevation,
-            elevation_prior=config.elevation_prior,
-            camera_temperature=config.camera_temperature,
-            generator=generators(config.seed, indices, config.candidates),
-            rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
-            callback_on_step_end=on_step,
-            **conditions.of([k for k in indices for _ in range(config.candidates)]),
+            candidate_seeds(config.seed, indices, config.candidates),
+            config,
+            config.elevation,
+            conditions.select([k for k in indices for _ in range(config.candidates)]),
         )
-        # In the precision of the files, so that a resumed run gives what an uninterrupted one gives.
-        views = _rounded(output.views)
-        kept = least_contradicted(views, config.candidates).tolist()
-        return [(views[i].to("cpu"), output.photo_cameras[i : i + 1].to("cpu")) for i in kept]
+        drawn = self.sampler.sample(request, report)
+        views = drawn.views.rounded()
+        kept = most_consistent(views, config.candidates).tolist()
+        cameras = drawn.photo_cameras
+        return {
+            k: Sampled(views[i].to("cpu"), cameras[i : i + 1].to("cpu")) for k, i in zip(indices, kept, strict=True)
+        }
 
     def reconstruct(
         self,
@@ -349,7 +308,7 @@ class ImageTo3D:
         ]
 
     def infer(self, hypotheses: Sequence[Hypothesis], config: GenerationConfig | None = None) -> Posterior:
-        """What the hypotheses say together, corrected by the calibration that fits ``config``, if there is one."""
+        """The posterior of the hypotheses, corrected by the calibration that fits ``config``, if there is one."""
         config = config or GenerationConfig()
         calibration, notes = self._calibration(config)
         posterior = Posterior.from_hypotheses(
@@ -363,9 +322,11 @@ class ImageTo3D:
         views: ViewSet,
         photo_cameras: PhotoCamera,
         config: GenerationConfig | None = None,
-    ) -> Novelty:
-        """How the model's own errors on the photo compare with those on known objects; see :mod:`mvdiff.runs.novelty`."""
-        scores = novelty_scores(self.pipeline, reference, views, photo_cameras)
+    ) -> Novelty | None:
+        """Compare the sampler's own errors on the photo with those on known objects; None if it measures none."""
+        if not isinstance(self.sampler, SelfJudging):
+            return None
+        scores = self.sampler.self_errors(reference, Sampled(views, photo_cameras))
         calibration, _ = self._calibration(config or GenerationConfig())
         return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
 
@@ -373,11 +334,11 @@ class ImageTo3D:
         calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
-            for margin in (calibration.at(most)[1].shells, calibration.at(1)[1].shells):
+            for margin in (calibration.at(most)[1].band, calibration.at(1)[1].band):
                 margin.factor(config.coverage)
         return calibration, notes
 
-    def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict:
+    def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict[str, Any]:
         """All that the results depend on, for the manifest."""
         calibration, _ = self._calibration(config)
         return {
@@ -391,37 +352,16 @@ class ImageTo3D:
         }
 
 
-def _rounded(views: ViewSet) -> ViewSet:
-    def stored(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value.half().float()
-
-    return replace(
-        views, rgb=stored(views.rgb), alpha=stored(views.alpha), normal=stored(views.normal), depth=stored(views.depth)
-    )
+def _no_progress(stage: str, done: int, total: int) -> None:
+    pass
 
 
-class _Samples:
-    """Sampled hypotheses in memory, as a folder keeps them."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[ViewSet, PhotoCamera]] = {}
-
-    def load_sample(self, index: int) -> tuple[ViewSet, PhotoCamera] | None:
-        return self._kept.get(index)
-
-    def save_samples(self, samples: Mapping[int, tuple[ViewSet, PhotoCamera]]) -> None:
-        self._kept |= samples
+def _progress_of_chunk(progress: Progress, indices: Sequence[int], steps: int, total: int) -> OnStep:
+    return lambda finished: progress("sample", indices[0] * steps + finished * len(indices), total)
 
 
-class _Clock:
-    """Seconds of each stage, added to those of an interrupted run."""
-
-    def __init__(self, folder: GenerationFolder | None) -> None:
-        self.folder = folder
-        self.start = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        if self.folder:
-            self.folder.add_seconds(stage, now - self.start)
-        self.start = now
+@contextlib.contextmanager
+def _timed(store: RunStore, stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    store.add_seconds(stage, time.perf_counter() - start)

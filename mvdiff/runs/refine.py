@@ -1,6 +1,5 @@
 """Acting on a finished run: more evidence or a user's judgement make a new run of it."""
 
-import copy
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -12,20 +11,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.sampling.photo_camera import PhotoCamera
-from mvdiff.sampling.conditions import Conditions
 from mvdiff.runs.evidence import EditedView, SecondPhoto
-from mvdiff.sampling.generation import GenerationConfig
-from mvdiff.runs.folder import GenerationFolder
-from mvdiff.runs.image_to_3d import GenerationResult, ImageTo3D, Progress
-from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.image_to_3d import ImageTo3D, Progress
+from mvdiff.runs.result import GenerationResult
+from mvdiff.runs.store import RunStore
 from mvdiff.sampling.calibrations import Calibrations
+from mvdiff.sampling.conditions import Conditions
+from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
+from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST
 from recon.posterior import Hypothesis, Posterior
 from recon.posterior.conditioning import Evidence, condition, stated
 from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
-from recon.core.views import ViewSet
 
 #: Surface points by which a new hypothesis is compared with judged ones.
 _SAMPLES = 2048
@@ -47,18 +49,18 @@ class Change:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a new run starts from."""
+    """Starting point of a derived run."""
 
-    folder: GenerationFolder
+    folder: FolderStore
     result: GenerationResult
     config: GenerationConfig
 
     @staticmethod
     def open(path: str | os.PathLike) -> "FinishedRun":
         """Raises :class:`InputError` where there is no complete run."""
-        folder = GenerationFolder.open(path)
-        config = GenerationConfig.recorded(folder.output.manifest["inputs"]["config"])
-        return FinishedRun(folder, folder.load(), replace(config, num_hypotheses=folder.num_hypotheses))
+        folder = FolderStore.open(path)
+        config = GenerationConfig.from_manifest(folder.manifest["inputs"]["config"])
+        return FinishedRun(folder, folder.load_result(), replace(config, num_hypotheses=folder.num_hypotheses))
 
     def next_config(self, num_hypotheses: int | None, seed: int | None) -> GenerationConfig:
         """The same settings; new hypotheses have seeds of their own."""
@@ -68,32 +70,32 @@ class FinishedRun:
         return config
 
     def parent(self) -> dict[str, Any]:
-        """Which run it was, for the manifest of the next."""
-        manifest = self.folder.output.manifest
+        """Identity of the run, for the manifest of the next one."""
+        manifest = self.folder.manifest
         digest = hashlib.sha256((self.folder.path / MANIFEST).read_bytes()).hexdigest()
         return {"folder": self.folder.path.name, "manifest_sha256": digest, "seeds": manifest["seeds"]}
 
     def begin(
         self, model: ImageTo3D, config: GenerationConfig, output_dir: str | os.PathLike, overwrite: bool, inputs: dict
-    ) -> GenerationFolder:
+    ) -> FolderStore:
         """The new run's folder, with the photo in it."""
         if Path(output_dir).resolve() == self.folder.path.resolve():
             raise InputError(f"The new run cannot go into its parent '{self.folder.path}': pass another --output-dir.")
-        name = self.folder.output.manifest["inputs"]["photo"]["name"]
+        name = self.folder.manifest["inputs"]["photo"]["name"]
         own = model.inputs(self.result.reference, config, name) | {"parents": [self.parent()]} | inputs
-        folder = GenerationFolder.create(output_dir, own, overwrite)
+        folder = FolderStore.create(output_dir, own, overwrite)
         if not folder.complete:
-            folder.write_reference(self.result.reference, self.folder.photo or self.result.reference)
+            folder.save_photo(self.result.reference, self.folder.photo or self.result.reference)
         return folder
 
     def run_reweighted(
-        self, model: ImageTo3D, folder: GenerationFolder, weights: Float[Tensor, "n"], progress: Progress | None
+        self, model: ImageTo3D, folder: FolderStore, weights: Float[Tensor, "n"], progress: Progress | None
     ) -> GenerationResult:
         """The same hypotheses with other weights, as a run of their own."""
         result = self.result
         kept = range(len(result.hypotheses))
-        folder.save_samples({k: (result.views[k], result.photo_cameras[k : k + 1]) for k in kept})
-        folder.save_stage([replace(h, weight=float(w)) for h, w in zip(result.hypotheses, weights, strict=True)])
+        folder.save_samples({k: Sampled(result.views[k], result.photo_cameras[k : k + 1]) for k in kept})
+        folder.save_hypotheses([replace(h, weight=float(w)) for h, w in zip(result.hypotheses, weights, strict=True)])
         return model.run(result.reference, self.config, folder, progress)
 
 
@@ -125,14 +127,14 @@ def refine(
     record = {"before": stated(posterior), "reweighted": _reweighted(posterior, conditioned.weights)}
     record["reweighted"]["temperature"] = conditioned.temperature
     if folder.complete:
-        return _changed(folder.load(), record)
-    folder.write_evidence(evidence.picture())
-    folder.output.update(change=record)
+        return _changed(folder.load_result(), record)
+    folder.save_evidence(evidence.picture())
+    folder.note(change=record)
     if not resample:
         return _changed(run.run_reweighted(model, folder, conditioned.weights, progress), record)
     reference, cameras = run.result.reference, run.result.photo_cameras
     found = resample_with(
-        model, reference, config, evidence, cameras, conditioned.weights, shown, folder=folder, progress=progress
+        model, reference, config, evidence, cameras, conditioned.weights, shown, store=folder, progress=progress
     )
     return _changed(found, record)
 
@@ -145,7 +147,7 @@ def resample_with(
     photo_cameras: PhotoCamera,
     weights: Float[Tensor, "n"],
     shown: Evidence,
-    folder: GenerationFolder | None = None,
+    store: RunStore | None = None,
     progress: Progress | None = None,
 ) -> GenerationResult:
     """New hypotheses of ``reference`` with ``evidence`` as a condition, weighted by how well they predict it.
@@ -162,7 +164,7 @@ def resample_with(
     if isinstance(evidence, EditedView):  # the view belongs to the frame of its own hypothesis
         first = photo_cameras[[evidence.hypothesis] * config.num_hypotheses]
     conditions = evidence.conditions(model, config, first)
-    return model.run(reference, config, folder, progress, conditions, reweight)
+    return model.run(reference, config, store, progress, conditions, reweight)
 
 
 def feedback(
@@ -199,8 +201,8 @@ def feedback(
     folder = run.begin(model, config, output_dir, overwrite, inputs)
     record = {"before": stated(posterior), "reweighted": _reweighted(posterior, weights)}
     if folder.complete:
-        return _changed(folder.load(), record)
-    folder.output.update(change=record)
+        return _changed(folder.load_result(), record)
+    folder.note(change=record)
     if not resample:
         return _changed(run.run_reweighted(model, folder, weights, progress), record)
 
@@ -209,7 +211,7 @@ def feedback(
     sources = keep + systematic(weights * allowed, config.num_hypotheses - len(keep))
     folder.save_samples(
         {
-            k: (result.views[source], result.photo_cameras[source : source + 1])
+            k: Sampled(result.views[source], result.photo_cameras[source : source + 1])
             for k, source in enumerate(keep)
             if folder.load_sample(k) is None
         }
@@ -246,9 +248,7 @@ def _distances(hypothesis: Hypothesis, posterior: Posterior) -> Float[Tensor, "n
 
 def _uncalibrated(model: ImageTo3D) -> ImageTo3D:
     """The model's calibration was measured on runs from one photo alone."""
-    own = copy.copy(model)
-    own.calibrations = Calibrations(note=_UNMEASURED)
-    return own
+    return replace(model, calibrations=Calibrations(note=_UNMEASURED))
 
 
 def _reweighted(posterior: Posterior, weights: Float[Tensor, "n"]) -> dict[str, Any]:

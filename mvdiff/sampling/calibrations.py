@@ -22,7 +22,7 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
 
 
 def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, Any]:
-    """What a run must share with its calibration, as JSON has it: how shapes come about, not their looks.
+    """Settings that a run must share with its calibration, as JSON values: those that change shapes, not looks.
 
     Sampled views have depth: what carves views without it has no part in their shapes.
     """
@@ -32,7 +32,7 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
-    """What a model's record of its weights says about who it is: another adapter, or more of it, is another."""
+    """Identity of a model from the record of its weights; another adapter, or another scale of it, is another model."""
     return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
 
 
@@ -51,7 +51,7 @@ def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any
 
 
 class Calibrations:
-    """What a model knows about its own uncertainty, by framing; ``note`` says why there is nothing."""
+    """Calibrations of a model by framing; ``note`` gives the reason if there are none."""
 
     def __init__(self, by_framing: Mapping[str, Calibration] | None = None, note: str | None = None) -> None:
         self.by_framing, self.note = dict(by_framing or {}), note

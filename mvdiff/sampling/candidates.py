@@ -1,4 +1,4 @@
-"""The candidates of a hypothesis: it draws several objects and keeps the one whose views contradict each other least.
+"""Best-of-k candidates: each hypothesis draws k objects and keeps the one with the most consistent views.
 
 Selection stays within a hypothesis, so that each remains a function of the photo, the settings and its own seed.
 """
@@ -15,17 +15,22 @@ from recon.fusion.consistency import contradictions
 
 
 def hypothesis_seed(seed: int, index: int) -> int:
-    """The seed of hypothesis ``index`` of a run: a hash, so that it depends on nothing else (48 bits fit any JSON)."""
+    """Seed of hypothesis ``index`` of a run: a hash of both (48 bits fit any JSON)."""
     return _hashed(f"{seed}:{index}")
 
 
-def generators(seed: int, indices: Sequence[int], candidates: int) -> list[torch.Generator]:
-    """One for each candidate of each hypothesis, hypothesis by hypothesis; the first is the hypothesis' own."""
-    return [torch.Generator().manual_seed(_candidate_seed(seed, k, c)) for k in indices for c in range(candidates)]
+def candidate_seeds(seed: int, indices: Sequence[int], candidates: int) -> list[int]:
+    """Seeds of each candidate of each hypothesis, hypothesis by hypothesis; the first is the hypothesis' own."""
+    return [_candidate_seed(seed, k, c) for k in indices for c in range(candidates)]
 
 
-def least_contradicted(views: ViewSet, candidates: int) -> Int[Tensor, "m"]:
-    """Places in ``views`` [n v] of the candidates to keep, one for each ``candidates`` that follow each other."""
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One random generator on the CPU for each seed, so that a seed means the same on every device."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def most_consistent(views: ViewSet, candidates: int) -> Int[Tensor, "m"]:
+    """Places in ``views`` [n v] of the candidates to keep, one of each ``candidates`` that follow each other."""
     if candidates == 1:
         return torch.arange(len(views))
     own = contradictions(views).reshape(-1, candidates)

@@ -1,4 +1,4 @@
-"""What a user decides about one generation. Free of torch, so that the command line's help stays fast."""
+"""Settings of one generation. Free of torch, so that the command line's help stays fast."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -14,26 +14,26 @@ FileFormat = Literal["glb", "ply", "obj"]
 @dataclass(frozen=True)
 class GenerationConfig(SamplingConfig):
     num_hypotheses: int | Literal["auto"] = 8
-    """How many objects to sample; auto: 4, 8, 16 or 32, until they hardly change what they say together."""
+    """Number of objects to sample; "auto" draws 4, 8, 16 or 32, until the posterior is known to ``tolerance``."""
     tolerance: float = 0.08
-    """auto: goes on until the standard error of the occupancy probability (root mean square) is below."""
+    """Stopping rule of num_hypotheses="auto": largest standard error (root mean square) of the occupancy."""
     seed: int = 0
-    """Of the whole run; hypothesis k has its own seed, whatever the number of hypotheses."""
+    """Seed of the run. Hypothesis k has a seed of its own that does not depend on the number of hypotheses."""
     elevation: float | None = None
-    """Of the photo's camera above the horizon in degrees, when known; otherwise each hypothesis draws its own."""
+    """Elevation of the photo's camera in degrees above the horizon, if known; else each hypothesis draws its own."""
     matting: bool = True
-    """Cut the object out of its background when the picture has no transparency."""
+    """Cut the object out of a photo without transparency; --no-matting takes the photo as it is."""
     framing: Framing = "recentre"
-    """recentre: any photo. keep: the picture is whole, of a 40 degree lens that aims at the object's centre."""
+    """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
     coverage: float = 0.9
-    """Share of the true surface that the stated intervals and shells are to hold."""
+    """Share of the true surface that the stated band and intervals are to hold."""
     weighting: Weighting = "uniform"
-    """uniform: the samples as they are. photo: by how well each hypothesis shows what the photo shows."""
+    """Weights of the hypotheses: "uniform", or by their agreement with the "photo"."""
     format: FileFormat = "glb"
-    """Of the hypotheses' files."""
+    """Mesh format of the hypotheses."""
 
     @staticmethod
-    def recorded(values: dict[str, Any]) -> "GenerationConfig":
+    def from_manifest(values: dict[str, Any]) -> "GenerationConfig":
         """As a manifest has it: JSON knows no tuples."""
         prior = values.get("elevation_prior")
         return GenerationConfig(**UNRECORDED | values | {"elevation_prior": None if prior is None else tuple(prior)})

@@ -1,4 +1,4 @@
-"""Where the photo was taken from: an orbit camera plus the crop that recentring made of its picture.
+"""The photo's camera: an orbit camera plus the crop of the recentered image.
 
 A single photo does not say how it was taken, so a camera is a *draw* from :class:`PhotoCameraDistribution`, one for
 each hypothesis, and its spread is part of the uncertainty.
@@ -98,7 +98,7 @@ class PhotoCameraDistribution:
         )
 
     def mirrored(self) -> "PhotoCameraDistribution":
-        """Of the mirror image's camera: what lay left of the middle lies right of it."""
+        """Parameters of the mirrored photo's camera: left and right are exchanged."""
         sign = [-1.0 if name == "centre_x" else 1.0 for name in PARAMETERS]
         return replace(self, means=self.means * self.means.new_tensor(sign))
 
@@ -158,7 +158,7 @@ class PhotoCameraDistribution:
         return torch.cat(picked)
 
     def _log_density(self, parameters: Float[Tensor, "n 4"]) -> Float[Tensor, "n"]:
-        """Of what is not known exactly, by the first batch entry."""
+        """Distribution of the unknown parameters, for the first batch entry."""
         free = self.log_stds[0, 0].isfinite()
         each = torch.where(free, self._component_log_prob(parameters), 0.0).sum(-1)
         return torch.logsumexp(self.log_weights.log_softmax(-1) + each, -1)

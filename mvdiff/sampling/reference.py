@@ -5,7 +5,6 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.core.errors import InputError
@@ -31,8 +31,6 @@ DETAIL_SIZE = 512
 
 _PICTURE, _DETAIL, _RECORD = "reference.png", "reference_detail.png", "reference.json"
 _FORMAT = "mvdiff-reference/1"
-
-Framing = Literal["recentre", "keep"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which views are sampled: the default rig, and rigs from YAML."""
+"""Camera rigs of the sampled views."""
 
 from dataclasses import dataclass
 

@@ -3,7 +3,13 @@
 A pipeline of its own takes any flow-matching scheduler of diffusers.
 """
 
+import inspect
+
+import numpy as np
+import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin, UniPCMultistepScheduler
+from jaxtyping import Num
+from torch import Tensor
 
 from mvdiff.sampling.settings import SamplingConfig, SchedulerName
 
@@ -14,3 +20,13 @@ def make_scheduler(
     if name == "unipc":
         return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
     return FlowMatchEulerDiscreteScheduler(shift=shift)
+
+
+def set_timesteps(scheduler: SchedulerMixin, num_inference_steps: int, device: torch.device) -> Num[Tensor, "t"]:
+    """Timesteps from pure noise to the last level above zero, so that the last prediction is the result."""
+    if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters:
+        sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
+        scheduler.set_timesteps(sigmas=sigmas, device=device)
+    else:
+        scheduler.set_timesteps(num_inference_steps, device=device)
+    return scheduler.timesteps

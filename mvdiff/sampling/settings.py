@@ -1,4 +1,4 @@
-"""How views are sampled, wherever they are. Free of torch, so that the command line's help stays fast."""
+"""Settings of view sampling. Free of torch, so that the command line's help stays fast."""
 
 import math
 from dataclasses import dataclass, fields
@@ -8,34 +8,34 @@ from recon.core.errors import InputError
 
 SchedulerName = Literal["euler", "unipc"]
 
-#: What records mean that were written before a setting was there to record.
+#: Values of settings that records of earlier versions do not name.
 UNRECORDED = {"camera_temperature": 1.0, "candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """Hypotheses of other values are others: a calibration belongs to all of these."""
+    """Every field changes the sampled distribution; a calibration is valid only for these exact values."""
 
     num_inference_steps: int = 6
     """Denoising steps."""
     scheduler: SchedulerName = "unipc"
-    """How a step is taken: straight on, or with what earlier steps say of the bend (UniPC, Zhao et al. 2023)."""
+    """ODE solver: "euler" (first order) or "unipc" (multistep, Zhao et al. 2023)."""
     shift: float = 8.0
-    """How far noise levels are moved towards noise, where the object is decided (Esser et al. 2024); 1: evenly."""
+    """Timestep shift towards high noise, where the shape is decided (Esser et al. 2024); 1 spaces steps evenly."""
     guidance_scale: float = 3.0
-    """How hard the photo is followed; 1 is what the model knows. The scale it has learnt (mvdiff info) costs least."""
+    """Scale of classifier-free guidance; 1 is none. The distilled scale (see mvdiff info) takes one pass per step."""
     candidates: int = 2
-    """How many objects each hypothesis draws, to keep the one whose views contradict each other least."""
+    """Candidates per hypothesis, of which the one with the best cross-view consistency is kept."""
     elevation_prior: tuple[float, float] | None = (15.0, 20.0)
-    """What is known of the photo's elevation before it is looked at: mean and standard deviation in degrees. The
-    default is how people photograph objects that stand before them; None believes the model alone."""
+    """Gaussian prior of the photo's elevation: mean and standard deviation in degrees. The default suits photos of
+    objects on a table; None uses the estimator alone."""
     camera_temperature: float = 1.0
-    """1 draws each hypothesis' photo camera from all that the model thinks possible; less prefers the likelier ones,
-    which makes better single objects that say less of how uncertain the elevation is."""
+    """Temperature of the camera distribution. Below 1 favors likely cameras: better individual meshes, less
+    diversity."""
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """The fields of this class alone, of a class that adds others."""
+        """Values of this class' own fields, without those of subclasses."""
         return {each.name: getattr(self, each.name) for each in fields(SamplingConfig)}
 
     def check(self) -> None:

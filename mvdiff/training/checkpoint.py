@@ -98,7 +98,7 @@ def find_checkpoint(folder: Path, resume: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What a checkpoint says about its run: step, seconds, settings."""
+    """Record of a checkpoint's run: step, seconds, settings."""
     try:
         return json.loads((path / "state.json").read_text())
     except (OSError, ValueError) as error:

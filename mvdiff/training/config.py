@@ -11,6 +11,7 @@ from mvdiff.data.render.record import RecordConfig
 from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.training.lora import LoraConfig
 from mvdiff.training.losses import LossConfig
+from mvdiff.training.scenes.config import SceneTrainingConfig
 from mvdiff.training.tracking import LoggingConfig
 from recon.core.errors import InputError
 
@@ -24,49 +25,48 @@ class ModelConfig:
     init_from: str | None = None
     """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
     init_components: list[str] = field(default_factory=lambda: ["transformer", "camera_estimator"])
-    """Which networks are taken from ``init_from``; the others begin afresh."""
+    """Networks to load from ``init_from``; the others are initialized at random."""
     compile: Literal["auto", "always", "never"] = "auto"
-    """auto: torch.compile where there is CUDA; on the CPU it needs a C++ compiler."""
+    """Whether to torch.compile the networks; "auto" does on CUDA. On the CPU it needs a C++ compiler."""
     gradient_checkpointing: bool = False
     learnt_guidance: float | None = None
-    """Scale of classifier-free guidance that one pass is to amount to, so that sampling at it needs no second one
-    (model guidance, Tang et al. 2025); it takes weights to continue from. None: what those have learnt."""
+    """CFG scale to distill into the conditional pass, so that sampling at it takes one pass (model guidance, Tang et
+    al. 2025). Needs weights to continue from; None keeps their scale."""
     guidance_below: float | None = None
-    """Noise level from which on a pass is not to be guided: near pure noise guidance takes away what a photo leaves
-    open. None: as it is in the weights to continue from (1: guided everywhere)."""
+    """Noise level above which the network stays unguided, as guidance near pure noise removes what a photo leaves open.
+    None keeps that of the weights to continue from; 1 guides everywhere."""
     guidance_refresh: int = 0
-    """Every so many steps the network that shows what guidance does becomes the average of what was trained so far,
-    for runs that change what it knows; 0: it stays what the run began with."""
+    """Replace the guidance teacher by the EMA weights every N steps; 0 keeps the initial teacher."""
 
 
 @dataclass
 class DataConfig:
-    """Which objects, how often, and where their pictures live."""
+    """Objects to train on, their frequency, and the storage of their images."""
 
     stores: list[str] = field(default_factory=list)
-    """Data sets that `mvdiff data render` or `mvdiff data import` made: folders, or URLs that fsspec knows."""
+    """Data sets made by `mvdiff data render` or `mvdiff data import`: folders, or URLs for fsspec."""
     capacity: int | None = None
-    """Objects of the data sets in memory at a time, when not all fit; ``refresh_per_step`` then moves them on."""
+    """Objects of the data sets in memory at a time, if not all fit; ``refresh_per_step`` then exchanges them."""
     packs: list[str] = field(default_factory=list)
-    """Mesh packs or folders of meshes (glob patterns), photographed at the start and anew while training."""
+    """Mesh packs or folders of meshes (glob patterns), rendered at the start and again while training."""
     variants: int = 1
     """Records of each mesh of the packs; all but the first are warped."""
     procedural: int = 0
     """Number of procedural objects, of all families."""
     ambiguous: int = 0
-    """So many more, of the families whose hidden attribute has a known distribution."""
+    """Number of further procedural objects, of the families whose hidden attribute has a known distribution."""
     procedural_seed: int = 1_000_000
-    """First seed; validation uses the seeds just below it."""
+    """First seed of the procedural objects; validation uses the seeds just below it."""
     holdout_every: int = 64
-    """Every so many-th object is kept for validation; of a data set of few objects, about four are."""
+    """Hold out every n-th object for validation; of a small data set, about four."""
     groups: dict[str, float] = field(default_factory=lambda: {"*": 1.0})
-    """Name pattern to sampling weight; an object belongs to the first pattern that matches."""
+    """Sampling weights by name pattern; an object belongs to the first pattern that matches."""
     refresh_per_step: int = 0
-    """At most so many objects are photographed anew (with new warps and lights, by ``workers``) in each step."""
+    """Largest number of objects rendered again per step, with new warps and lights, by ``workers``."""
     device: Literal["auto", "cpu"] = "auto"
-    """Where the pictures are kept; auto is the training device."""
+    """Device that holds the images; auto is the training device."""
     workers: int = 0
-    """Processes that photograph, before and during training; 0 works in the training process."""
+    """Processes that render, before and during training; 0 renders in the training process."""
     record: RecordConfig = field(default_factory=RecordConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
 
@@ -74,7 +74,7 @@ class DataConfig:
 @dataclass
 class OptimizerConfig:
     name: Literal["muon", "adamw", "adamw8bit"] = "muon"
-    """muon: Muon (Jordan 2024) for the matrices inside the blocks, AdamW for the rest; adamw8bit needs bitsandbytes."""
+    """Optimizer: "muon" (Jordan 2024; AdamW outside the blocks' matrices), "adamw", or "adamw8bit" (bitsandbytes)."""
     scheduler: Literal["warmup_stable_decay", "constant", "constant_with_warmup", "linear", "cosine"] = (
         "warmup_stable_decay"
     )
@@ -84,7 +84,7 @@ class OptimizerConfig:
     max_grad_norm: float = 1.0
     warmup_steps: int = 200
     decay_fraction: float = 0.35
-    """Last share of the run over which warmup_stable_decay falls linearly to ``final_rate``."""
+    """Last share of the run, over which warmup_stable_decay falls linearly to ``final_rate``."""
     final_rate: float = 0.02
     ema_decay: float = 0.9995
 
@@ -96,36 +96,39 @@ class ValidationConfig:
     objects: int = 64
     sampled_objects: int = 8
     hypotheses: int = 2
-    """Sampled of each of them, with fixed seeds."""
+    """Hypotheses sampled per object, with fixed seeds."""
     num_inference_steps: int = SamplingConfig.num_inference_steps
     guidance_scale: float = SamplingConfig.guidance_scale
     patience: int = 0
-    """Validations without a better loss after which the run stops and exports its best weights; 0 never stops."""
+    """Early stopping after this many validations without a better loss; the best weights are exported. 0 is off."""
 
 
 @dataclass
 class TrainConfig:
     output_dir: str = "runs/train"
+    task: Literal["objects", "scenes"] = "objects"
+    """Which model is trained; scenes has its pictures, views and loss under ``scenes``."""
     seed: int = 0
     batch_size: int = 64
-    """Objects of one process's step, before accumulation."""
+    """Batch size of one process, before accumulation, in objects."""
     max_steps: int = 10_000
     max_seconds: float | None = None
-    """Wall-clock budget, photographing included; the schedule follows whichever of the two ends first."""
+    """Wall-clock budget in seconds, rendering included; the schedule follows whichever limit ends first."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "bf16"
     gradient_accumulation_steps: int = 1
     checkpoint_every_steps: int = 0
     checkpoint_every_seconds: float = 0.0
     checkpoints_total_limit: int = 2
     resume: str | None = None
-    """"latest" or a checkpoint folder."""
+    """Checkpoint to resume from: "latest" or a folder."""
     overwrite: bool = False
-    """Begin again in a folder that holds checkpoints of an earlier run."""
+    """Start over in a folder that holds checkpoints of an earlier run."""
     model: ModelConfig = field(default_factory=ModelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    scenes: SceneTrainingConfig = field(default_factory=SceneTrainingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
@@ -155,7 +158,7 @@ def apply_overrides(config: Any, overrides: dict[str, Any], where: str = "") -> 
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a YAML value is of the annotated type, looking no deeper than lists and mappings."""
+    """Whether a YAML value has the annotated type; elements of lists and mappings are not checked."""
     origin = get_origin(annotation)
     if origin is Literal:
         return value in get_args(annotation)
@@ -191,9 +194,9 @@ def load_config(path: str | Path) -> TrainConfig:
     return config
 
 
-#: Settings that say where a run goes, how long, and what it tells: changing them on the way changes no step.
+#: Settings that change no training step: destination, duration and logging.
 _FREE = ("output_dir", "resume", "overwrite", "checkpoint", "logging", "validation", "max_seconds")
-#: Settings without which the saved weights and moments mean nothing.
+#: Settings that saved weights and moments depend on.
 _FIXED = (
     "lora.rank",
     "lora.targets",
@@ -205,7 +208,7 @@ _FIXED = (
 
 
 def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
-    """How ``config`` differs from the settings of a checkpoint, one text for each difference that changes the steps.
+    """List the differences between ``config`` and a checkpoint's settings that change the training steps.
 
     Raises :class:`InputError` for differences that make the checkpoint unusable.
     """

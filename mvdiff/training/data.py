@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -42,6 +43,19 @@ class TrainingData:
     licences: dict[str, int]
     """Objects by licence."""
 
+    @property
+    def device(self) -> torch.device:
+        return self.store.device
+
+    @property
+    def refreshed(self) -> int | None:
+        return None if self.refresher is None else self.refresher.count
+
+    def summary(self) -> dict[str, Any]:
+        """For the model card."""
+        held_out = 0 if self.validation is None else len(self.validation)
+        return {"objects": len(self.store), "held_out": held_out, "licences": self.licences}
+
     def refresh(self) -> None:
         """Replace some pictures, when the config asks for that."""
         if self.refresher is not None:
@@ -73,7 +87,7 @@ def move(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 
 
 def record_config(config: DataConfig) -> RecordConfig:
-    """Of the pictures that are trained on: the data sets' own, where there are any."""
+    """Size of the training images: the data sets' own if there are any."""
     if not config.stores:
         return config.record
     return joined_config(ShardReader(url).config for url in config.stores)
@@ -120,7 +134,7 @@ def load_data(config: DataConfig, seed: int, device: torch.device, process_index
 
 
 def held_out(count: int, every: int) -> list[bool]:
-    """Which of ``count`` objects are kept apart: every so many-th, about four where that would be fewer."""
+    """Indices of the held-out objects among ``count``: every n-th, and about four if that would be fewer."""
     every = min(every, max(3, count // 4))
     return [count >= 4 and number % every == every - 1 for number in range(count)]
 

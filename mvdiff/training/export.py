@@ -1,6 +1,7 @@
-"""What a run leaves for use: weights as pipeline folders or as a LoRA file, with a model card."""
+"""Export of a trained run: weights as pipeline folders or a LoRA file, with a model card."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ def export_run(folder: Path, averaged: Objective, raw: Objective, provenance: di
         return
     for name, objective in (("ema", averaged), ("raw", raw)):
         pipeline = MultiViewDiffusionPipeline(objective.transformer, objective.camera_estimator, make_scheduler())
-        # Beside first: a run that is exported again leaves no mixture of both.
-        temporary, final = folder / f".{name}.partial", folder / name
-        shutil.rmtree(temporary, ignore_errors=True)
-        pipeline.save_pretrained(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        final = replace_folder(folder / name, pipeline.save_pretrained)
         write_card(final, provenance)
+
+
+def replace_folder(final: Path, write: Callable[[Path], Any]) -> Path:
+    """Let ``write`` fill a folder beside ``final`` and put it in its place: nothing is left of an earlier one."""
+    temporary = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    write(temporary)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    return final

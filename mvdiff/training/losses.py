@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import encode_reference
+from mvdiff.models.flow import MIN_SIGMA
 from mvdiff.training import consistency
 
-#: The v-loss divides by the noise level; below this it would only amplify rounding (JiT, section 4).
-MIN_SIGMA = 0.05
-#: Into which a batch is cut for the teacher.
+#: Number of parts into which a batch is cut for the teacher.
 _PARTS = 4
 
 
@@ -33,18 +32,18 @@ class LossConfig:
     alpha_weight: float = 2.0
     geometry_weight: float = 1.0
     flow_weight: float = 1.0
-    """Of the views' flow matching; 0 trains the camera estimator alone, and the transformer stays as it is."""
+    """Weight of flow matching on the views; 0 trains the camera estimator alone and freezes the transformer."""
     camera_weight: float = 0.1
-    """Of the photo camera's negative log-likelihood; 0 leaves the camera estimator as it is."""
+    """Weight of the photo camera's negative log-likelihood; 0 freezes the camera estimator."""
     camera_patches: float = 1.0
     """Share of a photo's patches, drawn anew each time, that the camera estimator is shown while it trains: it should
     tell the camera from the object's shape, not recognise the object by a detail (PatchDropout, Liu et al. 2022)."""
     depth_normal_weight: float = 0.0
-    """Of the disagreement between predicted normals and those of the predicted depth."""
+    """Weight of the angle between predicted normals and normals of the predicted depth."""
     reprojection_weight: float = 0.0
-    """Of the disagreement between the predicted depths of neighbouring views."""
+    """Weight of the disagreement between predicted depths of neighboring views."""
     perceptual_weight: float = 0.0
-    """Of LPIPS between predicted and true colours; needs the extra lpips and its weights."""
+    """Weight of LPIPS between predicted and true colors; needs the extra lpips and its weights."""
 
 
 def training_loss(
@@ -94,12 +93,12 @@ def _shown_patches(
 
 @dataclass(frozen=True)
 class NoisyViews:
-    """What the network is shown of a batch."""
+    """Noised views of a batch, as the network is given them."""
 
     sigma: Float[Tensor, "b v"]
     views: Float[Tensor, "b v 8 h w"]
     drop: Bool[Tensor, "b"]
-    """Whose photo is hidden."""
+    """Mask of the rows whose photo is dropped."""
 
     @staticmethod
     def of(batch, generator: torch.Generator, config: LossConfig) -> "NoisyViews":
@@ -131,7 +130,7 @@ class NoisyViews:
 
     @torch.no_grad()
     def guidance(self, student: nn.Module, teacher: nn.Module, batch) -> Float[Tensor, "b v 8 h w"]:
-        """What the classifier-free guidance that ``student`` claims adds to ``teacher``'s prediction.
+        """Guidance term at the scale that ``student`` claims, computed from ``teacher``'s predictions.
 
         Nothing where the photo is hidden.
         """
@@ -140,7 +139,7 @@ class NoisyViews:
             torch.where(level <= model.config.guidance_below, model.config.learnt_guidance, 1.0)
             for model in (student, teacher)
         )
-        # A teacher that has learnt guidance itself shows the difference that the photo makes so many times too large.
+        # The difference of a distilled teacher's passes is already scaled by its guidance.
         factor = torch.where(self.drop, 0.0, (scale - 1) / taught)
         added = torch.zeros_like(self.views)
         # The teacher works for those alone to whom it adds something, in parts of one size, as it is compiled for one.

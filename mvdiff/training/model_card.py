@@ -21,6 +21,7 @@ def write_card(folder: Path, provenance: dict[str, Any], adapted: tuple[str, ...
 def _card(folder: Path, provenance: dict[str, Any], adapted: tuple[str, ...]) -> str:
     config, data = provenance["config"], provenance["data"]
     base = provenance.get("base") or "none: trained from scratch"
+    scenes = config.get("task") == "scenes"
     use = f"--lora {folder}" if adapted else f"--weights {folder}"
     kind = f"LoRA adapter of rank {config['lora']['rank']}" if adapted else "full weights, exponential moving average"
     lines = [
@@ -32,7 +33,7 @@ def _card(folder: Path, provenance: dict[str, Any], adapted: tuple[str, ...]) ->
         "",
         f"# {folder.name}: multi-view diffusion, {kind}",
         "",
-        f"    mvdiff generate photo.png {use}",
+        f"    mvdiff {'scene' if scenes else 'generate'} photo.png {use}",
         "",
         "## Provenance",
         "",

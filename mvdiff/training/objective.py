@@ -1,4 +1,4 @@
-"""What is trained: both networks and their loss as one module."""
+"""The training objective: both networks and their loss as one module."""
 
 from collections.abc import Mapping
 
@@ -86,7 +86,7 @@ class Objective(nn.Module):
         return training_loss(*networks, batch, generator, self.config, self.teacher)
 
     def _apply(self, *arguments, **options):
-        """What moves this module moves its teacher."""
+        """Move or convert the teacher along with this module; it is not a submodule."""
         for teacher in self._teachers:
             teacher._apply(*arguments, **options)
         return super()._apply(*arguments, **options)

@@ -68,7 +68,7 @@ def _adamw8bit(groups: list[dict], config: OptimizerConfig) -> torch.optim.Optim
 
 
 def learning_rate_factor(step: int, progress: float, config: OptimizerConfig) -> float:
-    """Of the full rate, at ``step`` and ``progress`` (0 to 1) of the run; warm-up counts in steps."""
+    """Factor of the full learning rate at ``step`` and ``progress`` (0 to 1) of the run; warm-up counts in steps."""
     warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
     left = max(0.0, 1 - progress)
     if config.scheduler == "constant":

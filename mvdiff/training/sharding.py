@@ -65,7 +65,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def share(tensor: Tensor) -> Tensor:
-    """What of it this process keeps, to be worked on in place."""
+    """Return this process' shard of the tensor, for changes in place."""
     return tensor.to_local() if is_shared_out(tensor) else tensor
 
 

@@ -1,4 +1,4 @@
-"""Where a run's figures and pictures go: metrics.jsonl always, wandb and TensorBoard on request."""
+"""Trackers for a run's figures and images: metrics.jsonl always, wandb and TensorBoard on request."""
 
 import hashlib
 import json

@@ -26,14 +26,11 @@ from mvdiff.training.checkpoint import (
     trained_state,
 )
 from mvdiff.training.config import TrainConfig, changed_settings
-from mvdiff.training.data import load_data, record_config
 from mvdiff.training.ema import ExponentialMovingAverage
-from mvdiff.training.export import export_run
-from mvdiff.training.objective import Objective, build_models, build_teacher
 from mvdiff.training.optimization import build_optimizer, learning_rate_factor
 from mvdiff.training.patience import Patience
+from mvdiff.training.recipe import recipe_of
 from mvdiff.training.tracking import Tracker
-from mvdiff.training.validation import camera_scores, sample_validation, validation_loss
 from mvdiff.weights import packing
 from recon.core.errors import InputError
 from recon.io.folders import write_json
@@ -68,15 +65,10 @@ class Trainer:
             sharding.check_shardable(config)
         checkpoint = self._claim_folder()
         set_seed(config.seed)
+        self.recipe = recipe_of(config)
         if self.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")
-        config.data.record = record_config(config.data)
-        if config.loss.flow_weight and not config.data.record.num_targets:
-            raise InputError("data.record.ring_views 0 leaves no views to learn from: set loss.flow_weight to 0, too.")
-        networks = build_models(config)
-        config.model.learnt_guidance = networks[0].config.learnt_guidance
-        config.model.guidance_below = networks[0].config.guidance_below
-        self.objective = Objective(*networks, config.loss, config.lora, build_teacher(config, networks[0]))
+            torch.set_float32_matmul_precision(self.recipe.matmul_precision)
+        self.objective = self.recipe.objective()
         if config.model.gradient_checkpointing:
             self.objective.transformer.enable_gradient_checkpointing()
         self.objective.to(self.device)
@@ -86,7 +78,7 @@ class Trainer:
             sharding.shard(self.objective, self.objective.blocks, self.device)
         self.ema = ExponentialMovingAverage(self.objective, config.optimizer.ema_decay)
         self.optimizer = build_optimizer(self.objective, config.optimizer)
-        self.data = load_data(config.data, config.seed, self.device, self.accelerator.process_index)
+        self.data = self.recipe.pictures(self.device, self.accelerator.process_index)
         self.step, self.seconds_before = 0, 0.0
         self.patience = Patience(config.validation.patience, self.folder)
         self.last_validation: dict[str, float] = {}
@@ -196,7 +188,7 @@ class Trainer:
             group["lr"] = config.optimizer.learning_rate * factor
         means: dict[str, torch.Tensor] = {}
         for micro in range(config.gradient_accumulation_steps):
-            generator = self._generator(micro, self.data.store.device)
+            generator = self._generator(micro, self.data.device)
             batch = self.data.batch(config.batch_size, generator, self.device)
             last = micro == config.gradient_accumulation_steps - 1
             if config.lora.dropout:  # which draws from the global generator
@@ -244,8 +236,8 @@ class Trainer:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "objects_per_second": steps * objects * self.accelerator.num_processes / max(seconds, 1e-9),
         }
-        if self.data.refresher is not None:
-            values["refreshed"] = self.data.refresher.count
+        if self.data.refreshed is not None:
+            values["refreshed"] = self.data.refreshed
         if self.device.type == "cuda":
             values["memory_gb"] = torch.cuda.max_memory_allocated() / 2**30
         self.log(values)
@@ -258,7 +250,7 @@ class Trainer:
         """Whether this process takes part in copying the networks: the main one uses the copy, but shares must meet."""
         return self.sharded or self.accelerator.is_main_process
 
-    def averaged(self) -> Objective:
+    def averaged(self) -> nn.Module:
         """A copy of the networks with the averaged weights; all processes that make copies must ask together."""
         twin = self.objective.twin().eval()
         self.ema.copy_to(twin)
@@ -267,18 +259,14 @@ class Trainer:
     def validate(self) -> None:
         if not self.config.validation.objects or not self.makes_copies:
             return
-        config, averaged = self.config.validation, self.averaged()
+        averaged = self.averaged()
         if not self.accelerator.is_main_process:
             return
-        networks = averaged.transformer, averaged.camera_estimator
-        batch = self.data.validation_batch(config.objects, self.device)
+        picture = self.folder / "validation" / f"{self.step:07d}.png"
         with self.accelerator.autocast():
-            values = validation_loss(*networks, batch, self.config.loss, teacher=self.objective.teacher)
-            values |= camera_scores(averaged.camera_estimator, batch)
-            if config.sampled_objects and self.config.loss.flow_weight:
-                picture = self.folder / "validation" / f"{self.step:07d}.png"
-                values |= sample_validation(*networks, batch, config, picture)
-                self.tracker.picture(self.step, "validation/views", picture)
+            values = self.recipe.validate(averaged, self.objective.teacher, self.data, self.device, picture)
+        if picture.is_file():
+            self.tracker.picture(self.step, "validation/views", picture)
         self.log(values)
         self.last_validation = values
         if self.patience.spent(values["validation/loss"], self.step, averaged):
@@ -307,7 +295,7 @@ class Trainer:
         averaged, raw = self.averaged(), self.objective.twin()
         if self.accelerator.is_main_process:
             self.patience.restore(averaged)
-            export_run(self.folder, averaged, raw, self.provenance())
+            self.recipe.export(self.folder, averaged, raw, self.provenance())
 
     def provenance(self) -> dict[str, Any]:
         config, base = self.config, self.config.model.init_from
@@ -321,11 +309,7 @@ class Trainer:
             "processes": self.accelerator.num_processes,
             "parameters_per_process": sum(sharding.share(p).numel() for p in self.objective.parameters()),
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU",
-            "data": {
-                "objects": len(self.data.store),
-                "held_out": 0 if self.data.validation is None else len(self.data.validation),
-                "licences": self.data.licences,
-            },
+            "data": self.data.summary(),
             "validation": self.last_validation,
             "config": asdict(config),
         }

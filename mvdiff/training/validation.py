@@ -1,4 +1,4 @@
-"""How good is the average so far? Fixed objects, fixed noise, fixed seeds."""
+"""Validation of the averaged weights on fixed objects with fixed noise and seeds."""
 
 from pathlib import Path
 

@@ -16,13 +16,15 @@ from recon.core.errors import InputError
 FORMAT = "mvdiff-packed/1"
 INDEX = "packed.json"
 EMBEDDED = Path(__file__).parent / "embedded"
+#: The folders of the weights in this package, by their names.
+SHIPPED = {"embedded": EMBEDDED, "embedded-scene": EMBEDDED.with_name("embedded-scene")}
 _SHARD_BYTES = 15 * 2**20
 
 
 def resolve(weights: str | Path) -> Path:
     """The folder that a name stands for: "embedded", a folder of weights, or the folder of a training run."""
-    if str(weights) == "embedded":
-        return EMBEDDED
+    if str(weights) in SHIPPED:
+        return SHIPPED[str(weights)]
     averaged = Path(weights) / "ema"
     return averaged if (averaged / "model_index.json").is_file() else Path(weights)
 
@@ -118,7 +120,7 @@ def load_packed(folder: Path, component: str, model: torch.nn.Module) -> None:
 
 
 def _forget_place(config: Path) -> None:
-    """Where the networks lay on this machine is nobody's business."""
+    """Remove the path that a network was loaded from out of its config."""
     values = json.loads(config.read_text())
     values.pop("_name_or_path", None)
     config.write_text(json.dumps(values, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Where the object stands in the world of somebody else's cameras, and how large it is."""
+"""Bounding sphere of an object in the world of arbitrary cameras."""
 
 from dataclasses import dataclass, replace
 
@@ -73,7 +73,7 @@ class BoundingSphere:
 
 
 def _radius(camera, centre: Float[Tensor, "3"], pixels: Float[Tensor, "p 2"]) -> float:
-    """Of the sphere around ``centre`` that covers the mask's pixels, but for its outermost hundredth (stray pixels)."""
+    """Radius of the sphere around ``centre`` that covers the mask's pixels, but for its outermost 1 % (stray ones)."""
     origin, directions = camera.rays(pixels[None])
     towards = centre - origin[0]
     # Distance of the centre from each pixel's ray.

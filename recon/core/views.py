@@ -1,6 +1,7 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -67,6 +68,15 @@ class ViewSet:
     def to(self, device: torch.device | str) -> "ViewSet":
         return self._map(lambda value: value.to(device))
 
+    def rounded(self) -> "ViewSet":
+        """Channels in the half precision of saved files, so that a resumed run equals an uninterrupted one."""
+
+        def stored(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.half().float()
+
+        channels = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
+        return replace(self, **channels)
+
     def transformed(self, world: Float[Tensor, "4 4"]) -> "ViewSet":
         """The same pictures in a world moved by the rigid matrix ``world``."""
         normal = self.normal
@@ -78,7 +88,7 @@ class ViewSet:
         return self.rgb * self.alpha + background * (1 - self.alpha)
 
     @staticmethod
-    def cat(views: "list[ViewSet]") -> "ViewSet":
+    def cat(views: "Sequence[ViewSet]") -> "ViewSet":
         """The hypotheses of several sets, one after the other."""
         channels = {
             name: None if getattr(views[0], name) is None else torch.cat([getattr(v, name) for v in views])

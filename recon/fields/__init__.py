@@ -12,13 +12,13 @@ from recon.fields.field import Field
 
 @dataclass(frozen=True)
 class FieldConfig:
-    """Which field, and its size."""
+    """Kind and size of a field."""
 
     kind: Literal["dense", "hash", "density"] = "dense"
     """dense: a signed-distance grid. hash: finer detail by a multi-resolution hash grid; for GPUs. density: a density
     grid (NeRF) for thin and translucent things."""
     levels: int = 8
-    """Of the hash grid."""
+    """Resolution levels of the hash grid."""
     table: int = 2**15
     """Entries of each level's hash table."""
     finest: int = 512

@@ -7,8 +7,8 @@ from torch import Tensor
 from recon.core.grid import VoxelGrid
 from recon.fields.field import numerical_gradient
 from recon.fields.interpolation import trilinear
+from recon.fields.opacity import neus_alpha
 from recon.ops.ragged import marked
-from recon.rendering.volume import neus_alpha
 
 
 class DenseField(torch.nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from recon.core.grid import VoxelGrid
 from recon.fields.dense import DenseField
-from recon.rendering.volume import density_alpha
+from recon.fields.opacity import density_alpha
 
 #: Density deep inside, per world unit: opaque within a hundredth of the object.
 _SOLID = 400.0

@@ -1,4 +1,4 @@
-"""What all fields can do."""
+"""Protocol of neural fields."""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -15,13 +15,13 @@ class Field(Protocol):
     """One scalar field for each of ``n`` hypotheses; any ``torch.nn.Module`` with these methods will do."""
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What is fitted."""
+        """Parameters to optimize."""
 
     def evaluate(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p"]:
         """Signed distance at world ``points``, negative inside; every hypothesis at its own points."""
 
     def gradient(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
-        """Of :meth:`evaluate`; differentiable in the parameters."""
+        """Spatial gradient of :meth:`evaluate`; differentiable in the parameters."""
 
     def opacity(
         self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]

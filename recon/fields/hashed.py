@@ -7,7 +7,7 @@ from torch import Tensor
 from recon.core.grid import VoxelGrid
 from recon.fields.field import evaluated_on, numerical_gradient
 from recon.fields.interpolation import trilinear
-from recon.rendering.volume import neus_alpha
+from recon.fields.opacity import neus_alpha
 
 _PRIMES = (1, 2654435761, 805459861)
 _FEATURES, _HIDDEN = 2, 32

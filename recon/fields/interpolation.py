@@ -84,7 +84,7 @@ def _mean(rows: list[Float[Tensor, "q *c"]], shares: list[Float[Tensor, "q *one"
 
 
 def _split(value: Float[Tensor, "q *c"], shares: list[Float[Tensor, "q *one"]]) -> list[Float[Tensor, "q *c"]]:
-    """What each row had its part in: the way back from :func:`_mean`."""
+    """Transpose of :func:`_mean`: scatter gradients back to the rows."""
     parts = [value]
     for share in shares:
         upper = [part * share for part in parts]

@@ -1,4 +1,4 @@
-"""How far the views of one object agree with each other, and which of them the others contradict.
+"""Cross-view consistency: agreement of the views of one object, and detection of contradicted views.
 
 Sampled views are never quite of one object. Before anything is built, every view's surface points are carried into
 all others: a point that another view sees through, or sees beside its silhouette, is a contradiction between the two.
@@ -16,26 +16,26 @@ from recon.core.views import ViewSet
 from recon.fusion.observations import VoteMaps, showing
 from recon.ops.parallel import in_threads
 
-#: Contradictions beyond this are of one kind, in world units.
+#: Cross-view errors are clamped to this distance (world units).
 _CAP = 0.1
-#: What rounding to pixels makes of true views: no view is blamed for less.
+#: Error of true views due to rounding to pixels; smaller errors do not lower a view's trust.
 _ROUNDING = 0.002
-#: Of each view's surface, that are looked up in the others.
+#: Surface points of each view that are looked up in the others.
 _POINTS = 2048
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the views of one hypothesis."""
+    """Consistency of the views of one hypothesis."""
 
     trust: Float[Tensor, "v"]
-    """In [0, 1]: how much each view should count."""
+    """Trust in each view, in [0, 1]."""
     errors: Float[Tensor, "v"]
-    """How far each view and another one usually see past each other's surfaces, in world units."""
+    """Typical distance by which each pair of views misses each other's surfaces, in world units."""
 
     @property
     def contradiction(self) -> float:
-        """That of the middle view: under 0.001 for true views."""
+        """Error of the median view; below 0.001 for true views."""
         return float(self.errors.median())
 
     @cached_property
@@ -56,10 +56,10 @@ class Agreement:
 
 
 def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
-    """How far the views of each hypothesis of ``views`` [n v] contradict each other: their mean error, in world units.
+    """Mean cross-view error of each hypothesis of ``views`` [n v], in world units.
 
-    Of sampled views the mean tells more about the shape's error than the middle one. A view that shows nothing
-    contradicts the others as much as a view can.
+    For sampled views the mean predicts the shape's error better than the median. A view that shows nothing gets the
+    largest error.
     """
     # A GPU takes all of them at once, a processor one in each thread.
     parts = [views] if views.device.type == "cuda" else [views[k] for k in range(len(views))]
@@ -78,7 +78,7 @@ def _contradictions(views: ViewSet) -> Float[Tensor, "n"]:
 
 
 def _disagreement(maps: VoteMaps, n: int, points_of_view: int) -> Float[Tensor, "n v v"]:
-    """How far two views see past each other's surfaces, of ``maps`` of ``n`` hypotheses that follow each other."""
+    """Pairwise cross-view errors from the concatenated ``maps`` of ``n`` hypotheses."""
     index, real = _some(maps.pictures[:, 1].flatten(1) > 0.5, points_of_view)
     points = maps.surface.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 3))
     v, q = len(points) // n, points.shape[1]
@@ -92,7 +92,7 @@ def _disagreement(maps: VoteMaps, n: int, points_of_view: int) -> Float[Tensor, 
 
 
 def _some(chosen: Bool[Tensor, "b p"], count: int) -> tuple[Int[Tensor, "b q"], Bool[Tensor, "b q"]]:
-    """Places of ``count`` that are ``chosen``, evenly spread, and which of them are real where there are fewer."""
+    """Indices of ``count`` evenly spread entries of ``chosen``, and a mask of the real ones if there are fewer."""
     count = min(count, chosen.shape[1])
     so_far = chosen.cumsum(1)
     total = so_far[:, -1:]
@@ -102,7 +102,7 @@ def _some(chosen: Bool[Tensor, "b p"], count: int) -> tuple[Int[Tensor, "b q"], 
 
 
 def _usual(pairs: Float[Tensor, "n v v"]) -> Float[Tensor, "n v"]:
-    """A view's median error with another one, so that one wrong partner is no fault of its own."""
+    """Median error of each view over its partners, so that one wrong partner does not count against it."""
     n, v, _ = pairs.shape
     off: Bool[Tensor, "v v"] = ~torch.eye(v, dtype=torch.bool, device=pairs.device)
     return pairs[:, off].reshape(n, v, v - 1).median(-1).values

@@ -1,4 +1,4 @@
-"""What posed views say of points in space: beside the silhouette, before a surface, or behind it."""
+"""Observations of points by posed views: outside the silhouette, in front of a surface, or behind it."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _STEP = 0.06
 
 @dataclass(frozen=True)
 class Readings:
-    """What every view says of ``p`` points."""
+    """Observations of ``p`` points by every view."""
 
     visible: Bool[Tensor, "v p"]
     """In front of the camera."""
@@ -26,7 +26,7 @@ class Readings:
     covered: Bool[Tensor, "v p"]
     """Whether the view measures a surface there."""
     weight: Float[Tensor, "v p"]
-    """Of that measurement, in [0, 1]."""
+    """Weight of the measurement, in [0, 1]."""
     cosine: Float[Tensor, "v p"]
     """Between its normal and the line of sight."""
     ahead: Float[Tensor, "v p"]
@@ -46,7 +46,7 @@ class VoteMaps:
 
     @staticmethod
     def of(views: ViewSet, step: float = _STEP) -> "VoteMaps":
-        """Of ``views`` [1 v]; a pixel beside a step of the depth of more than ``step`` counts little.
+        """Build the maps of ``views`` [1 v]; pixels beside a depth discontinuity above ``step`` get a low weight.
 
         Views that show nothing are left out where others show something.
         """
@@ -63,7 +63,7 @@ class VoteMaps:
         return VoteMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
 
     def read(self, points: Float[Tensor, "#v p 3"]) -> Readings:
-        """Of the same points in every view, or of its own in each."""
+        """Observe the same points in every view, or separate points in each."""
         pixels, z = self.cameras.project(points)
         size = pixels.new_tensor([self.cameras.width, self.cameras.height])
         values = torch.nn.functional.grid_sample(
@@ -81,7 +81,7 @@ class VoteMaps:
 
 
 def showing(views: ViewSet) -> Bool[Tensor, "n v"]:
-    """Which of ``views`` show anything of the object."""
+    """Indices of ``views`` that show any part of the object."""
     return (views.alpha > 0.5).flatten(2).any(2)
 
 
@@ -105,7 +105,7 @@ def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], s
 
 
 def _cosine(views: ViewSet) -> Float[Tensor, "v 1 h w"]:
-    """Of the angle between surface and line of sight, times the ray's length at depth 1: depth to distance."""
+    """Cosine of surface normal and line of sight, times the ray's length at depth 1: converts z-depth to distance."""
     cameras = views.cameras[0]
     _, directions = cameras.rays()
     ahead = directions / (directions * cameras.c2w[:, None, :3, 2]).sum(-1, keepdim=True)

@@ -1,9 +1,9 @@
-"""What silhouettes cannot show: views without depth carve their hull to where their colours agree.
+"""Photo-consistency carving (Kutulakos and Seitz 2000): the visual hull is carved to where colors agree.
 
-Every pixel looks along its ray into the hull. At the true surface the other views show the pixel's colour, in front of
-it they show whatever stands behind; so a distance is found for each pixel, as in plane-sweep stereo, but all pixels
-share one field, which is smooth, has little area, and is not carved through what a silhouette shows. Where colours
-tell nothing that prior alone rounds the hull off.
+Each pixel samples its ray inside the hull. At the true surface the other views show the pixel's color, in front of it
+they show the background. A depth is found for each pixel as in plane-sweep stereo, but all pixels share one field,
+which is smooth, has little area, and must not be carved through silhouettes. Without color contrast that prior alone
+shapes the hull.
 """
 
 from dataclasses import dataclass, replace
@@ -16,10 +16,11 @@ from recon.core.cameras import Cameras
 from recon.core.grid import VoxelGrid
 from recon.core.views import ViewSet
 from recon.fields.interpolation import trilinear
+from recon.fields.opacity import neus_alpha
 from recon.fusion.rays import RayBatch, RayPool, first_crossings
 from recon.fusion.tsdf import FusedFields
 from recon.ops.windows import greatest_around, least_around
-from recon.rendering.volume import neus_alpha, ray_weights
+from recon.rendering.volume import ray_weights
 
 
 @dataclass(frozen=True)
@@ -27,46 +28,46 @@ class CarveConfig:
     """Distances are in world units."""
 
     steps: int = 80
-    """0 keeps the hull."""
+    """Optimization steps; 0 keeps the hull."""
     resolution: int = 48
-    """Cells along each side: what is carved away is smooth, the silhouettes' detail stays the hull's."""
+    """Cells along each side of the carved offset, which is smooth; the hull keeps the silhouettes' detail."""
     picture: int = 64
-    """Pixels along the longer side of the views that are compared."""
+    """Size of the compared views: pixels along the longer side."""
     rays: int = 2048
-    """For each hypothesis and step."""
+    """Rays per hypothesis and step."""
     samples: int = 40
-    """Along each ray."""
+    """Samples along each ray."""
     reach: tuple[float, float] = (-0.02, 0.3)
-    """Where the samples lie, from the hull's surface on."""
+    """Interval of the samples along each ray, from the hull's surface."""
     learning_rate: float = 4e-3
     sharpness: tuple[float, float] = (60.0, 200.0)
-    """Of the NeuS logistic, at the first and at the last step: from a sight of many cells to one of a few."""
+    """NeuS sharpness at the first and last step, annealed from a soft to a sharp surface."""
     rounds: int = 2
-    """How often it is found anew what hides what."""
+    """Number of times that occlusion is recomputed."""
     hidden: float = 0.15
-    """Depth below the surface as known so far at which a view tells hardly anything any more."""
+    """Depth below the current surface at which a view counts as occluded (scale of a Gaussian)."""
     unknown: float = 0.06
-    """What a place costs that no other view sees, in differences of colour; more where none that is seen is better."""
+    """Photo-consistency cost of samples no other view sees; at least the best visible cost on that ray."""
     robust: float = 0.25
-    """Colours that differ more are of different things."""
+    """Color differences are clamped to this value."""
     uneven: float = 0.5
-    """Share of the colour's mean change from pixel to pixel that a difference may have for nothing: patterns as fine as
-    pixels tell no distance, and would otherwise carve at random."""
+    """Fraction of the local color range that is ignored in comparisons, so that pixel-scale texture does not carve at
+    random."""
     color_weight: float = 5.0
     cover_weight: float = 20.0
-    """Of pixels of the object that the carving lets through."""
+    """Weight of object pixels that the carving makes transparent."""
     smooth_weight: float = 0.02
     area_weight: float = 0.02
     thin: tuple[float, float] = (0.02, 0.05)
-    """Where the hull's inside is nowhere deeper than the first it stays, deeper than the second it may go: colours are
-    too coarse for wires and handles."""
+    """Hull parts thinner than ``thin[0]`` are never carved, above ``thin[1]`` carving is unrestricted: colors are too
+    coarse for wires and handles."""
 
 
 def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveConfig, seed: int = 0) -> FusedFields:
-    """``fields``, the hulls of ``views``, with the hollows that the colours show.
+    """Carve the visual hulls ``fields`` of ``views`` to where the views' colors agree.
 
-    ``deep`` is the same hulls on a coarser grid, its distances true as deep as the carving may go. Hypotheses draw the
-    same random numbers and have their own losses: none depends on the others.
+    ``deep`` holds the same hulls on a coarser grid, with distances that are exact as deep as carving may go. Hypotheses
+    share random numbers and have separate losses, so none depends on the others.
     """
     if config.steps == 0:
         return fields
@@ -106,8 +107,8 @@ def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveC
 def _lowered(
     fine: Float[Tensor, "n g g g"], hull: Float[Tensor, "n i i i"], inset: Float[Tensor, "n i i i"]
 ) -> Float[Tensor, "n g g g"]:
-    """``fine`` with the coarse ``inset`` added, as truncated as it is. Beyond its truncation the coarse ``hull`` knows
-    the distance: an inset that is longer would otherwise make cavities."""
+    """Add the coarse ``inset`` to ``fine``, keeping its truncation. Beyond the truncation distances come from the
+    coarse ``hull``; a longer inset would otherwise make cavities."""
     limit = float(fine.abs().amax())
     hull, inset = (
         torch.nn.functional.interpolate(value[:, None], fine.shape[1:], mode="trilinear", align_corners=False)[:, 0]
@@ -132,7 +133,7 @@ def _reduced(views: ViewSet, longest: int) -> ViewSet:
 
 
 def _thick(hull: Float[Tensor, "n g g g"], thin: tuple[float, float]) -> Float[Tensor, "n g g g"]:
-    """In [0, 1]: whether the hull is deep somewhere within two cells."""
+    """Thickness of the hull within two cells, mapped to [0, 1] by the limits ``thin``."""
     depth = torch.nn.functional.max_pool3d(-hull[:, None], 5, 1, 2)[:, 0]
     return ((depth - thin[0]) / (thin[1] - thin[0])).clamp(0, 1)
 
@@ -146,8 +147,8 @@ def _costs(
     grid: VoxelGrid,
     config: CarveConfig,
 ) -> Float[Tensor, "n q i"]:
-    """Between neighbouring samples: how far the pixel's colour is from what that other view shows there which agrees
-    best, among those that see it if the surface is about where ``field`` has it."""
+    """Photo-consistency cost between neighboring samples: color difference to the best-matching other view, among
+    those that see the point if the surface is near that of ``field``."""
     middles = (t[..., 1:] + t[..., :-1]) / 2
     made = []
     for k in range(len(views)):
@@ -167,16 +168,16 @@ def _costs(
             difference = difference.clamp(0, config.robust)
             below = (z.unflatten(0, best.shape) - seen[4]).clamp_min(0)
             sight = torch.exp(-((below / config.hidden) ** 2))
-            tells = (sight > 0.3) & (seen[3] > 0.6) & (rays.view[k] != j)[:, None]
-            best = torch.where(tells, best.minimum(config.unknown + sight * (difference - config.unknown)), best)
-        # Where all contradict each other, going where none looks is no way out.
+            usable = (sight > 0.3) & (seen[3] > 0.6) & (rays.view[k] != j)[:, None]
+            best = torch.where(usable, best.minimum(config.unknown + sight * (difference - config.unknown)), best)
+        # Otherwise the surface could escape inconsistent views by moving where no view looks.
         unknown = torch.where(best.isinf(), config.robust, best).amin(-1, keepdim=True).clamp_min(config.unknown)
         made.append(torch.where(best.isinf(), unknown, best))
     return torch.stack(made)
 
 
 def _unevenness(rgb: Float[Tensor, "v 3 h w"], alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
-    """Half the range of the object's colours in each pixel's neighbourhood, mean over the channels."""
+    """Half the range of the object's colors around each pixel, averaged over channels."""
     inside = alpha > 0.4
     high = greatest_around(torch.where(inside, rgb, -1.0))
     low = least_around(torch.where(inside, rgb, 2.0))
@@ -192,7 +193,7 @@ def _depths(cameras: Cameras, field: Float[Tensor, "g g g"], grid: VoxelGrid) ->
 
 
 def _prior(field: Float[Tensor, "n g g g"], grid: VoxelGrid, config: CarveConfig) -> Float[Tensor, ""]:
-    """Bending near the surface, and its area; summed over hypotheses."""
+    """Regularizer: bending energy near the surface and surface area, summed over hypotheses."""
     mean = torch.nn.functional.avg_pool3d(field[:, None], 3, 1)[:, 0]
     middle = field[:, 1:-1, 1:-1, 1:-1]
     near = torch.exp(-((middle.detach() / (2 * grid.spacing)) ** 2)).flatten(1)
@@ -201,7 +202,7 @@ def _prior(field: Float[Tensor, "n g g g"], grid: VoxelGrid, config: CarveConfig
     corner = field[:, :-1, :-1, :-1]
     steps = [field[:, 1:, :-1, :-1], field[:, :-1, 1:, :-1], field[:, :-1, :-1, 1:]]
     slope = (sum((step - corner) ** 2 for step in steps) + 1e-8).sqrt() / grid.spacing
-    # One at the surface, spread over its neighbouring cells.
+    # One at the surface, spread over neighboring cells.
     share = torch.sigmoid(corner / grid.spacing) * torch.sigmoid(-corner / grid.spacing) / grid.spacing
     area = (share * slope).flatten(1).sum(1) * grid.cell_volume
     return (config.smooth_weight * bending + config.area_weight * area).sum()

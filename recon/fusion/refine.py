@@ -27,7 +27,7 @@ class FitConfig:
     band: float = 0.06
     learning_rate: float = 1.25e-3
     sharpness: tuple[float, float] = (250.0, 1000.0)
-    """Of the NeuS logistic, at the first and at the last step."""
+    """NeuS sharpness at the first and last step."""
     alpha_weight: float = 1.0
     depth_weight: float = 4.0
     normal_weight: float = 0.05
@@ -42,7 +42,7 @@ class FitConfig:
     """Near the surface, for the terms that need no view, for each hypothesis and step."""
     field: FieldConfig = field(default_factory=FieldConfig)
     backend: Backend = "torch"
-    """What weighs the samples along the rays; the numbers are the same."""
+    """Implementation of the volume rendering weights; all give the same numbers."""
 
     @property
     def recordable(self) -> bool:

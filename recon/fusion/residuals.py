@@ -1,4 +1,4 @@
-"""How far the views of a hypothesis are from its finished mesh: the uncertainty *within* the hypothesis."""
+"""Residuals between the views of a hypothesis and its finished mesh: the uncertainty *within* the hypothesis."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ _MISMATCH = 0.1
 @dataclass(frozen=True)
 class Residuals:
     views: Float[Tensor, "v"]
-    """Of each view: mean over its silhouette and the mesh's, in world units."""
+    """Mean error of each view over its own silhouette and the mesh's, in world units."""
     vertices: Float[Tensor, "k"]
     """At each vertex: mean over the views that see it, in world units; the nearest seen vertex' where none does."""
 
     @staticmethod
     def of(mesh: TexturedMesh, views: ViewSet) -> "Residuals":
-        """Of one hypothesis' ``views`` [1 v]."""
+        """Residuals of one hypothesis' ``views`` [1 v]."""
         cameras = views.cameras[0]
         own = visibility(mesh, cameras).depth
         there, here = own > 0, views.alpha[0, :, 0] > 0.5

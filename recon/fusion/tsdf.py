@@ -1,4 +1,4 @@
-"""Closed-form fusion: depths and silhouettes of all views vote into a signed-distance grid."""
+"""TSDF fusion (Curless and Levoy 1996): depths and silhouettes of all views, averaged into a signed distance grid."""
 
 from dataclasses import dataclass, replace
 
@@ -15,34 +15,34 @@ from recon.ops.parallel import each
 
 @dataclass(frozen=True)
 class FuseConfig:
-    """How the votes are weighed. Pairs of values are for views of one object, and for views that contradict each other:
-    what measures best in the first case tears thin parts apart in the second."""
+    """Weights of the measurements. Pairs of values are for consistent views and for inconsistent ones: settings that
+    measure best in the first case tear thin parts apart in the second."""
 
     truncation: float = 0.04
-    """Distances beyond this say only on which side of the surface a point lies, in world units."""
+    """Truncation distance in world units; beyond it only the sign of a measurement counts."""
     emptiness: tuple[float, float] = (0.15, 0.5)
-    """Weight of a view that sees a point to be empty, next to one that measures its distance."""
+    """Weight of a free-space observation relative to a distance measurement."""
     grazing: tuple[float, float] = (2.0, 0.75)
-    """Power of the cosine between surface and line of sight in a measurement's weight."""
+    """Exponent of the cosine between normal and line of sight in a measurement's weight."""
     fading: tuple[float, float] = (1.0, 0.0)
-    """How fast measurements lose weight behind the surface: the back of a thin sheet should not cancel its front."""
+    """Decay of the weights behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
-    """Weight of the belief that what no view measures is inside."""
+    """Weight of the prior that unobserved space is inside."""
     chunk: int = 2**17
-    """Voxels at a time: bounds the memory. A GPU, which more keep busy, takes eight times as many."""
+    """Voxels per chunk, which bounds the memory. A GPU takes eight times as many."""
 
 
 @dataclass(frozen=True)
 class FusedFields:
-    """One field for each of ``n`` hypotheses, and how far the views agree that it comes from."""
+    """One fused SDF per hypothesis, with the consistency of the views behind it."""
 
     values: Float[Tensor, "n g g g"]
     """Signed distance, negative inside."""
     grid: VoxelGrid
     trust: Float[Tensor, "n v"]
-    """How much each view should count; 0 where it shows nothing."""
+    """Trust in each view; 0 if it shows nothing."""
     consistency: tuple[float, ...]
-    """Of each hypothesis' views: from 0, they contradict each other, to 1, they show one object."""
+    """Consistency of each hypothesis' views, from 0 (contradicting) to 1 (one object)."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -112,15 +112,15 @@ def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], co
     # Emptiness grows with the distance from the silhouette, so that a border that is a pixel off does not carve.
     beside = (outside / (0.5 * limit)).clamp(0, 1)
     empty = torch.where(seen.covered, (seen.ahead > limit) * seen.weight, beside)
-    # Who is hardly trusted may still measure, but does not carve.
+    # Low-trust views contribute depth but not free space.
     empty = between(config.emptiness) * (1.5 * trust - 0.5).clamp_min(0) * empty
     distance = torch.where(seen.covered, seen.ahead, outside).clamp(-limit, limit)
-    # What lies behind a view's surface is unknown to it: it has no vote. Unknown to all means inside.
+    # A view says nothing about points behind its surface. Points that no view measures count as inside.
     votes = measured + empty
     return ((votes * distance).sum(0) - config.prior * limit) / (votes.sum(0) + config.prior)
 
 
 def _intersection(outside: Float[Tensor, "v p"]) -> Float[Tensor, "p"]:
-    """The visual hull's distance; with many views a single one that disagrees is not believed."""
+    """Distance to the visual hull; with many views a single dissenting one is ignored."""
     tolerated = len(outside) // 8
     return outside.topk(tolerated + 1, dim=0).values[-1]

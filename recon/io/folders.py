@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +61,16 @@ def write_json(path: str | os.PathLike, value: Any) -> Path:
     return write_bytes(path, text.encode())
 
 
-@dataclass(frozen=True)
 class OutputFolder:
-    """The folder of one run. ``manifest.json`` says from which inputs it comes and which files belong to it."""
+    """The folder of one run. ``manifest.json`` holds its inputs and lists its files.
 
-    path: Path
-    resumed: bool
-    """Whether an interrupted or finished run of the same inputs was found."""
+    The manifest is read once and kept in memory; each change of it is written at once, whole or not at all.
+    """
+
+    def __init__(self, path: Path, resumed: bool) -> None:
+        """``resumed``: whether an interrupted or finished run of the same inputs was found."""
+        self.path, self.resumed = path, resumed
+        self._manifest: dict[str, Any] | None = None
 
     @staticmethod
     def create(path: str | os.PathLike, inputs: dict[str, Any], *, overwrite: bool = False) -> "OutputFolder":
@@ -100,10 +102,12 @@ class OutputFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        manifest = _read_manifest(self.path)
-        if manifest is None:
+        """Content of ``manifest.json``; change it by :meth:`update` only."""
+        if self._manifest is None:
+            self._manifest = _read_manifest(self.path)
+        if self._manifest is None:
             raise InputError(f"'{self.path / MANIFEST}' is missing or damaged: start again with --overwrite.")
-        return manifest
+        return self._manifest
 
     def has(self, name: str) -> bool:
         """Whether this run has already written ``name`` (whole, as writes are atomic)."""
@@ -113,16 +117,23 @@ class OutputFolder:
     def write(self, name: str) -> Iterator[Path]:
         """:func:`atomic_write` of ``path / name``, noted in the manifest."""
         target = _inside(self.path, name)
-        manifest = self.manifest
-        if name not in manifest["files"]:
-            # Noted first: a file that is listed but missing is written again, an unlisted one would stay for ever.
-            self.update(files=[*manifest["files"], name])
+        self.list_files(name)
         with atomic_write(target) as temporary:
             yield temporary
 
+    def list_files(self, *names: str) -> None:
+        """List files before they are written: a listed one that is missing is made again, an unlisted one would stay
+        for ever."""
+        known = set(self.manifest["files"])
+        new = [name for name in dict.fromkeys(names) if name not in known]
+        if new:
+            self.update(files=[*self.manifest["files"], *new])
+
     def update(self, **entries: Any) -> None:
         """Set further entries of the manifest."""
-        write_json(self.path / MANIFEST, {**self.manifest, **entries})
+        manifest = {**self.manifest, **entries}
+        write_json(self.path / MANIFEST, manifest)
+        self._manifest = manifest
 
     def finish(self, **entries: Any) -> None:
         """Mark the run as complete."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.posterior.distances import mean_pair
+from recon.metrics.distances import mean_pair
 
 
 def best_of(errors: Float[Tensor, "n"], count: int) -> float:
@@ -38,6 +38,18 @@ def energy_score(
     return float(weights @ to_truth - 0.5 * weights @ pairwise @ weights)
 
 
+def crps(samples: Float[Tensor, "n *s"], truth: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """Continuous ranked probability score E|X - y| - E|X - X'| / 2, place by place (Gneiting & Raftery 2007, eq. 21).
+
+    The samples themselves are scored, so N equal copies score their absolute error.
+    """
+    count = len(samples)
+    rank = torch.arange(1, count + 1, device=samples.device, dtype=samples.dtype)
+    weight = (2 * rank - count - 1) / count**2  # sums all |x_i - x_j| / 2 from the order statistics
+    spread = torch.einsum("n,n...->...", weight, samples.sort(0).values)
+    return (samples - truth).abs().mean(0) - spread
+
+
 def diversity(pairwise: Float[Tensor, "n n"], weights: Float[Tensor, "n"] | None = None) -> float:
     """Mean distance of two different hypotheses; 0 for one."""
     count = len(pairwise)
@@ -47,9 +59,9 @@ def diversity(pairwise: Float[Tensor, "n n"], weights: Float[Tensor, "n"] | None
 @dataclass(frozen=True)
 class Coverage:
     share: float
-    """Of the truth that lies inside its stated interval."""
+    """Share of the truth that lies inside its stated interval."""
     width: float
-    """Mean of the intervals: of two that cover alike, the narrower says more."""
+    """Mean width of the intervals; at equal coverage, narrower is better."""
 
 
 def interval_coverage(
@@ -59,10 +71,10 @@ def interval_coverage(
     return Coverage(float(inside.float().mean()), float((upper - lower).mean()))
 
 
-def shell_coverage(outer: Float[Tensor, "p"], inner: Float[Tensor, "p"]) -> Coverage:
-    """Of true surface points between two credible shells, given the shells' signed distances at the points.
+def band_coverage(outer: Float[Tensor, "p"], inner: Float[Tensor, "p"]) -> Coverage:
+    """Share of true surface points between the sides of a band, from the sides' signed distances at the points.
 
-    See :meth:`recon.posterior.Posterior.quantile`; the width is the distance from one shell to the other.
+    See :meth:`recon.posterior.Posterior.band_distances`; the width is the mean distance between the sides.
     """
     inside = (outer <= 0) & (inner >= 0)
     return Coverage(float(inside.float().mean()), float((inner - outer).mean()))

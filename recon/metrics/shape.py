@@ -1,4 +1,4 @@
-"""How far two surfaces and two solids are from each other."""
+"""Distances between surfaces and between solids."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class SurfacePoints:
 
 
 def visible_points(views: ViewSet, voxel: float) -> SurfacePoints:
-    """What the cameras of ``views`` [1 v] see, thinned to one mean point for each cell of ``voxel`` units.
+    """Surface points seen by the cameras of ``views`` [1 v], averaged to one point per cell of ``voxel`` units.
 
     Insides that no camera sees do not count, and a point's share is its area's, not its vertex density's
     (SyncDreamer, Liu et al. 2023). The views need depth and normals; render them with ``supersample=1``, as depths of
@@ -80,7 +80,7 @@ class SurfaceComparison:
     to_truth: Float[Tensor, "p"]
     to_prediction: Float[Tensor, "q"]
     true_neighbour: Int[Tensor, "p"]
-    """Of each predicted point, among the true ones."""
+    """Nearest true point of each predicted point."""
     predicted_neighbour: Int[Tensor, "q"]
 
     @staticmethod

@@ -1,5 +1,6 @@
-"""Kernels recorded once and replayed: launching small ones takes longer than they do."""
+"""CUDA graph capture for launch-bound functions."""
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -7,10 +8,14 @@ from torch import Tensor
 
 
 class RecordedPass:
-    """``function`` of tensors on a CUDA device as one graph. What it reads beside them must stay where it is."""
+    """A function of CUDA tensors, captured as one graph and replayed.
+
+    Tensors that it reads beside its arguments must stay where they are. Threads that share it take turns.
+    """
 
     def __init__(self, function: Callable[..., Tensor], *inputs: Tensor) -> None:
-        """``inputs`` show the shapes."""
+        """Capture ``function`` at the shapes of ``inputs``."""
+        self._turn = threading.Lock()
         device = inputs[0].device
         self._inputs = [value.clone() for value in inputs]
         with torch.cuda.device(device):
@@ -25,7 +30,8 @@ class RecordedPass:
                 self._output = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        for own, value in zip(self._inputs, inputs, strict=True):
-            own.copy_(value)
-        self._graph.replay()
-        return self._output.clone()  # the next call overwrites it
+        with self._turn:
+            for own, value in zip(self._inputs, inputs, strict=True):
+                own.copy_(value)
+            self._graph.replay()
+            return self._output.clone()  # the next call overwrites it

@@ -1,4 +1,4 @@
-"""The same work for several hypotheses in threads, as far as torch may use more than one."""
+"""Thread pools over hypotheses, as many threads as torch may use."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 def in_threads(
     function: Callable[[_Item], _Result], items: Sequence[_Item], done: Callable[[int], None] | None = None
 ) -> list[_Result]:
-    """``function`` of each item, in their order. One thread for each of torch's, and none inside them.
+    """Apply ``function`` to each item, in order, on as many threads as torch has, each single-threaded inside.
 
     A caller that has left torch one thread (``torch.set_num_threads(1)``, OMP_NUM_THREADS) runs its own jobs beside
     each other and gets no more here. ``done`` hears how many are ready. An error, ``done``'s own and Ctrl-C too, ends
@@ -28,9 +28,9 @@ def in_threads(
 
 
 def each(function: Callable[[_Item], _Result], items: Sequence[_Item], device: torch.device) -> list[_Result]:
-    """``function`` of each item, in their order, where its work is for ``device``: in threads on a processor.
+    """Apply ``function`` to each item, in order: in threads on a CPU, sequentially on CUDA.
 
-    A GPU waits for launches, which threads that take turns at Python are slower at than one alone.
+    On CUDA launches hold the GIL, so threads only add overhead.
     """
     return list(map(function, items)) if device.type == "cuda" else in_threads(function, items)
 
@@ -51,9 +51,9 @@ def meanwhile(function: Callable[[_Item], None], items: Sequence[_Item]) -> Iter
 
 @contextmanager
 def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads of one core each that work as the calling one does: with or without gradients, on its stream of the GPU.
+    """Pool of single-core threads with the caller's gradient mode and CUDA stream.
 
-    In the end what has begun is finished, and the rest is dropped.
+    At the end running tasks are finished and pending ones dropped.
     """
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
     stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
@@ -69,7 +69,7 @@ def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        # Parts of torch take what a worker set for what all threads want.
+        # Parts of torch apply a worker's setting to all threads.
         torch.set_num_threads(threads)
 
 

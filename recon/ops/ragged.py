@@ -1,4 +1,4 @@
-"""Lists of different lengths, one for each hypothesis, as one tensor."""
+"""Ragged lists, one per hypothesis, as padded tensors."""
 
 import torch
 from jaxtyping import Bool, Int
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def marked(mask: Bool[Tensor, "n m"]) -> tuple[Int[Tensor, "n c"], Bool[Tensor, "n c"]]:
-    """Places of each row's marks in rising order, and which of them are real: shorter rows are filled up with zeros."""
+    """Padded indices of each row's true entries in rising order, and a mask of the real ones."""
     count = mask.sum(1)
     row, place = mask.nonzero(as_tuple=True)
     position = torch.arange(len(row), device=mask.device) - (count.cumsum(0) - count)[row]

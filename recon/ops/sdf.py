@@ -1,4 +1,4 @@
-"""A field that is a distance beside its zero level only, carried on to a distance everywhere."""
+"""Reinitialize an SDF that is accurate only near its zero level set into a distance field on the whole grid."""
 
 import torch
 from jaxtyping import Float
@@ -8,10 +8,10 @@ from recon.ops.distance_transform import at_cells, nearest_marked
 
 
 def redistanced(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2) -> Float[Tensor, "g g g"]:
-    """``field``, kept next to its zero level, continued by the distance to the nearest cell beside it and that cell's.
+    """Keep values within ``kept`` cells of the surface; elsewhere add the distance to the nearest surface cell to that
+    cell's value.
 
-    ``kept`` is how many cells from those beside the surface it is believed. One transform does for both sides; without
-    a surface the field stays as it is.
+    One transform serves both sides. A field without a surface is returned unchanged.
     """
     inside = field < 0
     beside = torch.zeros_like(inside)

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds of named stages."""
+"""Stopwatch for named stages."""
 
 import time
 from collections import defaultdict
@@ -9,13 +9,13 @@ import torch
 
 
 class Stopwatch:
-    """Adds up what each stage takes; waits for the GPU at both ends of a stage, so that its work counts there."""
+    """Accumulated time per stage; synchronizes the GPU at both ends of a stage, so that its work counts there."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        """Wall clock."""
+        """Wall time."""
         self.cpu_seconds: dict[str, float] = defaultdict(float)
-        """Of all threads of this process: what is left of the wall clock's number on a machine that others use too."""
+        """Processor seconds of all threads of this process; unlike wall time, they do not depend on other programs."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -16,7 +16,7 @@ _CANDIDATES = 3
 
 
 def winding_inside(mesh: TexturedMesh, grid: VoxelGrid) -> Bool[Tensor, "g g g"]:
-    """Where the winding number, averaged over rays in the six axis directions, exceeds one half.
+    """Mask of points whose winding number, averaged over rays in the six axis directions, exceeds one half.
 
     On a closed surface every ray gives the same number; on an open one the vote of the six approximates the generalised
     winding number (Jacobson et al. 2013).

@@ -1,4 +1,4 @@
-"""Extremes in a square window around each pixel."""
+"""Max and min pooling over square windows."""
 
 import torch
 from jaxtyping import Shaped
@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 def greatest_around(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shaped[Tensor, "*v h w"]:
-    """Of the pixels up to ``reach`` to each side; along rows, then along columns: ten times as fast on a processor as
-    torch's pooling of squares."""
+    """Maximum over a square window of ``reach`` pixels to each side, separably along rows and columns: ten times as
+    fast on a processor as torch's square max pooling."""
     for _ in range(2):
         lines = pictures.reshape(-1, 1, pictures.shape[-1])
         pooled = torch.nn.functional.max_pool1d(lines, 2 * reach + 1, 1, reach)

@@ -1,4 +1,4 @@
-"""By how much stated probabilities and coverages must be corrected to hold: what was learnt on known objects."""
+"""Corrections of stated probabilities and coverages, fitted on objects whose shape is known."""
 
 import hashlib
 import itertools
@@ -20,9 +20,10 @@ from recon.io.folders import write_json
 
 Values = TypeVar("Values", Tensor, np.ndarray)
 
-_FORMAT = "mvdiff-calibration/1"
-#: Softened votes beyond these odds (natural log) are as good as certain.
-MAX_LOGIT = 8.0
+_FORMAT, _EARLIER = "mvdiff-calibration/2", "mvdiff-calibration/1"
+#: Depth in world units (half the radius of the unit bounding sphere) from which a place that all hypotheses hold inside
+#: is certain, as is one that lies as far outside all of them.
+CERTAIN_DEPTH = 0.25
 
 
 @dataclass(frozen=True)
@@ -62,43 +63,74 @@ class Margin:
 
 @dataclass(frozen=True)
 class ProbabilityMap:
-    """From distances to the probability of lying inside: votes softened by ``softness``, then a monotone map."""
+    """Calibrated occupancy: a monotone map of the log odds of softened votes (isotonic, Zadrozny & Elkan 2002).
+
+    Where hypotheses disagree the log odds say by how much; where all agree they are the depth inside or outside in
+    units of ``softness``. So the map separates the middle of a body from its skin, and reaches 0 and 1.
+    """
 
     softness: float
-    """World units over which a hypothesis' vote goes from inside to outside."""
+    """Distance in world units over which the vote of one hypothesis goes from inside to outside."""
     logits: tuple[float, ...]
-    """Log odds of the softened vote, ascending."""
+    """Knots: log odds of the softened vote, ascending."""
     probabilities: tuple[float, ...]
-    """Never falling; the ends hold beyond them."""
+    """Values at the knots, never falling; the ends hold beyond them."""
 
     def __call__(self, fields: Float[Tensor, "n *s"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*s"]:
-        """``fields``: signed distances, negative inside."""
+        """Probability of inside at places whose signed distances are ``fields``, negative inside."""
         return self.of_logits(vote_logits(fields, weights, self.softness))
 
     def of_logits(self, logits: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        """Probability at softened votes of these log odds."""
         knots, values = (logits.new_tensor(v) for v in (self.logits, self.probabilities))
         right = torch.searchsorted(knots, logits.contiguous()).clamp(1, len(knots) - 1)
         left = right - 1
         share = ((logits - knots[left]) / (knots[right] - knots[left])).clamp(0, 1)
         return torch.lerp(values[left], values[right], share)
 
+    def logit_of(self, level: float) -> float:
+        """Least log odds whose probability is at least ``level``; infinite if none is."""
+        place = bisect_left(self.probabilities, level)
+        if place == len(self.logits):
+            return math.inf
+        if place == 0:
+            return -math.inf
+        (low, high), (left, right) = self.probabilities[place - 1 : place + 1], self.logits[place - 1 : place + 1]
+        return left + (level - low) / (high - low) * (right - left)
+
+    def distance(self, fields: Float[Tensor, "n *s"], weights: Float[Tensor, "n"], level: float) -> Float[Tensor, "*s"]:
+        """Field in world units that is at most 0 exactly where the probability is at least ``level``."""
+        least = self.logit_of(level)
+        if math.isinf(least):
+            return torch.full_like(fields[0], math.copysign(CERTAIN_DEPTH, least))
+        return self.softness * (least - vote_logits(fields, weights, self.softness))
+
 
 def vote_logits(fields: Float[Tensor, "n *s"], weights: Float[Tensor, "n"], softness: float) -> Float[Tensor, "*s"]:
-    """Log odds of the mean of the hypotheses' softened inside votes, within +-``MAX_LOGIT``."""
-    votes = torch.zeros_like(fields[0])
+    """Log odds of the weighted mean of the hypotheses' inside votes, each softened to a sigmoid of its distance.
+
+    Args:
+        fields: signed distances, negative inside, in world units.
+        softness: the sigmoid's scale in world units.
+    """
+    inside = torch.full_like(fields[0], -torch.inf)
+    outside = inside.clone()
     for one, weight in zip(fields, weights.tolist(), strict=True):  # one at a time: bounds the memory
-        votes += weight * torch.sigmoid(one / -softness)
-    return votes.clamp(1e-6, 1 - 1e-6).logit().clamp(-MAX_LOGIT, MAX_LOGIT)
+        scaled = one.clamp(-CERTAIN_DEPTH, CERTAIN_DEPTH) / softness
+        log = math.log(max(weight, 1e-30))
+        inside = torch.logaddexp(inside, log + torch.nn.functional.logsigmoid(-scaled))
+        outside = torch.logaddexp(outside, log + torch.nn.functional.logsigmoid(scaled))
+    return inside - outside
 
 
 @dataclass(frozen=True)
 class Correction:
     """All that was fitted for one number of hypotheses."""
 
-    shells: Margin
-    """Of the hypotheses' median distance, at points of the true surface."""
+    band: Margin
+    """Half width of the band around the median surface, fitted at points of the true surface."""
     intervals: Margin
-    """Of the true surface's distance, at vertices of the representative mesh."""
+    """Half width of the intervals at vertices of the representative mesh."""
     probability: ProbabilityMap
 
 
@@ -125,20 +157,20 @@ class Calibration:
         """One or two sentences for a reader who wants to know what a stated coverage is worth."""
         objects = self.provenance.get("objects", [])
         number = len(objects) if isinstance(objects, list) else objects
-        found = {row["level"]: row for row in self.held_out.get(str(count), {}).get("shells", [])}
+        found = {row["level"]: row for row in self.held_out.get(str(count), {}).get("band", [])}
         nearest = min(found, key=lambda level: abs(level - coverage), default=None)
         text = f"Calibrated ({self.name}) with {count} of each object's hypotheses on {number} known objects. "
         if nearest is not None:
             row = found[nearest]
             text += (
-                f"Shells stated at {nearest:.0%} held {row['coverage']:.0%} of the surface of objects left out of the "
+                f"Bands stated at {nearest:.0%} held {row['coverage']:.0%} of the surface of objects left out of the "
                 f"fit, on average (standard deviation over objects {row['coverage_std']:.0%}). "
             )
         return text + "It holds for objects and pictures like those; a single object may be covered more or less."
 
     @property
     def name(self) -> str:
-        """Short hash of the content."""
+        """First twelve hexadecimal digits of the content's SHA-256."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,12 +185,13 @@ class Calibration:
     @staticmethod
     def from_dict(value: Mapping[str, Any]) -> "Calibration":
         """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is no calibration."""
-        if value["format"] != _FORMAT:
+        if value["format"] not in (_FORMAT, _EARLIER):
             raise ValueError(f"format {value['format']!r}, this version reads {_FORMAT!r}")
-        corrections = {int(count): _correction(entry) for count, entry in value["corrections"].items()}
+        corrections = {int(count): _correction(_renamed(entry)) for count, entry in value["corrections"].items()}
         if not corrections:
             raise ValueError("no corrections")
-        return Calibration(corrections, value["provenance"], value["held_out"], value["scores"])
+        held_out = {count: _renamed(entry) for count, entry in value["held_out"].items()}
+        return Calibration(corrections, value["provenance"], held_out, value["scores"])
 
     def save(self, path: str | Path) -> Path:
         return write_json(path, self.to_dict())
@@ -171,6 +204,11 @@ class Calibration:
             raise InputError(f"There is no calibration '{path}': run `mvdiff calibrate`, or check the path.") from error
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"'{path}' is no readable calibration ({error}): calibrate again.") from error
+
+
+def _renamed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Format 1 called the band "shells"; its probabilities end where its deepest cells were pooled."""
+    return {"band" if name == "shells" else name: value for name, value in entry.items()}
 
 
 def _correction(entry: Mapping[str, Any]) -> Correction:
@@ -195,4 +233,4 @@ def _correction(entry: Mapping[str, Any]) -> Correction:
     if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
         raise ValueError("its probabilities do not fit its votes")
     mapped = ProbabilityMap(float(probability["softness"]), knots, values)
-    return Correction(margin(entry["shells"]), margin(entry["intervals"]), mapped)
+    return Correction(margin(entry["band"]), margin(entry["intervals"]), mapped)

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
+from recon.metrics.distances import iou_matrix
 from recon.ops.parallel import in_threads
-from recon.posterior.distances import iou_matrix
 from recon.posterior.hypothesis import Hypothesis
 
 _LARGER = 2.0

@@ -1,4 +1,4 @@
-"""Fitting a :class:`Calibration`: split conformal risk control over objects whose shape is known."""
+"""Fit a :class:`Calibration` on objects of known shape: conformal risk control, and isotonic occupancy."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from recon.core.errors import InputError
-from recon.posterior.calibration import MAX_LOGIT, Calibration, Correction, Margin, ProbabilityMap, vote_logits
+from recon.posterior.calibration import CERTAIN_DEPTH, Calibration, Correction, Margin, ProbabilityMap, vote_logits
 from recon.posterior.posterior import Posterior
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 COUNTS = (1, 2, 4, 8, 16, 32)
-#: World units; the grid's cells are 0.014.
+#: Candidate softnesses of a vote in world units; the grid's cells are 0.014.
 SOFTNESSES = (0.005, 0.01, 0.02, 0.04)
 _FLOORS = (0.003, 0.01, 0.03, 0.1)
 _OF_MEAN = (0.0, 0.5, 1.5)
 _OF_RESIDUAL = (0.0, 1.0)
+#: Bins of the softened votes on each side of one half.
 _BINS = 64
 _POINTS = 400
 _GROUPS = 2
@@ -29,7 +30,7 @@ _FOLDS = 5
 Observation = dict[str, Any]
 
 
-# What one object tells
+# Observations of one object
 
 
 def groups(count: int, total: int) -> list[range]:
@@ -38,9 +39,11 @@ def groups(count: int, total: int) -> list[range]:
 
 
 def observe(posterior: Posterior, truth: Float[Tensor, "g g g"], surface: Float[Tensor, "p 3"]) -> Observation:
-    """What a posterior says where the truth is known; JSON-ready.
+    """Errors and votes of a posterior whose true object is known, JSON-ready.
 
-    ``truth`` is its signed distance on the posterior's grid; ``surface`` are the points of it that count.
+    Args:
+        truth: signed distance of the true object on the posterior's grid.
+        surface: points of the true surface.
     """
     generator = torch.Generator().manual_seed(0)
     grid, mesh = posterior.grid, posterior.representative
@@ -50,9 +53,9 @@ def observe(posterior: Posterior, truth: Float[Tensor, "g g g"], surface: Float[
     centre, spread = posterior.offsets(mesh, posterior.fields[posterior.representative_index])
     location, band = posterior.local(points)
     return {
-        "mean": posterior.mean_spread,
-        "residual": posterior.mean_residual,
-        "shells": {"error": _listed(location.abs()), "spread": _listed(band)},
+        "mean": posterior.typical.spread,
+        "residual": posterior.typical.residual,
+        "band": {"error": _listed(location.abs()), "spread": _listed(band)},
         "intervals": {"error": _listed((-offset - centre[vertices]).abs()), "spread": _listed(spread[vertices])},
         "occupancy": _votes(posterior, truth < 0),
     }
@@ -67,7 +70,7 @@ def _listed(values: Tensor) -> list[float]:
 
 
 def _votes(posterior: Posterior, inside: Bool[Tensor, "g g g"]) -> dict[str, Any]:
-    """How many cells there are of each vote, and how many of them are inside."""
+    """Histograms of the cells, and of those truly inside, over the softened votes of each softness."""
 
     def counted(index: Tensor, bins: int) -> dict[str, list[int]]:
         flat = index.flatten()
@@ -79,13 +82,24 @@ def _votes(posterior: Posterior, inside: Bool[Tensor, "g g g"]) -> dict[str, Any
     found: dict[str, Any] = {}
     for softness in SOFTNESSES:
         logits = vote_logits(posterior.fields, posterior.weights, softness)
-        index = ((logits + MAX_LOGIT) / (2 * MAX_LOGIT) * _BINS).long().clamp(0, _BINS - 1)
-        found[str(softness)] = counted(index, _BINS)
+        found[str(softness)] = counted(_bin_of(logits, softness), 2 * _BINS)
     share = (posterior.voted * len(posterior)).round().long()
     found["voted"] = counted(share, len(posterior) + 1)
     single = posterior.fields[posterior.best_guess] < 0
     found["single_wrong"] = int((single != inside).sum())
     return found
+
+
+def _bin_of(logits: Float[Tensor, "*s"], softness: float) -> Int[Tensor, "*s"]:
+    """Bins that are fine around even odds and reach to the certain depth: even in the root of the log odds."""
+    share = logits * softness / CERTAIN_DEPTH
+    return ((1 + share.sign() * share.abs().sqrt()) * _BINS).long().clamp(0, 2 * _BINS - 1)
+
+
+def _centers(softness: float) -> Float[np.ndarray, "b"]:
+    """Log odds at the middle of each bin."""
+    root = (np.arange(2 * _BINS) + 0.5) / _BINS - 1
+    return np.sign(root) * root**2 * CERTAIN_DEPTH / softness
 
 
 # Fitting
@@ -149,8 +163,10 @@ def fit_margin(entries: Sequence[list[Observation]], kind: str, objective: float
 
 
 def fit_probability(entries: Sequence[list[Observation]]) -> ProbabilityMap:
-    """The softness and the isotonic map (Zadrozny & Elkan 2002) with the least Brier score over all cells."""
-    centres = (np.arange(_BINS) + 0.5) / _BINS * 2 * MAX_LOGIT - MAX_LOGIT
+    """The softness and the isotonic map (Zadrozny & Elkan 2002) with the least Brier score over all cells.
+
+    The map is 0 and 1 at :data:`CERTAIN_DEPTH`, which lies beyond nearly all cells that there are.
+    """
 
     def fitted(softness: float) -> tuple[float, ProbabilityMap]:
         cells, inside = _pooled(entries, str(softness))
@@ -160,8 +176,9 @@ def fit_probability(entries: Sequence[list[Observation]]) -> ProbabilityMap:
         if len(p) < 2:
             raise InputError("The objects of the calibration set are all empty or all full: use other meshes.")
         brier = float((cells[filled] * p**2 - 2 * inside[filled] * p + inside[filled]).sum())
-        knots = tuple(float(c) for c in centres[filled])
-        return brier, ProbabilityMap(softness, knots, tuple(float(v) for v in p))
+        end = CERTAIN_DEPTH / softness
+        knots = (-end, *map(float, _centers(softness)[filled]), end)
+        return brier, ProbabilityMap(softness, knots, (0.0, *map(float, p), 1.0))
 
     return min((fitted(softness) for softness in SOFTNESSES), key=lambda found: found[0])[1]
 
@@ -172,7 +189,7 @@ def _pooled(entries: Sequence[list[Observation]], key: str) -> tuple[np.ndarray,
 
 
 def fit_correction(entries: Sequence[list[Observation]]) -> Correction:
-    return Correction(fit_margin(entries, "shells"), fit_margin(entries, "intervals"), fit_probability(entries))
+    return Correction(fit_margin(entries, "band"), fit_margin(entries, "intervals"), fit_probability(entries))
 
 
 def fit(
@@ -191,14 +208,14 @@ def fit(
     return Calibration(corrections, provenance or {}, held_out, scores or {})
 
 
-# How it holds on objects that were not fitted
+# Held-out performance
 
 
 def cross_fitted(entries: Sequence[list[Observation]], folds: int = _FOLDS) -> dict[str, Any]:
-    """Each object judged by what the other folds' objects gave."""
+    """Judge each object by the correction that was fitted on the other folds."""
     judged = [one for kept, left_out in _folds(entries, folds) for one in _judge(fit_correction(kept), left_out)]
     found: dict[str, Any] = {"objects": len(entries)}
-    for kind in ("shells", "intervals"):
+    for kind in ("band", "intervals"):
         levels = sorted(set.intersection(*({*one[kind]} for one in judged)))
         found[kind] = [
             {
@@ -233,11 +250,10 @@ def _folds(
 
 
 def _judge(correction: Correction, entries: Sequence[list[Observation]]) -> Iterator[dict[str, Any]]:
-    centres = torch.tensor((np.arange(_BINS) + 0.5) / _BINS * 2 * MAX_LOGIT - MAX_LOGIT)
-    p = correction.probability.of_logits(centres).numpy()
+    p = correction.probability.of_logits(torch.tensor(_centers(correction.probability.softness))).numpy()
     for own in entries:
         found: dict[str, Any] = {}
-        for kind, margin in (("shells", correction.shells), ("intervals", correction.intervals)):
+        for kind, margin in (("band", correction.band), ("intervals", correction.intervals)):
             data = _Errors.of([own], kind)
             scale = data.scale(margin)
             found[kind] = {

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.posterior.distances import iou_matrix
+from recon.metrics.distances import iou_matrix
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.core.errors import InputError
-from recon.posterior.distances import mean_pair
+from recon.metrics.distances import mean_pair
 
 #: Of a hypothesis that is as good as rejected: small, but a posterior's weights are positive.
 LEAST = 1e-6

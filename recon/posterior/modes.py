@@ -1,57 +1,130 @@
-"""Groups of hypotheses that tell the same story."""
+"""Modes: groups of similar hypotheses, and how sure the grouping is."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One reading of the photo."""
+    """One reading of the photo: a group of similar hypotheses."""
 
     members: tuple[int, ...]
+    """Indices of the hypotheses, ascending."""
     mass: float
     """Share of the posterior's weight."""
     medoid: int
-    """The member nearest to all others."""
+    """The member with the least mean distance to the others."""
 
 
 @dataclass(frozen=True)
 class ModesConfig:
     max_modes: int = 5
+    """Largest number of modes."""
     min_silhouette: float = 0.4
-    """Mean silhouette below which the hypotheses count as one cloud. Eight cups, three of them with a handle each its
-    own, reach 0.48; of clouds of eight without groups, spread evenly along five directions, one in six does."""
+    """Mean silhouette width below which the hypotheses count as one cloud. Eight cups, three of them with a handle each
+    its own, reach 0.48; of clouds of eight without groups, spread evenly along five directions, one in six does."""
     min_separation: float = 0.01
-    """World units of :func:`local_difference_matrix`: hypotheses all nearer than this are one mode. A handle is 0.018,
-    roughness 0.008."""
+    """Pairwise distance in world units below which all hypotheses are one mode. A handle makes 0.018, roughness
+    0.008."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How sure a division into modes is."""
+
+    silhouette: float | None
+    """Mean silhouette width (Rousseeuw 1987) of the best division into at least two groups, whether or not it was good
+    enough to be used; None if there are fewer than four hypotheses."""
+    stability: float | None
+    """Mean adjusted Rand index (Hubert & Arabie 1985) between the modes and those found without one of the hypotheses,
+    over all hypotheses: 1 if no single hypothesis decides the grouping, about 0 if it is arbitrary; None if there are
+    fewer than five."""
+
+    @property
+    def strength(self) -> str:
+        """Kaufman & Rousseeuw's (1990) reading of the silhouette: strong, reasonable, weak or none."""
+        limits = ((0.7, "strong"), (0.5, "reasonable"), (0.25, "weak"))
+        return next((name for least, name in limits if (self.silhouette or 0.0) > least), "none")
+
+    def to_dict(self) -> dict:
+        return asdict(self) | {
+            "strength": self.strength,
+            "meaning": (
+                "silhouette: mean silhouette width of the best division into two groups or more (Rousseeuw 1987), with "
+                "its usual reading as strength (Kaufman & Rousseeuw 1990); stability: mean adjusted Rand index "
+                "(Hubert & Arabie 1985) between these modes and those without one of the hypotheses"
+            ),
+        }
 
 
 def find_modes(
     distances: Float[Tensor, "n n"], weights: Float[Tensor, "n"], config: ModesConfig | None = None
 ) -> tuple[Mode, ...]:
-    """Average-linkage clusters, their number chosen by the mean silhouette; heaviest first."""
-    from scipy.cluster.hierarchy import cut_tree, linkage
-    from scipy.spatial.distance import squareform
-
-    config = config or ModesConfig()
-    count = len(distances)
-    labels = np.zeros(count, dtype=np.int64)
-    if count >= 4 and float(distances.max()) >= config.min_separation:
-        matrix = distances.double().numpy()
-        tree = linkage(squareform(matrix, checks=False), method="average")
-        best = config.min_silhouette
-        for number in range(2, min(config.max_modes, count - 1) + 1):
-            candidate = cut_tree(tree, number)[:, 0]  # fcluster makes fewer of them where distances are equal
-            score = silhouette(matrix, candidate)
-            if score > best:
-                best, labels = score, candidate
+    """Average-linkage clusters, their number chosen by the mean silhouette width; heaviest first."""
+    labels = _labels(distances.double().numpy(), config or ModesConfig())
     groups = [tuple(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)]
     modes = [Mode(g, float(weights[list(g)].sum()), medoid(distances, weights, g)) for g in groups]
     return tuple(sorted(modes, key=lambda mode: (-mode.mass, mode.members)))
+
+
+def judge_modes(
+    distances: Float[Tensor, "n n"], modes: tuple[Mode, ...], config: ModesConfig | None = None
+) -> Grouping:
+    """Silhouette width and leave-one-out stability of ``modes``."""
+    config, matrix = config or ModesConfig(), distances.double().numpy()
+    if len(matrix) < 4:
+        return Grouping(None, None)
+    width = _best_division(matrix, config)[0]
+    if len(matrix) < 5:
+        return Grouping(width, None)
+    labels = np.zeros(len(matrix), dtype=np.int64)
+    for number, mode in enumerate(modes):
+        labels[list(mode.members)] = number
+    scores = []
+    for left_out in range(len(matrix)):
+        kept = np.delete(np.arange(len(matrix)), left_out)
+        scores.append(adjusted_rand(labels[kept], _labels(matrix[np.ix_(kept, kept)], config)))
+    return Grouping(width, float(np.mean(scores)))
+
+
+def _labels(matrix: np.ndarray, config: ModesConfig) -> Int[np.ndarray, "n"]:
+    if len(matrix) >= 4 and float(matrix.max()) >= config.min_separation:
+        width, labels = _best_division(matrix, config)
+        if width > config.min_silhouette:
+            return labels
+    return np.zeros(len(matrix), dtype=np.int64)
+
+
+def _best_division(matrix: np.ndarray, config: ModesConfig) -> tuple[float, Int[np.ndarray, "n"]]:
+    """The division into two groups or more with the largest mean silhouette width, the coarsest of equals."""
+    from scipy.cluster.hierarchy import cut_tree, linkage
+    from scipy.spatial.distance import squareform
+
+    tree = linkage(squareform(matrix, checks=False), method="average")
+    best = -1.0, np.zeros(len(matrix), dtype=np.int64)
+    for number in range(2, min(config.max_modes, len(matrix) - 1) + 1):
+        candidate = cut_tree(tree, number)[:, 0]  # fcluster makes fewer of them where distances are equal
+        width = silhouette(matrix, candidate)
+        if width > best[0]:
+            best = width, candidate
+    return best
+
+
+def adjusted_rand(first: Int[np.ndarray, "n"], second: Int[np.ndarray, "n"]) -> float:
+    """Agreement of two divisions corrected for chance (Hubert & Arabie 1985); 1 if both are the same."""
+    table = np.zeros((int(first.max()) + 1, int(second.max()) + 1))
+    np.add.at(table, (first, second), 1)
+
+    def pairs(counts: np.ndarray) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    both, one, other = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
+    chance, most = one * other / pairs(np.array(float(len(first)))), (one + other) / 2
+    return 1.0 if most == chance else (both - chance) / (most - chance)
 
 
 def medoid(distances: Float[Tensor, "n n"], weights: Float[Tensor, "n"], members: tuple[int, ...] | None = None) -> int:
@@ -63,10 +136,10 @@ def medoid(distances: Float[Tensor, "n n"], weights: Float[Tensor, "n"], members
 
 
 def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """Mean silhouette of those that are not alone in their cluster.
+    """Mean silhouette width (Rousseeuw 1987) of the members that are not alone in their cluster.
 
-    One alone says nothing about how tight its cluster is (Rousseeuw 1987 counts it as 0, by convention): among few
-    hypotheses, a reading that came once would speak against being one.
+    Rousseeuw counts a cluster of one as 0 by convention. Among few hypotheses that would speak against every reading
+    that came once.
     """
     scores = []
     for index, label in enumerate(labels):

@@ -16,8 +16,8 @@ from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write
-from recon.posterior.calibration import Calibration
-from recon.posterior.distances import SPREAD_LIMIT
+from recon.metrics.distances import SPREAD_LIMIT
+from recon.posterior.calibration import CERTAIN_DEPTH, Calibration
 from recon.posterior.hypothesis import Hypothesis
 from recon.posterior.modes import Mode
 from recon.posterior.posterior import Posterior
@@ -28,14 +28,14 @@ Noun = TypeVar("Noun")
 FILE = "posterior.npz"
 _FORMAT = "mvdiff-posterior/2"
 _HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
-#: Cells: distances beyond are stored as this far, which no surface, shell or probability notices.
-_TRUNCATION = SPREAD_LIMIT
 _NUMBERS = ("extent", "seed", "weight", "elevation", "residual")
 _MESHES = ("representative", "median")
 _VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std", "normal_mean", "normal_spread")
 
 
-def save_posterior(posterior: Posterior, folder: Path) -> Path:
+def save_posterior(posterior: Posterior, folder: str | Path) -> Path:
+    """Write ``posterior.npz`` into ``folder``, which is created; returns the file."""
+    folder = Path(folder)
     with atomic_write(folder / FILE) as temporary:
         write_posterior(posterior, temporary)
     return folder / FILE
@@ -44,7 +44,8 @@ def save_posterior(posterior: Posterior, folder: Path) -> Path:
 def write_posterior(posterior: Posterior, path: Path) -> None:
     """The file itself; ``probability`` and ``entropy`` are in it for readers that know nothing of this package."""
     posterior = posterior.to("cpu")
-    limit = _TRUNCATION * posterior.grid.spacing
+    # Distances beyond are stored as this far: no surface, shell, band or probability depends on more.
+    limit = max(SPREAD_LIMIT * posterior.grid.spacing, CERTAIN_DEPTH)
     arrays = {
         "weights": posterior.weights,
         "fields": posterior.fields.clamp(-limit, limit).half(),
@@ -75,11 +76,19 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
     _write(path, header, arrays)
 
 
-def load_posterior(path: Path) -> Posterior:
+def load_posterior(path: str | Path) -> Posterior:
+    """Read a posterior from its file or from the folder that holds it.
+
+    Raises:
+        InputError: there is none, it is damaged, or another version wrote it.
+    """
+    path = Path(path)
     return _read(path / FILE if path.is_dir() else path, _FORMAT, "posterior", _assemble)
 
 
-def save_hypothesis(hypothesis: Hypothesis, path: Path) -> Path:
+def save_hypothesis(hypothesis: Hypothesis, path: str | Path) -> Path:
+    """Write all but ``views``, which have a file of their own, as one ``.npz``."""
+    path = Path(path)
     hypothesis = hypothesis.to("cpu")
     arrays = {f"mesh.{key}": value for key, value in _mesh_arrays(hypothesis.mesh).items()}
     if hypothesis.sdf is not None:
@@ -91,11 +100,17 @@ def save_hypothesis(hypothesis: Hypothesis, path: Path) -> Path:
     return path
 
 
-def load_hypothesis(path: Path) -> Hypothesis:
+def load_hypothesis(path: str | Path) -> Hypothesis:
+    """Read a hypothesis that :func:`save_hypothesis` wrote.
+
+    Raises:
+        InputError: there is none, it is damaged, or another version wrote it.
+    """
+
     def assemble(header: dict, arrays: dict[str, Tensor]) -> Hypothesis:
         return Hypothesis(_mesh(arrays, "mesh"), arrays.get("sdf"), **{name: header[name] for name in _NUMBERS})
 
-    return _read(path, _HYPOTHESIS_FORMAT, "hypothesis", assemble)
+    return _read(Path(path), _HYPOTHESIS_FORMAT, "hypothesis", assemble)
 
 
 def _write(path: Path, header: dict, arrays: dict[str, Tensor], compression: int = zipfile.ZIP_DEFLATED) -> None:

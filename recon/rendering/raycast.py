@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
-from recon.rendering.visibility import Hits
+from recon.rendering.hits import Hits
 
 #: Cast together: so many that the calls around them do not count, and few enough for the processor's cache.
 _RAYS = 1 << 16
@@ -31,7 +31,7 @@ def batches(cameras: Cameras) -> list[slice]:
 
 
 def first_hits(mesh: TexturedMesh, cameras: Cameras, casting=None) -> Hits:
-    """Of the rays through all pixel centres; ``casting`` is the mesh's scene."""
+    """First hits of the rays through all pixel centers; ``casting`` is the mesh's :func:`scene`."""
     casting = casting or scene(mesh)
     cameras = cameras.to("cpu")
     return Hits.cat([(part.start, _of_pictures(mesh, cameras[part], casting)) for part in batches(cameras)], cameras)

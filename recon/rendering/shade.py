@@ -12,7 +12,8 @@ from torch import Tensor
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering import raycast
-from recon.rendering.visibility import Hits, first_hits, planes
+from recon.rendering.hits import Hits, planes
+from recon.rendering.visibility import first_hits
 
 _GREY = 0.7  # meshes without colour
 
@@ -60,7 +61,7 @@ class Surface:
             yield own, self._points(few, raycast.first_hits(self.mesh, few, self._casting))
 
     def points(self, cameras: Cameras) -> SurfacePoints:
-        """What all pictures see."""
+        """Surface points of all images together."""
         size, parts = cameras.height * cameras.width, list(self.parts(cameras))
         columns = {
             name: torch.cat([getattr(points, name) for _, points in parts])

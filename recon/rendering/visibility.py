@@ -1,8 +1,7 @@
-"""What each pixel sees: the nearest triangle and where on it, from a ray caster (CPU) or a rasteriser (CUDA)."""
+"""Visibility: the nearest triangle of each pixel, by ray casting (CPU) or rasterization (CUDA)."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,6 +10,8 @@ from torch import Tensor
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.ops.windows import greatest_around
+from recon.rendering import raycast
+from recon.rendering.hits import Hits, planes
 
 
 @dataclass(frozen=True)
@@ -25,66 +26,14 @@ class Visibility:
     """z-depth in world units, zero where there is none."""
 
 
-@dataclass(frozen=True)
-class Hits:
-    """The pixels that see a surface, in the order of the pictures, and which place on it."""
-
-    pixel: Int[Tensor, "p"]
-    """Counted through all pictures."""
-    face: Int[Tensor, "p"]
-    second: Float[Tensor, "p"]
-    third: Float[Tensor, "p"]
-    """Barycentric coordinates of the triangle's second and third corner."""
-
-    @staticmethod
-    def none(device: torch.device | str = "cpu") -> "Hits":
-        index, share = torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, device=device)
-        return Hits(index, index, share, share)
-
-    @staticmethod
-    def cat(parts: Sequence[tuple[int, "Hits"]], cameras: Cameras) -> "Hits":
-        """Those of ranges of pictures by ``cameras``, each with the number of its first picture."""
-        if len(parts) < 2:
-            return parts[0][1] if parts else Hits.none()
-        size = cameras.width * cameras.height
-        moved = [replace(hits, pixel=hits.pixel + first * size) for first, hits in parts]
-        return Hits(*(torch.cat([getattr(hits, f.name) for hits in moved]) for f in fields(Hits)))
-
-    def on(self, planes: Float[Tensor, "3 f c"]) -> Float[Tensor, "p c"]:
-        """Values at the hits, of :func:`planes`."""
-        first, to_second, to_third = planes
-        values = first.index_select(0, self.face)
-        values.addcmul_(to_second.index_select(0, self.face), self.second[:, None])
-        return values.addcmul_(to_third.index_select(0, self.face), self.third[:, None])
-
-    def from_cameras(
-        self, positions: Float[Tensor, "p 3"], cameras: Cameras
-    ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
-        """The ways from the cameras to the hits, which are at ``positions`` in the world, and their z-depths."""
-        eye, forward = cameras.position, cameras.c2w[:, :3, 2]
-        if len(cameras) != 1:
-            view = self.pixel // (cameras.width * cameras.height)
-            eye, forward = eye[view], forward[view]
-        ways = positions - eye
-        return ways, (ways * forward).sum(-1, keepdim=True)
-
-
-def planes(corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "3 f c"]:
-    """Values at the triangles' first corners, and what they differ by at the second and third."""
-    first, second, third = corners.unbind(1)
-    return torch.stack([first, second - first, third - first])
-
-
 def first_hits(mesh: TexturedMesh, cameras: Cameras) -> Hits:
-    """Of ``cameras`` [v] on ``mesh``; on the mesh's device."""
+    """First hits of the rays through all pixel centers of ``cameras`` [v]; on the mesh's device."""
     if len(mesh) == 0:
         return Hits.none(mesh.device)
     if mesh.device.type == "cuda":
         from recon.rendering.rasterize import nearest_faces
 
         return locate(mesh, cameras, nearest_faces(mesh, cameras))
-    from recon.rendering import raycast
-
     return raycast.first_hits(mesh, cameras)
 
 
@@ -101,7 +50,7 @@ def visibility(mesh: TexturedMesh, cameras: Cameras) -> Visibility:
 
 
 def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> Hits:
-    """Where the rays through the pixel centres meet the planes of triangles (Moeller and Trumbore 1997); -1 is none.
+    """Barycentric intersection of pixel-center rays with triangle planes (Moeller and Trumbore 1997); index -1 is none.
 
     Not how far along the ray: that runs away on triangles seen edge-on, a point of the triangle does not.
     """
@@ -123,7 +72,7 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
 def sees(
     mesh: TexturedMesh, cameras: Cameras, points: Float[Tensor, "p 3"], tolerance: float, supersample: int = 1
 ) -> Bool[Tensor, "v p"]:
-    """Which ``points`` on or near ``mesh`` each camera sees: at most ``tolerance`` behind its first surface."""
+    """Mask of ``points`` on or near ``mesh`` that each camera sees, at most ``tolerance`` behind its first surface."""
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
     depth_maps = visibility(mesh, fine).depth
     pixels, depth = fine.project(points[None])
@@ -137,7 +86,7 @@ def reached(
     depth: Float[Tensor, "v p"],
     slack: float | Float[Tensor, "v p"] = 0.0,
 ) -> Bool[Tensor, "v p"]:
-    """Which points, projected to ``pixels`` and ``depth``, lie in the picture, at most ``slack`` behind ``maps``."""
+    """Mask of projected points (``pixels``, ``depth``) inside the image and at most ``slack`` behind ``maps``."""
     height, width = maps.shape[1:]
     column, row = pixels.floor().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0)

@@ -17,10 +17,10 @@ _EMPTY = 1.0
 
 @dataclass(frozen=True)
 class Rendered:
-    """Of ``r`` rays for each of ``n`` hypotheses."""
+    """Renderings of ``r`` rays for each of ``n`` hypotheses."""
 
     weights: Float[Tensor, "n r t"]
-    """Of the intervals between neighbouring samples."""
+    """Weights of the intervals between neighboring samples."""
     opacity: Float[Tensor, "n r"]
     distance: Float[Tensor, "n r"]
     """Mean along the ray over what it meets."""
@@ -71,7 +71,7 @@ def _evaluated_where(
 def ray_weights(
     alpha: Float[Tensor, "*r t"], backend: Backend = "torch", met: Bool[Tensor, "*r t"] | None = None
 ) -> Float[Tensor, "*r t"]:
-    """What each interval contributes to its ray: its opacity times what is let through before it."""
+    """Contribution of each interval to its ray: opacity times transmittance."""
     if backend == "torch":
         # As a sum of logarithms, whose way back needs no look at the values as that of a product does.
         behind = torch.log1p(-alpha[..., :-1].clamp_max(1 - 1e-6)).cumsum(-1).exp()
@@ -84,14 +84,3 @@ def ray_weights(
     ray, interval = met.reshape(rays.shape).nonzero(as_tuple=True)
     packed, _ = nerfacc.render_weight_from_alpha(rays[ray, interval], ray_indices=ray, n_rays=len(rays))
     return torch.zeros_like(rays).index_put((ray, interval), packed).reshape(alpha.shape)
-
-
-def neus_alpha(sdf: Float[Tensor, "*r s"], sharpness: float | Float[Tensor, ""]) -> Float[Tensor, "*r t"]:
-    """Opacity of the intervals between neighbouring samples of a signed distance (NeuS, Wang et al. 2021, eq. 13)."""
-    outside = torch.sigmoid(sdf * sharpness)
-    return ((outside[..., :-1] - outside[..., 1:]) / (outside[..., :-1] + 1e-5)).clamp(0, 1)
-
-
-def density_alpha(density: Float[Tensor, "*r s"], t: Float[Tensor, "*r s"]) -> Float[Tensor, "*r t"]:
-    """Opacity of the intervals, their density the mean of both ends (NeRF, Mildenhall et al. 2020, eq. 3)."""
-    return -torch.expm1(-(density[..., 1:] + density[..., :-1]) / 2 * (t[..., 1:] - t[..., :-1]))

@@ -1,8 +1,7 @@
-"""report.html: what was sampled, where the samples agree, and where they guess. One file, opened without a network."""
+"""report.html: the sampled objects, where they agree and where they differ. One file that needs no network."""
 
 import html
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -20,6 +19,7 @@ from recon.posterior.conditioning import stated
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
 from recon.rendering import Surface
 from recon.report import pictures, statements
+from recon.report.gallery import facts, figure, gallery, modes_note, table_row
 from recon.report.next_view_map import centred_order, information_color, predicted, share_of_range
 from recon.report.scenes import linked, scene
 
@@ -43,11 +43,16 @@ def render_report(
     novelty: Mapping[str, Any] | None = None,
     change: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page about ``hypotheses`` (in the posterior's order).
+    """The page as HTML.
 
-    ``photos``: caption to picture; ``settings`` and ``provenance`` (weights, hash, version) are shown as they are;
-    ``view``: the best next photo, computed here unless it is given. ``novelty``: ``p_value`` of the photo.
-    ``change``: of a refined run, what :func:`stated` says ``before`` it and of its parent ``reweighted``.
+    Args:
+        hypotheses: the posterior's hypotheses, in its order.
+        photos: image by caption.
+        settings: shown as they are.
+        provenance: weights, hash, version; shown as they are.
+        view: the best next photo; computed if it is not given.
+        novelty: a record with the ``p_value`` of the photo.
+        change: for a refined run, :func:`stated` of the run ``before`` it and of that run ``reweighted``.
     """
     from plotly.offline import get_plotlyjs
 
@@ -67,7 +72,7 @@ def render_report(
         subtitle=f"{len(hypotheses)} plausible object{'s' if len(hypotheses) > 1 else ''} for one photo"
         + (" and further evidence." if change else "."),
         photos="".join(_photo(caption, picture) for caption, picture in (photos or {}).items()),
-        facts=_facts(summary),
+        facts=facts(summary),
         warnings="".join(f'<p class="warning">{html.escape(text)}</p>' for text in posterior.warnings),
         spread=spread,
         representative=posterior.representative_index,
@@ -75,9 +80,9 @@ def render_report(
         mean_spread=f"{summary['representative']['mean_uncertainty']:.4f}",
         top_spread=f"{pictures.scale_of(posterior.representative.attributes['uncertainty']):.3f}",
         max_spread=f"{summary['representative']['max_uncertainty']:.4f}",
-        modes="".join(_mode(number, mode, strips[mode["medoid"]]) for number, mode in enumerate(summary["modes"], 1)),
-        modes_note=_modes_note(summary),
-        gallery="".join(_card(k, posterior, summary, strip) for k, strip in enumerate(strips)),
+        modes_note=modes_note(summary),
+        gallery=gallery(posterior, summary, strips),
+        probability=statements.probability(posterior),
         next_view=_next_view(posterior, surfaces, view),
         sections="".join(_section(*each) for each in pictures.sections(posterior)),
         views=_views(posterior),
@@ -86,7 +91,7 @@ def render_report(
         convergence=statements.convergence(summary["convergence"]),
         convergence_data=_script_json(statements.convergence_traces(summary["convergence"])),
         change=statements.changed(change, stated(posterior)) if change else "",
-        table="".join(_row(k, posterior, summary) for k in range(len(hypotheses))),
+        table="".join(table_row(k, posterior, summary) for k in range(len(hypotheses))),
         settings=statements.definitions(settings or {}),
         provenance=statements.definitions(provenance or {}),
         scene=_script_json(scene(posterior)),
@@ -119,7 +124,7 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
             cells.append(f"<td style='{style}'{' class=chosen' if rank else ''}>{bits:.2f}{mark}</td>")
         rows.append(f"<tr><th scope='row'>{float(view.elevations[row]):.0f}°</th>{''.join(cells)}</tr>")
     tiles = "".join(
-        _figure(pictures.data_uri(tile), f"#{k}", "tile") for k, tile in enumerate(predicted(view, surfaces))
+        figure(pictures.data_uri(tile), f"#{k}", "tile") for k, tile in enumerate(predicted(view, surfaces))
     )
     return (
         "<section><h2>The best next photo</h2>"
@@ -146,75 +151,13 @@ def _volume(posterior: Posterior) -> dict[str, Any]:
 def _photo(caption: str, picture: Image.Image) -> str:
     picture = picture.convert("RGBA")
     picture.thumbnail((512, 512))
-    return _figure(pictures.data_uri(picture), caption, "photo")
-
-
-def _figure(uri: str, caption: str, kind: str = "") -> str:
-    text = html.escape(caption)
-    return f'<figure class="{kind}"><img src="{uri}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
-def _facts(summary: dict[str, Any]) -> str:
-    ambiguity, entropy, volume = summary["ambiguity"]["value"], summary["entropy"], summary["volume"]
-    mean, std = summary["elevation"]["mean"], summary["elevation"]["std"]
-    facts = [
-        (f"{ambiguity:.0%}", "ambiguity", "Volume on which two of these objects, drawn at random, disagree (1 − IoU)."),
-        (
-            f"{len(summary['modes'])}",
-            "mode" if len(summary["modes"]) == 1 else "modes",
-            "Groups of hypotheses that tell the same story.",
-        ),
-        (
-            f"{entropy['bits_per_voxel']:.2f} bit",
-            "entropy",
-            f"Per voxel that any hypothesis fills, on a grid of {entropy['voxels_per_side']}³.",
-        ),
-        (
-            f"{volume['ambiguous'] / max(volume['mean'], 1e-9):.0%}",
-            "undecided volume",
-            "Space that is neither inside nor outside for 95 % of the weight, relative to the mean volume.",
-        ),
-    ]
-    if summary["num_hypotheses"] == 1:  # nothing to compare with is not the same as agreement
-        facts = [("–", name, text) for _, name, text in facts]
-    if mean is not None:
-        facts.append(
-            (f"{mean:.0f}° ± {std:.0f}°", "photo's elevation", "Where the photo is believed to be taken from.")
-        )
-    return "".join(f"<div class='fact'><b>{v}</b><span>{n}</span><p>{text}</p></div>" for v, n, text in facts)
-
-
-def _mode(number: int, mode: dict[str, Any], medoid: str) -> str:
-    members = ", ".join(f"#{k}" for k in mode["members"])
-    return (
-        f'<div class="mode"><div class="mass"><i style="width:{mode["mass"]:.1%}"></i></div>'
-        f"<p><b>Mode {number}</b> · {mode['mass']:.0%} of the weight · {members}</p>"
-        f'<img src="{medoid}" alt="Medoid of mode {number} from four sides"></div>'
-    )
-
-
-def _modes_note(summary: dict[str, Any]) -> str:
-    if len(summary["modes"]) > 1:
-        return "Each mode is shown by its medoid, the member nearest to all others."
-    if summary["num_hypotheses"] < 4:
-        return "With fewer than four hypotheses no groups are looked for."
-    return "The hypotheses form one cloud: their differences do not fall into groups."
-
-
-def _card(k: int, posterior: Posterior, summary: dict[str, Any], strip: str) -> str:
-    marks = " · representative" if k == posterior.representative_index else ""
-    note = f"#{k} · mode {_mode_of(k, summary)}{marks}"
-    return _figure(strip, note, "card")
-
-
-def _mode_of(k: int, summary: dict[str, Any]) -> int:
-    return next(number for number, mode in enumerate(summary["modes"], 1) if k in mode["members"])
+    return figure(pictures.data_uri(picture), caption, "photo")
 
 
 def _section(name: str, probability: str, entropy: str) -> str:
     return (
         f"<div class='pair'><h3>{html.escape(name)}</h3><div class='two'>"
-        f"{_figure(probability, 'probability of inside')}{_figure(entropy, 'entropy')}</div></div>"
+        f"{figure(probability, 'probability of inside')}{figure(entropy, 'entropy')}</div></div>"
     )
 
 
@@ -222,7 +165,7 @@ def _views(posterior: Posterior) -> str:
     if posterior.views is None:
         return ""
     columns = "".join(
-        f"<div class='column'>{_figure(mean, 'mean')}{_figure(shape, 'silhouette')}{_figure(colour, 'colour')}</div>"
+        f"<div class='column'>{figure(mean, 'mean')}{figure(shape, 'silhouette')}{figure(colour, 'colour')}</div>"
         for mean, shape, colour in pictures.view_maps(posterior.views)
     )
     return (
@@ -230,24 +173,6 @@ def _views(posterior: Posterior) -> str:
         f"the views that all hypotheses share. The ramp ends at the largest possible spread.</p>"
         f"<div class='scroll columns'>{columns}</div></section>"
     )
-
-
-def _row(k: int, posterior: Posterior, summary: dict[str, Any]) -> str:
-    cells = [
-        f"#{k}",
-        str(posterior.seeds[k]),
-        f"{float(posterior.weights[k]):.3f}",
-        str(_mode_of(k, summary)),
-        _number(float(posterior.elevations[k]), "{:.1f}°"),
-        _number(float(posterior.residuals[k]), "{:.4f}"),
-        f"{float(posterior.distances[k, posterior.representative_index]):.4f}",
-        f"{float(posterior.volumes[k]):.4f}",
-    ]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _number(value: float, pattern: str) -> str:
-    return "–" if math.isnan(value) else pattern.format(value)
 
 
 def _script_json(value: Any) -> str:

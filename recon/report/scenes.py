@@ -27,11 +27,10 @@ _GREY = (0.72, 0.72, 0.72)
 
 
 def scene(posterior: Posterior) -> dict[str, Any]:
-    """What the hypotheses say together: traces with their labels, all but the first hidden."""
-    tail = (1 - posterior.coverage) / 2
-    levels = (tail, 1 - tail)  # between them lies the stated share of the surface
+    """Traces of the representative, the median and the band with their labels, all but the first hidden."""
     shapes = {"Representative": lambda: posterior.representative, "Median shape": lambda: posterior.median}
-    shapes |= {f"{level:.0%} shell": partial(posterior.shell, level) for level in levels}
+    for side, field in zip(("outer", "inner"), posterior.band_distances(posterior.coverage), strict=True):
+        shapes[f"{posterior.coverage:.0%} band, {side} side"] = partial(posterior.grid.surface, field)
     lights = in_threads(lambda shape: _light(shape(), FACES), list(shapes.values()))
     shown = {label: light for label, light in zip(shapes, lights, strict=True) if len(light.mesh)}
     traces = [_spread_trace(shown["Representative"]), *map(_colour_trace, shown.values())]

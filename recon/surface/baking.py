@@ -1,4 +1,4 @@
-"""What posed views say about the colour of points on a surface."""
+"""Colors of surface points, observed by posed views."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Witness:
     maps: Float[Tensor, "v c h w"]
     """Premultiplied colour, premultiplied broad colour, alpha, and how far inside a pixel lies, in 0…1."""
     reach: Float[Tensor, "v hs ws"]
-    """How deep a point may lie and be seen still: a pixel and a half behind the mesh's first surface."""
+    """Visibility tolerance: a pixel and a half behind the mesh's first surface."""
 
     @staticmethod
     def of(mesh: TexturedMesh, views: ViewSet, edge_pixels: float) -> "Witness":
@@ -108,5 +108,5 @@ def blurred(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c 
 
 
 def _pixel(views: ViewSet) -> float:
-    """What a pixel of the pictures measures at unit distance."""
+    """Size of an image's pixel at unit distance."""
     return 1 / float(views.cameras.intrinsics[..., 1, 1].mean())

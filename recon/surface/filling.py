@@ -19,7 +19,7 @@ _PULL = 1e-4
 
 @dataclass(frozen=True)
 class Links:
-    """What holds the neighbouring vertices of a mesh together."""
+    """Weighted adjacency of a mesh's vertices."""
 
     strength: "csr_array"
     """[k k], symmetric: two along an edge of mean nearness."""

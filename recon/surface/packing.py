@@ -34,7 +34,7 @@ class Projection:
     surface: Float[np.ndarray, "f"]
     """The area on the mesh."""
     height: Float[np.ndarray, "f 3"]
-    """Of the corners towards the one who looks, as a share of the largest difference."""
+    """Height of the corners towards the viewer, as a share of the largest difference."""
 
     @staticmethod
     def of(mesh: TexturedMesh, direction: Int[np.ndarray, "f"]) -> "Projection":

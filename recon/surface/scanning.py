@@ -1,4 +1,4 @@
-"""Which texels' centres flat triangles cover, row by row."""
+"""Scan conversion: the texel centers that flat triangles cover, row by row."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def _between(low: Float[Tensor, "s"], high: Float[Tensor, "s"], size: int) -> tu
 
 
 def _crossing(start: Float[Tensor, "s 2"], end: Float[Tensor, "s 2"], row: Int[Tensor, "s"]) -> Float[Tensor, "s"]:
-    """Where edges that go down meet the rows."""
+    """Crossings of descending edges with the rows."""
     (x0, y0), (x1, y1) = start.unbind(1), end.unbind(1)
     return x0 + (row - y0) / (y1 - y0).clamp_min(1e-12) * (x1 - x0)
 

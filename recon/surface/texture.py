@@ -25,7 +25,7 @@ class TextureConfig:
     """Pixels this near to a contour count less: they mix in what lies behind."""
 
 
-#: A view's weight from which on it is believed alone; below, the neighbourhood's colour is mixed in.
+#: Weight above which a texel uses its views alone; below, the neighborhood's color is mixed in.
 _BELIEVED = 0.05
 #: The photo's weights between which it takes over from the views.
 _PHOTO_FROM, _PHOTO_TO = 0.15, 0.45
@@ -57,33 +57,33 @@ def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: V
 
 @dataclass(frozen=True)
 class _Colored:
-    """What is known of the colours of ``p`` points."""
+    """Observed colors of ``p`` points."""
 
     colors: Float[Tensor, "p 3"]
     weight: Float[Tensor, "p"]
-    """How far they are believed; 0 where nothing is known."""
+    """Confidence of the colors; 0 where nothing was observed."""
 
 
 def _with_photo(views: _Colored, own: _Colored, tone: Float[Tensor, "p 3"]) -> _Colored:
-    """The photo's colours where it is believed, elsewhere the views' moved by ``tone``."""
+    """Colors of the photo by its confidence, elsewhere of the views, shifted by ``tone``."""
     share = _share(own)
     colors = torch.lerp((views.colors + tone).clamp(0, 1), own.colors, share[:, None])
     return _Colored(colors, torch.maximum(views.weight, share))
 
 
 def _share(own: _Colored) -> Float[Tensor, "p"]:
-    """How far the photo is believed, in 0…1."""
+    """Confidence of the photo's colors, in [0, 1]."""
     share = ((own.weight - _PHOTO_FROM) / (_PHOTO_TO - _PHOTO_FROM)).clamp(0, 1)
     return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Where colours are asked for: at the mesh's ``k`` vertices and at the atlas' ``p`` covered texels."""
+    """Points that need colors: the mesh's ``k`` vertices and the atlas' ``p`` covered texels."""
 
     shown: Int[Tensor, "s s"]
-    """Of each texel the covered one whose colour it has: free texels take the nearest chart's, so that filtering and
-    mipmaps show no seams."""
+    """For each texel, the covered texel whose color it takes: free texels take the nearest chart's, so that filtering
+    and mipmaps show no seams."""
     corners: Int[Tensor, "p 3"]
     weights: Float[Tensor, "p 3"]
     points: Float[Tensor, "q 3"]
@@ -103,14 +103,14 @@ class _Sites:
         return _Sites(shown, corners, weights, points, torch.cat([normals, between]), Links.of(mesh))
 
     def read(self, witness: Witness, config: TextureConfig) -> tuple[_Colored, _Colored]:
-        """Of the vertices and of the texels."""
+        """Colors of the vertices and of the texels."""
         texels = len(self.corners)
         sizes = [len(self.points) - texels, texels]
         colors, weight = blended(witness, self.points, self.normals, config.sharpness)
         return tuple(map(_Colored, colors.split(sizes), weight.split(sizes)))
 
     def painted(self, mesh: TexturedMesh, vertices: _Colored, texels: _Colored) -> TexturedMesh:
-        """The mesh with its texture: colours where they are believed, the neighbourhood's elsewhere."""
+        """Bake the texture: observed colors by their confidence, the neighborhood's elsewhere."""
         around = carried_on(self.links, vertices.colors, vertices.weight > _BELIEVED)
         share = (texels.weight / _BELIEVED).clamp(0, 1)[:, None]
         colors = torch.lerp(_interpolated(around, self.corners, self.weights), texels.colors, share)

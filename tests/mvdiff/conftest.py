@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from tiny_networks import tiny_networks
 
 from mvdiff.cli.main import main
-from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.weights.packing import save_packed
 from recon import ReconstructionConfig
@@ -20,12 +19,7 @@ from recon import ReconstructionConfig
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2)
-    for parameter in transformer.parameters():
-        if parameter.abs().max() == 0:
-            torch.nn.init.normal_(parameter, std=0.05)
-    estimator = PhotoCameraEstimator(sample_size=32, width=32, depth=1, heads=2)
+    transformer, estimator = tiny_networks()
     save_packed({"transformer": transformer, "camera_estimator": estimator}, folder, {})
     return folder
 

@@ -1,4 +1,4 @@
-"""What a photo cannot show, with the distribution that it leaves open.
+"""Attributes that a photo cannot show, with the distribution that it leaves open.
 
 The generator draws the hidden attribute from a known prior, independently of all that the photo (azimuth 0, elevation
 0 to 30 degrees) shows; so Bayes' rule in closed form gives the truth that a sampler can be tested against.
@@ -69,7 +69,7 @@ class HiddenHandle(HiddenAttribute):
     """A handle on an upright cylinder: absent (``None``) or at an azimuth, unseen while it is behind the cylinder."""
 
     radius: float = 0.2
-    """Of the cylinder around +Y, in the normalised mesh."""
+    """Radius of the cylinder around +Y, in the normalized mesh."""
     points: np.ndarray = field(default_factory=lambda: np.zeros((1, 3)), compare=False)
     """The handle's vertices, were it at azimuth 0."""
     centre: float = 0.0

@@ -1,4 +1,4 @@
-"""What ``mvdiff data render`` can be told; nothing heavy is imported, so that its help is there at once."""
+"""Settings of ``mvdiff data render``; free of heavy imports, so that its help stays fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 @dataclass
 class RenderDataset:
-    """Which objects become a data set, and how."""
+    """Objects to render, and the settings of their images."""
 
     meshes: tyro.conf.Suppress[tuple[Path, ...]] = ()
     """Folders of meshes (GLB, glTF, OBJ, PLY, STL …), single meshes or mesh packs (.npz)."""
     output: tyro.conf.Suppress[Path] = Path("views")
     """Folder of the data set."""
     credits: Path | None = None
-    """CSV or JSONL file with a column name (or id, or file) and any of licence, creator, source."""
+    """CSV or JSONL file of licenses: a column name (or id, or file) and any of licence, creator, source."""
     procedural: int = 0
     """Number of procedural objects beside the meshes."""
     procedural_seed: int = 1_000_000
-    """Seed of the first of them."""
+    """Seed of the first procedural object."""
     variants: int = 1
     """Records of each mesh; all but the first are warped."""
     seed: int = 0
-    """Of cameras, lights and warps."""
+    """Seed of cameras, lights and warps."""
     size: int = 128
-    """Pixels of a picture's side."""
+    """Size of an image in pixels."""
     supersample: int = 2
-    """Rays along each side of a pixel."""
+    """Rays along each side of a pixel, for antialiasing."""
     ring_views: int = 18
-    """Delit views around the object, a multiple of 6."""
+    """Number of delit views around the object, a multiple of 6."""
     references: int = 6
-    """Photo-like pictures, each with one delit view more from its own direction."""
+    """Number of photo-like reference images, each with a delit view of its own direction."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """Device to render on: auto, cpu or cuda."""
     workers: int = 0
-    """Processes; 0 works in this one."""
+    """Worker processes; 0 renders in this process."""
     overwrite: bool = False
     """Replace a data set of other objects or settings."""
 

@@ -94,7 +94,7 @@ def _take(shot: Shot, config: RecordConfig, device: str):
 
 
 def as_record(answer: "ObjectRecord | tuple | str") -> "ObjectRecord | str":
-    """What came back from a process, as tensors again."""
+    """Convert a process' result back to tensors."""
     return ObjectRecord(*map(torch.from_numpy, answer)) if isinstance(answer, tuple) else answer
 
 
@@ -154,7 +154,7 @@ class StoreRefresher:
         self.photographers.close()
 
     def _shot(self, number: int) -> tuple[int, Shot]:
-        """Which record is replaced, and by what; depends on (seed, number) alone."""
+        """Draw job ``number``: index of the record to replace, and its new shot; depends on seed and number alone."""
         dice = Dice(record_seed(self.seed, number, 1))
         index = int(dice.number(0, len(self.store)))
         source = self._sources[index]

@@ -68,7 +68,7 @@ class Light:
         normal, one = points.normal, len(cameras) == 1
 
         def each(values: Tensor) -> Tensor:
-            """Of each picture for each of its points."""
+            """Light of each image at each of its points."""
             values = values.to(normal.device)
             return values if one else values.index_select(0, points.picture)
 

@@ -21,16 +21,16 @@ from recon.rendering.shade import Surface, average
 @dataclass
 class TakePicture:
     family: tyro.conf.Positional[str]
-    """Of the procedural objects."""
+    """Family of procedural objects."""
     output: tyro.conf.Positional[Path]
-    """A .png file; RGBA, straight alpha."""
+    """The .png file to write: RGBA, straight alpha."""
     seed: int = 0
-    """Of the object."""
+    """Seed of the object."""
     hidden: str = "drawn"
-    """Value of the object's hidden attribute: as its seed draws it, absent, or a value (an angle, a colour ...)."""
+    """Value of the object's hidden attribute: "drawn" by its seed, "absent", or a value (an angle, a color, …)."""
     azimuth: float = 0.0
     elevation: float = 20.0
-    """Degrees."""
+    """Elevation of the camera in degrees above the horizon."""
     light_seed: int = 0
     size: int = 512
     supersample: int = 4

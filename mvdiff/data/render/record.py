@@ -18,7 +18,7 @@ from recon.rendering.shade import Surface, SurfacePoints, as_pictures, covered
 
 @dataclass
 class RecordConfig:
-    """Which pictures are taken of an object."""
+    """Cameras and images of one object's record."""
 
     size: int = 128
     supersample: int = 2
@@ -57,7 +57,7 @@ class ObjectRecord:
     reference_parameters: Float[Tensor, "r 6"]
     """Azimuth (degrees), then photo_camera.PARAMETERS, then distance."""
     known: Bool[Tensor, "8"]
-    """Which channels of the targets are known; photos have neither normals nor depth."""
+    """Known channels of the targets; photos have neither normals nor depth."""
 
 
 def target_cameras(angles: Float[Tensor, "*t 2"], distances: Float[Tensor, "*t"], size: int) -> Cameras:

@@ -33,7 +33,7 @@ class Workers:
         if count:
             # spawn: a forked process cannot use CUDA once its parent has.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(count, context, _begin)
+            self._pool = ProcessPoolExecutor(count, context, _begin, (context.Value("i", 0),))
 
     def map(
         self, function: Callable[[Item], Any], items: Iterable[Item], ahead: int = 64
@@ -61,7 +61,7 @@ class Workers:
         return future
 
     def close(self) -> None:
-        """What has begun is finished, the rest is dropped."""
+        """Finish the jobs that have begun and drop the rest."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -72,11 +72,22 @@ class Workers:
         self.close()
 
 
-def _begin() -> None:
+_number = 0
+
+
+def worker_number() -> int:
+    """Number of this worker process among those of its :class:`Workers`, from 0."""
+    return _number
+
+
+def _begin(begun: Any) -> None:
     """In a new process: one thread, behind whoever waits for the results, and freed memory stays.
 
     Giving big blocks back to the system and having them filled with zeros again took a tenth of the rendering time.
     """
+    global _number
+    with begun.get_lock():
+        _number, begun.value = begun.value, begun.value + 1
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
@@ -88,7 +99,7 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-    """Where that was killed, nobody else would say so: workers would wait for ever."""
+    """Exit once the parent process is gone; a worker of a killed parent would wait forever."""
     multiprocessing.parent_process().join()
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""What ``mvdiff data import`` can be told; nothing heavy is imported, so that its help is there at once."""
+"""Settings of ``mvdiff data import``; free of heavy imports, so that its help stays fast."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class ImportPhotos:
-    """Which photo sets become a data set, and how."""
+    """Photo sets to import, and the settings of their images."""
 
     photos: tyro.conf.Suppress[tuple[Path, ...]] = ()
     """transforms.json files (or their folders), or saved ViewSets; one for each object."""
     output: tyro.conf.Suppress[Path] = Path("views")
+    """Folder of the data set."""
     up: Literal["z_up", "y_up"] = "z_up"
-    """Which way is up in the cameras' world; z in nerfstudio and Blender."""
+    """Up axis of the cameras' world; z_up in nerfstudio and Blender."""
     licence: str | None = None
-    """Of all the photos."""
+    """License of all the photos."""
     variants: int = 1
-    """Records of each set, which differ in the photos they choose."""
+    """Records per set, which differ in their choice of photos."""
     seed: int = 0
+    """Seed of the choice of photos and of their augmentation."""
     size: int = 128
-    """Pixels of a picture's side."""
+    """Size of an image in pixels."""
     ring_views: int = 18
-    """Views around the object, a multiple of 6."""
+    """Number of views around the object, a multiple of 6."""
     references: int = 6
-    """Photos that serve as the reference."""
+    """Number of photos that serve as references."""
     overwrite: bool = False
     """Replace what is in the folder."""
 

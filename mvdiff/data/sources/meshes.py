@@ -27,9 +27,9 @@ class MeshSource:
     index: int
     """In the pack; without a path, the seed of a procedural object."""
     path: str | None = None
-    """Of a mesh pack or of a single mesh file."""
+    """Path of a mesh pack or of a single mesh file."""
     ambiguous: bool = False
-    """Of a procedural object: one with an attribute that some photos hide."""
+    """Whether a procedural object has an attribute that some photos hide."""
 
     @property
     def faces_camera(self) -> bool:

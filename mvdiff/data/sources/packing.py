@@ -140,6 +140,6 @@ def credit_of(name: str, file: Path, credits: dict[str, dict[str, str]], *names:
 
 @functools.lru_cache(maxsize=8)
 def _sha256(path: Path) -> str:
-    """Of the mesh's file, or of the whole pack that it comes from."""
+    """SHA-256 of the mesh's file, or of the whole pack that holds it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -110,7 +110,7 @@ def _spread(azimuth: Float[Tensor, "v"], dice: Dice, count: int) -> Tensor:
 
 
 def _turned(views: ViewSet, chosen: Tensor, into: Cameras) -> tuple[Float[Tensor, "t 8 h w"], Bool[Tensor, "8"]]:
-    """What the photos ``chosen`` show in cameras that stand in the same places."""
+    """Resample the photos ``chosen`` into cameras at the same positions."""
     fine = _oversampling(views.cameras[0][chosen], into)
     dense = into.resized(into.width * fine, into.height * fine)
     origins, directions = dense.rays()

@@ -19,7 +19,6 @@ from mvdiff.data.render.record import ObjectRecord, RecordConfig
 from recon.core.errors import InputError
 from recon.io.folders import atomic_write, write_json
 
-FORMAT = "mvdiff-shards/2"
 MANIFEST = "manifest.json"
 #: Objects a shard: some hundred megabytes at 128 pixels.
 SHARD_OBJECTS = 64
@@ -33,14 +32,50 @@ def _decode_tensors(data: bytes) -> dict[str, torch.Tensor]:
     return load(data)
 
 
+@dataclass(frozen=True)
+class RecordKind:
+    """What a data set is a set of: its config, its record's arrays, and how these come to and from shards."""
+
+    format: str
+    config: Callable[..., Any]
+    """Class of the config; its fields are the manifest's."""
+    shapes: Callable[[Any], dict[str, tuple[int, ...]]]
+    """Shapes of all arrays of a record under a config."""
+    tensors: Callable[[Any], dict[str, torch.Tensor]]
+    """Arrays of a record."""
+    record: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]
+    """A record of its arrays and its origin."""
+    command: str
+    """Which command makes such data sets."""
+
+
+def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
+    """Of each array of a record."""
+    t, r, size = config.num_targets, config.references, config.size
+    shapes = {
+        "targets": (t, 8, size, size),
+        "target_angles": (t, 2),
+        "target_distances": (t,),
+        "references": (r, 4, size, size),
+        "reference_parameters": (r, 6),
+        "known": (8,),
+    }
+    return {field.name: shapes[field.name] for field in fields(ObjectRecord)}
+
+
+OBJECTS = RecordKind(
+    "mvdiff-shards/2", RecordConfig, record_shapes, vars, lambda arrays, _: ObjectRecord(**arrays), "mvdiff data render"
+)
+
 _DECODERS: dict[str, Callable[[bytes], Any]] = {"safetensors": _decode_tensors, "json": json.loads}
 
 
 @dataclass(frozen=True)
 class ShardObject:
-    """One rendered object."""
+    """One rendered object or scene."""
 
-    record: ObjectRecord
+    record: Any
+    """Of the data set's :class:`RecordKind`: an ``ObjectRecord`` unless that says something else."""
     origin: dict[str, Any]
     """At least ``name``; licence, creator, source and file where they are known."""
 
@@ -51,7 +86,7 @@ class ShardObject:
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What one shard holds."""
+    """Contents of one shard."""
 
     key: str
     """Hash of all that its pictures depend on."""
@@ -63,16 +98,16 @@ class ShardInfo:
 class ShardReader:
     """A whole data set: its manifest at once, its objects one after the other."""
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, kind: RecordKind = OBJECTS) -> None:
         from fsspec.core import url_to_fs
 
-        self.url = str(url)
+        self.url, self.kind = str(url), kind
         try:
             self._files, self._root = url_to_fs(self.url)
             document = json.loads(self._files.cat_file(f"{self._root}/{MANIFEST}"))
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']!r} instead of {FORMAT!r}")
-            self.config = RecordConfig(
+            if document["format"] != kind.format:
+                raise ValueError(f"format {document['format']!r} instead of {kind.format!r}")
+            self.config = kind.config(
                 **{k: tuple(v) if isinstance(v, list) else v for k, v in document["config"].items()}
             )
             self.shards = [ShardInfo(**shard) for shard in document["shards"]]
@@ -84,7 +119,7 @@ class ShardReader:
         return len(self.names)
 
     def _unusable(self, why: object) -> InputError:
-        return InputError(f"'{self.url}' is no complete data set ({why}): render it again with `mvdiff data render`.")
+        return InputError(f"'{self.url}' is no complete data set ({why}): render it again with `{self.kind.command}`.")
 
     def read(self, number: int) -> Iterator[ShardObject]:
         """The objects of shard ``number`` in order, while it is read."""
@@ -97,24 +132,24 @@ class ShardReader:
                 for origin, (tensors, own) in zip(info.origins, _pairs(members), strict=True):
                     if own["name"] != origin["name"]:
                         raise ValueError(f"shard {number} holds {own['name']} in the place of {origin['name']}")
-                    yield ShardObject(self._record(tensors), own)
+                    yield ShardObject(self.kind.record(self._checked(tensors), own), own)
                     found += 1
         except (OSError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError, EOFError) as error:
             raise self._unusable(f"shard {number} after {found} objects: {error}") from error
 
-    def _record(self, tensors: dict[str, torch.Tensor]) -> ObjectRecord:
-        expected = record_shapes(self.config)
+    def _checked(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        expected = self.kind.shapes(self.config)
         for name, shape in expected.items():
             if tuple(tensors[name].shape) != shape:
                 raise ValueError(f"{name} has the shape {tuple(tensors[name].shape)} instead of {shape}")
-        return ObjectRecord(**{name: tensors[name] for name in expected})
+        return {name: tensors[name] for name in expected}
 
 
 class ShardWriter:
     """Writes the shards of one data set in order; each is there whole or not at all, and equal ones are kept."""
 
-    def __init__(self, folder: str | Path, config: RecordConfig) -> None:
-        self.folder, self.config = Path(folder), config
+    def __init__(self, folder: str | Path, config: Any, kind: RecordKind = OBJECTS) -> None:
+        self.folder, self.config, self.kind = Path(folder), config, kind
         self.shards: list[ShardInfo] = []
 
     def keep(self, key: str) -> bool:
@@ -138,7 +173,7 @@ class ShardWriter:
 
         number, members, origins = len(self.shards), [], []
         for index, item in enumerate(objects):
-            tensors = {name: value.cpu().contiguous() for name, value in vars(item.record).items()}
+            tensors = {name: value.cpu().contiguous() for name, value in self.kind.tensors(item.record).items()}
             stem = f"{number:05d}{index:05d}"
             members += [(f"{stem}.safetensors", save(tensors)), (f"{stem}.json", _json(item.origin))]
             origins.append(item.origin)
@@ -160,7 +195,7 @@ class ShardWriter:
             why = f" ({reasons[0].rstrip('.')})" if reasons else ""
             raise InputError(f"There is not one usable object to render{why}: check the meshes.")
         document = {
-            "format": FORMAT,
+            "format": self.kind.format,
             "config": asdict(self.config),
             "shards": [asdict(shard) for shard in self.shards],
         }
@@ -169,20 +204,6 @@ class ShardWriter:
         for path in self.folder.glob("shard-*.tar"):
             if path.name not in own:
                 path.unlink()
-
-
-def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
-    """Of each array of a record."""
-    t, r, size = config.num_targets, config.references, config.size
-    shapes = {
-        "targets": (t, 8, size, size),
-        "target_angles": (t, 2),
-        "target_distances": (t,),
-        "references": (r, 4, size, size),
-        "reference_parameters": (r, 6),
-        "known": (8,),
-    }
-    return {field.name: shapes[field.name] for field in fields(ObjectRecord)}
 
 
 def shard_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What the main job costs: seconds and memory, stage by stage (EVALUATION, P3)."""
+"""Benchmark of the main job: seconds and memory, stage by stage (protocol P3)."""
 
 import json
 import statistics
@@ -30,13 +30,13 @@ class BenchmarkConfig(SamplingConfig):
     num_hypotheses: tuple[int, ...] = (1, 8)
     """Measured in turn, so that a slow minute of the machine meets all of them."""
     repeats: int = 3
-    """The median of so many is reported."""
+    """Number of repeats, of which the median is reported."""
     warmup: int = 1
     """Runs before that are not counted; the first one's seconds are reported apart."""
     weights: str = "embedded"
     device: str = "auto"
     preset: str = "default"
-    """Of the reconstruction."""
+    """Quality of the reconstruction."""
     output: Path | None = None
     """JSON; a table of the same name goes beside it."""
 
@@ -62,7 +62,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     import torch
 
     import mvdiff.runs.image_to_3d  # noqa: F401 the heavy part of the import
-    from mvdiff.cli.models import load_model
+    from mvdiff.runs.loading import load_model
 
     imported = time.perf_counter()
     model = load_model(config.weights, config.device, config.preset)
@@ -133,7 +133,7 @@ def _timed(name: str, work: Callable[[], Any]) -> dict[str, float]:
 
 
 def _with_peak(work: Callable[[], dict[str, float]], device: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """What ``work`` returns, and the peaks of memory in GB: of the process so far, and of the GPU."""
+    """Call ``work``; return its result and the peak memory in GB of the process so far and of the GPU."""
     import resource
 
     import torch

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def device_name(device: Any) -> str:
-    """Of a torch device: the GPU's or the processor's model."""
+    """Name of a torch device: the model of the GPU or of the processor."""
     if device.type == "cuda":
         import torch
 

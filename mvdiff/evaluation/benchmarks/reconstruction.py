@@ -1,4 +1,4 @@
-"""How good and how dear reconstruction is by itself: views of known objects in, scores of their meshes out."""
+"""Benchmark of reconstruction alone: views of known objects in, scores of their meshes and times out."""
 
 import resource
 import statistics
@@ -54,7 +54,7 @@ class Example:
 def benchmark_reconstruction(config: ReconstructionBenchmarkConfig, command: str = "") -> dict[str, Any]:
     """Measure; returns (and writes, where ``output`` is set) a JSON-ready record."""
     config.check()
-    from mvdiff.runs.image_to_3d import pick_device
+    from mvdiff.devices import pick_device
 
     device = pick_device(config.device)
     full = ReconstructionConfig.preset(config.preset)
@@ -124,7 +124,7 @@ def _cameras(config: ReconstructionBenchmarkConfig) -> Cameras:
 
 def _sampler(config: ReconstructionBenchmarkConfig) -> Callable[[str, TexturedMesh, View], ViewSet]:
     """From an object's picture to ``config.sampled`` sets of views; those that the cache has are read from there."""
-    from mvdiff.cli.models import load_model
+    from mvdiff.runs.loading import load_model
     from mvdiff.sampling.generation import GenerationConfig
 
     model = load_model(config.weights, config.device)

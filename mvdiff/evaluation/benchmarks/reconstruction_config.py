@@ -13,7 +13,7 @@ class ReconstructionBenchmarkConfig(SamplingConfig):
     meshes: Path | None = None
     """Folder of meshes or a mesh pack; by default eight procedural objects."""
     limit: int | None = None
-    """Only the first so many objects."""
+    """Number of objects to take, from the first; all by default."""
     source: Literal["true", "inconsistent", "sampled"] = "true"
     """Views of the mesh itself; the same with the errors that sampled views have; or views that the model samples
     from one picture of it."""
@@ -28,13 +28,13 @@ class ReconstructionBenchmarkConfig(SamplingConfig):
     num_hypotheses: tuple[int, ...] = (1, 8, 32)
     """Reconstructed at once for the cost, of the first object's views; pass 0 to measure quality alone."""
     repeats: int = 3
-    """The cost's median of so many is reported, after one that warms up."""
+    """Number of timed repeats after one warm-up, of which the median is reported."""
     quality: bool = True
     """Score every object; otherwise only the cost is measured."""
     closed_form: bool = True
     """Also score the closed form alone."""
     weights: str = "embedded"
-    """Of the model that samples."""
+    """Weights of the model that samples."""
     sampled: int = 2
     """Hypotheses sampled of each object."""
     cache: Path | None = None

@@ -1,4 +1,4 @@
-"""What the pictures cost that networks are trained on, as ``mvdiff data render`` makes them."""
+"""Benchmark of rendering training images, as ``mvdiff data render`` makes them."""
 
 import functools
 import time
@@ -41,7 +41,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
     config.check()
     from mvdiff.data.dataset import plan_shots
     from mvdiff.data.render.config import RenderDataset
-    from mvdiff.runs.image_to_3d import pick_device
+    from mvdiff.devices import pick_device
     from recon.io.folders import write_json
 
     procedural = 0 if config.meshes else config.objects
@@ -63,7 +63,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
 
 
 def _measured(count: int, shots: list["Shot"], config: "RecordConfig", device: str) -> dict[str, float]:
-    """Of ``count`` processes at work together; what each does at first is not counted."""
+    """Rate of ``count`` processes at work together, without their warm-up."""
     from mvdiff.data.render.workers import Workers
 
     task = functools.partial(_take, config=config, device=device)

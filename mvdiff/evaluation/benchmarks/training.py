@@ -1,4 +1,4 @@
-"""What a training step costs, part by part: where the next optimisation should go."""
+"""Benchmark of a training step, part by part."""
 
 import time
 from collections.abc import Callable
@@ -20,10 +20,10 @@ class TrainingBenchmarkConfig:
     objects: int = 32
     """Procedural objects that are photographed for it."""
     steps: int = 10
-    """The mean of so many is reported."""
+    """Number of timed steps, of which the mean is reported."""
     warmup: int = 3
     kernels: int = 0
-    """On CUDA also list so many of the costliest kernels."""
+    """Number of the costliest CUDA kernels to list."""
     output: Path | None = None
     """JSON."""
 
@@ -49,7 +49,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
 
     from mvdiff.data.batch import sample_batch
     from mvdiff.data.render.jobs import Photographers, Shot, fill_store, procedural_sources, record_seed
-    from mvdiff.runs.image_to_3d import pick_device
+    from mvdiff.devices import pick_device
     from mvdiff.training.config import load_config
     from mvdiff.training.ema import ExponentialMovingAverage
     from mvdiff.training.objective import Objective, build_models, build_teacher

@@ -1,6 +1,5 @@
 """One object with what the main job made of its picture, and all its scores."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from PIL import Image
 
 from mvdiff.evaluation.jobs.objects import View
+from mvdiff.evaluation.jobs.records import finite
 from mvdiff.evaluation.protocols.distribution import distribution_scores
 from mvdiff.evaluation.protocols.shape import Frame, Subject, seen_in_photo, shape_scores
 from mvdiff.sampling.photo_camera import PhotoCamera
@@ -34,16 +34,16 @@ class Case:
     hypotheses: Sequence[Hypothesis]
     """In the photo's frame, on the CPU, with their views."""
     rig_views: slice
-    """Which of the sampled views are those of the rig: the photo's own view is no test of the hidden side."""
+    """Indices of the rig's views; the photo's own view does not test the hidden side."""
     seconds: dict[str, float]
     novelty: Mapping[str, float] = field(default_factory=dict)
-    """The model's errors on the picture, see :mod:`mvdiff.runs.novelty`."""
+    """The model's errors on the picture, see :mod:`mvdiff.backbones.novelty`."""
     fields: FusedFields | None = None
     """Fitted but not yet meshed, where the hypotheses are still to be made, see :meth:`meshed`."""
     sampled_views: ViewSet | None = None
     """Those of ``fields``, [n v]."""
     photo_cameras: PhotoCamera | None = None
-    """Where each hypothesis believes the photo was taken from, [n]."""
+    """Photo camera that each hypothesis drew, [n]."""
     baselines: Mapping[str, TexturedMesh] = field(default_factory=dict)
     """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.protocols.baselines`."""
 
@@ -109,19 +109,10 @@ def score(
         )
         entry["baselines"] = {name: chamfer(mesh, truth) for name, mesh in case.baselines.items()}
         entry["novelty_p"] = novelty_p_value(case.novelty, calibration.scores if calibration else {})
-    return _finite(entry)
+    return finite(entry)
 
 
 def chamfer(mesh: TexturedMesh, truth: Subject) -> float:
     """P1's Chamfer distance of a mesh in the photo's frame."""
     prediction = Subject(mesh.transformed(truth.frame.from_photo), truth.frame)
     return SurfaceComparison.between(prediction.surface, truth.surface).chamfer
-
-
-def _finite(value: Any) -> Any:
-    """Strict JSON has no NaN: what is not a number was not computed."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

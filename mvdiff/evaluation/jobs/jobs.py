@@ -1,6 +1,5 @@
 """Known objects through the main job, with the work on its results beside it."""
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 import mvdiff
-from mvdiff.data.render.workers import Workers, deaths_told
+from mvdiff.data.render.workers import Workers, deaths_told, worker_number
 from mvdiff.evaluation.benchmarks.machine import recorded
 from mvdiff.evaluation.config import JobConfig
 from mvdiff.evaluation.jobs.cases import Case
@@ -20,10 +19,11 @@ from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.jobs.records import Records
 from mvdiff.evaluation.protocols.baselines import baseline_meshes
 from mvdiff.runs.image_to_3d import ImageTo3D
-from mvdiff.runs.novelty import novelty_scores
 from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.rig import DEFAULT_RIG
+from mvdiff.sampling.sampler import Sampled, SelfJudging
 from mvdiff.weights import packing
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
@@ -36,7 +36,7 @@ Finish = Callable[[Case, Any, ImageTo3D], Result]
 
 
 def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
-    """What the numbers depend on, the model included."""
+    """Everything that the numbers depend on, the model included."""
     return config.identity() | {
         "weights": model.weights.get("sha256"),
         "reconstruction": recorded(model.reconstruction),
@@ -53,7 +53,7 @@ def remaining(
     finish: Finish[Result],
     report: Callable[[str], None],
 ) -> Iterator[tuple[str, Result]]:
-    """What ``finish`` makes of each object that is not in ``records``, after its place among all of them."""
+    """Yield the index and the result of ``finish`` for each object that is not in ``records``."""
     pending = [index for index, name in enumerate(objects.names) if name not in records.entries]
     done = len(objects) - len(pending)
     if done:
@@ -69,7 +69,7 @@ def finished(
     pending: Sequence[int],
     finish: Finish[Result],
 ) -> Iterator[Result]:
-    """What ``finish`` (a function of a module, so that processes know it) makes of each case, as it is ready.
+    """Yield the result of ``finish`` for each case as it gets ready; it must be importable by other processes.
 
     With workers that happens while the device makes the next objects; with processes each makes its own objects.
     """
@@ -107,7 +107,7 @@ def _in_processes(
 ) -> Iterator[Result]:
     if packing.weights_hash(packing.resolve(config.weights)) != model.weights.get("sha256"):
         raise InputError("Processes load the weights that the settings name: set them to those to judge.")
-    settings = {name: getattr(model, name) for name in ("weights", "reconstruction", "posterior", "calibrations")}
+    settings = {name: getattr(model, name) for name in ("reconstruction", "posterior", "calibrations")}
     work = partial(_made_and_finished, config, visible_devices(config.device), settings, finish)
     with Workers(min(config.processes, max(len(pending), 1))) as workers, deaths_told():
         own = (objects.only(index) for index in pending)
@@ -115,7 +115,7 @@ def _in_processes(
 
 
 def visible_devices(wanted: str) -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES may be in processes that share the GPUs out; nothing where one of them was named."""
+    """Values of CUDA_VISIBLE_DEVICES for processes that share the GPUs; empty if one GPU was named."""
     if wanted not in ("auto", "cuda"):
         return ()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -127,17 +127,20 @@ def _made_and_finished(
     config: JobConfig, devices: tuple[str, ...], settings: dict[str, Any], finish: Finish[Result], one: ObjectSet
 ) -> Result:
     """In a process, which keeps its model for the next object."""
-    model = _own_model(config, devices)
-    vars(model).update(settings)
+    model = replace(_own_model(config, devices), **settings)
     return finish(make_cases(config, model, one, [0])[0], config, model)
 
 
 @lru_cache(maxsize=1)
 def _own_model(config: JobConfig, devices: tuple[str, ...]) -> ImageTo3D:
     if devices:  # before CUDA starts here: one GPU is all that this process knows
-        number = int(multiprocessing.current_process().name.rpartition("-")[2])
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[worker_number() % len(devices)]
     return config.load()
+
+
+def self_errors(model: ImageTo3D, reference: ReferenceImage, sampled: Sampled) -> dict[str, float]:
+    """The sampler's own errors on a photo; none where it cannot judge itself."""
+    return model.sampler.self_errors(reference, sampled) if isinstance(model.sampler, SelfJudging) else {}
 
 
 def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices: Sequence[int]) -> list[Case]:
@@ -153,7 +156,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         sampled.append(model.sample(prepared, generation))
         references += [prepared] * config.num_hypotheses
         seconds = {"sample": time.perf_counter() - start}
-        novelty = novelty_scores(model.pipeline, prepared, *sampled[-1]) if config.judges_novelty else {}
+        novelty = self_errors(model, prepared, sampled[-1]) if config.judges_novelty else {}
         rig_views = slice(int(DEFAULT_RIG.photo_view), None)
         case = Case(name, view, truth, reference, (), rig_views, seconds, novelty, photo_cameras=sampled[-1][1])
         if config.makes_baselines:

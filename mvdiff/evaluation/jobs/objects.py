@@ -24,13 +24,13 @@ FIRST_PROCEDURAL = 900_000
 
 @dataclass(frozen=True)
 class View:
-    """Where the reference of an object is taken from; a hash of its name, so that no other object matters."""
+    """Camera of an object's reference photo, drawn from a hash of its name so that other objects do not matter."""
 
     azimuth: float
     elevation: float
     """Degrees."""
     seed: int
-    """Of the hypotheses."""
+    """Seed of the hypotheses."""
 
     @staticmethod
     def of(name: str, seed: int) -> "View":
@@ -46,7 +46,7 @@ class ObjectSet:
     def __init__(
         self, paths: Path | Sequence[Path], limit: int | None = None, holdout_every: int = 1, procedural: int = 0
     ) -> None:
-        """``holdout_every``: only those that training would hold out. ``procedural``: so many more, mixed in evenly."""
+        """``holdout_every`` selects what training would hold out; ``procedural`` objects are mixed in evenly."""
         paths = [paths] if isinstance(paths, Path) else list(paths)
         for path in paths:
             if not path.is_dir() and path.suffix != ".npz":
@@ -79,6 +79,6 @@ def photograph(mesh: TexturedMesh, view: View, size: int = REFERENCE_SIZE) -> Im
 
 
 def _mixed(first: Sequence[MeshSource], second: Sequence[MeshSource]) -> list[MeshSource]:
-    """Both in their own order, evenly spread, so that the first so many hold their share of each."""
+    """Interleave both lists evenly, in their own orders, so that any prefix holds its share of each."""
     placed = [((k + 0.5) / len(part), source) for part in (first, second) for k, source in enumerate(part)]
     return [source for _, source in sorted(placed, key=lambda pair: pair[0])]

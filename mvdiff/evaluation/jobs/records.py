@@ -1,6 +1,7 @@
-"""What is known so far, line by line, so that an interrupted evaluation goes on."""
+"""Records of finished objects as JSON lines, from which an interrupted evaluation resumes."""
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,3 +72,12 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not all(isinstance(line, dict) for line in lines):
         raise InputError(f"'{path}' is no file of evaluation records: choose another output.")
     return lines
+
+
+def finite(value: Any) -> Any:
+    """Strict JSON has no NaN: what is not a number was not computed."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

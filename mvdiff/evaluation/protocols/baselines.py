@@ -1,4 +1,4 @@
-"""What one gets without sampling a posterior: for the same table."""
+"""Baselines without a sampled posterior, for the same table."""
 
 from dataclasses import replace
 

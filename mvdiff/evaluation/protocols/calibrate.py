@@ -79,7 +79,7 @@ def calibrate(
 
 
 def observed(case: Case, posterior: PosteriorConfig) -> dict[str, Any]:
-    """What the posteriors of 1, 2, 4, ... of the case's hypotheses say where the truth is known."""
+    """Evidence for the calibration: statements of the posteriors of 1, 2, 4, … hypotheses beside the truth."""
     frame = case.frame
     kept = [replace(h, views=None) for h in case.hypotheses if len(h.mesh)]
     if not kept:
@@ -108,18 +108,18 @@ def _line(entry: dict[str, Any]) -> str:
     if not entry["counts"]:
         return entry["problem"]
     most = max(entry["counts"], key=int)
-    errors = [error for one in entry["counts"][most] for error in one["shells"]["error"]]
+    errors = [error for one in entry["counts"][most] for error in one["band"]["error"]]
     return f"surface {sum(errors) / len(errors):.4f} from the median of {most}"
 
 
 def summary_lines(calibrations: dict[str, Calibration]) -> list[str]:
-    """How the calibrations held on objects left out of the fit."""
+    """Coverage of the calibrations on objects left out of the fit."""
     lines = []
     for framing, calibration in calibrations.items():
         for count, found in calibration.held_out.items():
             shown = [
                 f"{kind} {row['level']:.0%} cover {row['coverage']:.1%} (width {row['width']:.4f})"
-                for kind in ("shells", "intervals")
+                for kind in ("band", "intervals")
                 for row in found[kind]
                 if row["level"] in (0.5, 0.9)
             ]

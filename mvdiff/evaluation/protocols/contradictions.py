@@ -13,7 +13,7 @@ from recon.rendering import render_mesh
 
 @dataclass(frozen=True)
 class Contradictions:
-    """How large they are; the defaults look like the embedded model's."""
+    """Sizes of the artificial errors; the defaults resemble the embedded model's."""
 
     depth: float = 0.02
     """Standard deviation of each view's smooth depth error, in world units."""
@@ -22,9 +22,9 @@ class Contradictions:
     normal: float = 0.15
     """Standard deviation of each component of the smooth error of unit normals."""
     turned: float = 20.0
-    """One view shows the object turned by so many degrees: it is wrong altogether."""
+    """Rotation in degrees of the object in one view, which is thereby wrong as a whole."""
     knots: int = 4
-    """Of the smooth errors, along each side of a picture."""
+    """Knots of the smooth errors along each side of an image."""
 
     def applied(self, mesh: TexturedMesh, views: ViewSet, seed: int) -> ViewSet:
         """``views`` [1 v] of ``mesh`` with errors drawn from ``seed``."""

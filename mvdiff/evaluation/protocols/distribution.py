@@ -12,13 +12,13 @@ from mvdiff.evaluation.protocols.shape import Subject
 from recon.core.mesh import TexturedMesh
 from recon.metrics.probabilistic import (
     ause,
+    band_coverage,
     brier_score,
     diversity,
     energy_score,
     interval_coverage,
     negative_log_likelihood,
     reliability,
-    shell_coverage,
     spearman,
 )
 from recon.metrics.shape import SurfaceComparison, nearest
@@ -68,7 +68,7 @@ def _pairwise(predictions: Sequence[Subject]) -> Float[Tensor, "n n"]:
 
 
 def _occupancy(hypotheses: Sequence[Hypothesis], posterior: Posterior, truth: TexturedMesh) -> dict[str, Any]:
-    """Of the stated probability, the raw vote and the single guess, over the bounding cube in the photo's axes."""
+    """Scores of the stated probability, the raw votes and one guess, over the bounding cube in the photo's axes."""
     meshes = [h.mesh for h in hypotheses]
     grid = VoxelGrid.around([*meshes, truth], _GRID)
     votes = torch.stack([winding_inside(mesh, grid) for mesh in meshes])
@@ -106,19 +106,20 @@ def _field_scores(
 def _coverage(
     posterior: Posterior, truth: TexturedMesh, points: Float[Tensor, "p 3"], scale: float
 ) -> dict[str, float]:
-    """Of the true surface's ``points`` by the central 50 and 90 % shells, and of where the truth lies from the vertices
-    of the representative by their intervals; widths in P1's unit, which is ``1 / scale`` of the world's."""
+    """Coverage and width of the 50 and 90 % bands at the true surface's ``points``, and of the per-vertex intervals.
+
+    The true offset of each vertex of the representative is compared with its interval. Widths are in P1's unit, which
+    is ``1 / scale`` of the world's.
+    """
     mesh, own = posterior.representative, posterior.representative_index
     offset = -posterior.grid.sample(mesh_distance(truth, posterior.grid)[None], mesh.vertices)[0]
     found = {}
     for name, stated in (("", posterior), ("raw_", replace(posterior, calibration=None))):
         for percent in (50, 90):
-            tail = (1 - percent / 100) / 2
-            fields = torch.stack([stated.quantile(level) for level in (tail, 1 - tail)])
-            shells = shell_coverage(*stated.grid.sample(fields, points))
+            band = band_coverage(*stated.grid.sample(stated.band_distances(percent / 100), points))
             interval = replace(stated, coverage=percent / 100).with_spread(mesh, own).attributes["interval"]
             intervals = interval_coverage(interval[:, 0], interval[:, 1], offset)
-            found |= {f"{name}coverage_{percent}": shells.share, f"{name}width_{percent}": shells.width * scale}
+            found |= {f"{name}coverage_{percent}": band.share, f"{name}width_{percent}": band.width * scale}
             found |= {f"{name}interval_coverage_{percent}": intervals.share}
             found |= {f"{name}interval_width_{percent}": intervals.width * scale}
     return found

@@ -40,11 +40,11 @@ class KnownPosteriorConfig(SamplingConfig):
     objects: int = 4
     """Mugs, each photographed once."""
     num_hypotheses: int = 256
-    """Of each; only their views are sampled."""
+    """Number of hypotheses per object; only their views are sampled."""
     weights: str = "embedded"
     device: str = "auto"
     elevation: float = 15.0
-    """Of the photos, in degrees; the model is not told."""
+    """Elevation of the photos in degrees; the model is not given it."""
     seed: int = 0
 
     def check(self) -> None:
@@ -141,7 +141,7 @@ def compared(values: Sequence[float | None], truth: Distribution) -> dict[str, A
 
 
 def _chance(expected: dict[Any, float], count: int, rng: np.random.Generator) -> float:
-    """What a perfect sampler would score with as many samples."""
+    """Expected score of a perfect sampler with the same number of samples."""
     draws = rng.multinomial(count, list(expected.values()), size=200).tolist()
     return float(np.mean([total_variation(dict(zip(expected, row, strict=True)), expected) for row in draws]))
 

@@ -1,4 +1,4 @@
-"""How well the novelty of a photo tells objects from pictures of nothing."""
+"""Protocol: how well a photo's novelty score separates objects from pictures of nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from mvdiff.evaluation.benchmarks.machine import made_by
+from mvdiff.evaluation.jobs.jobs import self_errors
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.protocols.non_objects import KINDS, non_object
 from mvdiff.runs.image_to_3d import ImageTo3D
-from mvdiff.runs.novelty import novelty_scores
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
@@ -31,7 +31,7 @@ class NoveltyConfig(SamplingConfig):
     weights: str = "embedded"
     device: str = "auto"
     calibration: str = "default"
-    """What is known. Without one, every other object is."""
+    """Calibration whose photos count as known; without one, every second object does."""
     limit: int | None = None
     seed: int = 0
 
@@ -60,7 +60,7 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
             num_hypotheses=2, seed=config.seed + k, framing="keep", matting=False, **config.sampling
         )
         reference = model.prepare(rest[-1], settings)
-        scores = novelty_scores(model.pipeline, reference, *model.sample(reference, settings))
+        scores = self_errors(model, reference, model.sample(reference, settings))
         scored.append(
             {"kind": kind, "name": rest[0] if len(rest) > 1 else f"{kind}/{config.seed + k}", "scores": scores}
         )

@@ -36,7 +36,7 @@ class Frame:
     """P1's frame: the true mesh's own axes, its longest bounding-box side 1."""
 
     azimuth: float
-    """Of the photo in the true mesh's axes, degrees."""
+    """Azimuth of the photo in the true mesh's axes, degrees."""
     scale: float
 
     @staticmethod
@@ -86,7 +86,7 @@ class Subject:
 
 
 def seen_in_photo(truth: Subject, view: View) -> Bool[Tensor, "p"]:
-    """Which of the true surface points the reference shows."""
+    """Mask of the true surface points that the reference photo shows."""
     camera = Cameras.orbit([view.azimuth], view.elevation, size=REFERENCE_SIZE)
     return sees(truth.mesh, camera, truth.surface.points / truth.frame.scale, VOXEL / truth.frame.scale)[0]
 

@@ -92,8 +92,8 @@ def _check_parts(path: Path, parts: list[Part]) -> None:
 def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | None = None) -> Path:
     """Write ``mesh`` atomically; the format is the path's suffix unless given.
 
-    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (read from the texture if need
-    be), scalar attributes as float properties. OBJ: with an .mtl and .png beside it where there is a texture.
+    GLB: :func:`recon.io.meshes.glb.save_glb`. PLY: one vertex per vertex, sRGB colors (from the texture if need be),
+    scalar attributes as float properties. OBJ: with an .mtl and .png beside it where there is a texture.
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".") if format is None else format

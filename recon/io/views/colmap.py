@@ -16,7 +16,7 @@ from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
 
-CAMERAS, IMAGES = "cameras.txt", "images.txt"
+CAMERAS, IMAGES, POINTS = "cameras.txt", "images.txt", "points3D.txt"
 #: Below the folder that is given.
 _MODELS = ("", "sparse/0", "sparse", "colmap/sparse/0", "text")
 _UNDISTORT = "undistort the pictures to PINHOLE first (colmap image_undistorter)"
@@ -32,11 +32,11 @@ def find(path: Path) -> Path | None:
     return next((path / m for m in _MODELS if any((path / m / name).is_file() for name in (CAMERAS, IMAGES))), None)
 
 
-def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
+def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE, whole: bool = False) -> ViewSet:
     """The registered pictures of a model as a ViewSet of one hypothesis.
 
     Pictures lie in ``images/`` beside the model or up to two folders above it; a ``masks/`` folder beside that holds
-    grey masks (``NAME.png``). Raises :class:`InputError`.
+    grey masks (``NAME.png``). Opaque pictures are cut out unless they are kept ``whole``. Raises :class:`InputError`.
     """
     model = find(Path(path))
     if model is None:
@@ -45,7 +45,37 @@ def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
     frames = _frames(model, lenses)
     if not frames:
         raise InputError(f"'{model / IMAGES}' lists no pictures: export the model again.")
-    return load_posed(frames, str(model), max_side)
+    return load_posed(frames, str(model), max_side, whole)
+
+
+def median_depths(path: str | os.PathLike) -> list[float | None]:
+    """Median z-depth of the sparse points that each picture shows, in the order of :func:`load`.
+
+    None for a picture that shows none, and for all without a ``points3D.txt``.
+    """
+    model = find(Path(path))
+    if model is None:
+        raise InputError(f"'{path}' holds no {CAMERAS} and {IMAGES}: export the model as text from COLMAP.")
+    points = _points(model / POINTS)
+    lines = [line for line in _lines(model / IMAGES) if not line.startswith("#")]
+    found = {}
+    for first, second in zip(lines[::2], [*lines[1::2], ""], strict=False):
+        words = first.split(maxsplit=9)
+        c2w = _matrix(_numbers(words[1:8], IMAGES), IMAGES)
+        shown = [points[number] for number in second.split()[2::3] if number in points]
+        if shown:
+            z = (torch.tensor(shown) - c2w[:3, 3]) @ c2w[:3, 2]
+            found[str(_picture(model, words[9].strip(), IMAGES))] = float(z.median())
+    pictures = sorted(str(frame.picture) for frame in _frames(model, _lenses(model / CAMERAS)))
+    return [found.get(picture) for picture in pictures]
+
+
+def _points(path: Path) -> dict[str, list[float]]:
+    """World places by the points' numbers."""
+    if not path.is_file():
+        return {}
+    rows = (line.split() for line in _lines(path) if line.strip() and not line.startswith("#"))
+    return {words[0]: _numbers(words[1:4], f"'{path}'") for words in rows}
 
 
 def _lenses(path: Path) -> dict[str, tuple[int, int, list[float]]]:

@@ -34,17 +34,18 @@ class PosedPicture:
     """Grey values that become its alpha."""
 
 
-def load_posed(frames: Sequence[PosedPicture], source: str, max_side: int = MAX_SIDE) -> ViewSet:
+def load_posed(frames: Sequence[PosedPicture], source: str, max_side: int = MAX_SIDE, whole: bool = False) -> ViewSet:
     """All frames as views [1 v]; opaque pictures are cut out as photos are, with a warning that names ``source``.
 
-    Raises :class:`InputError` for pictures that cannot be read or differ in size.
+    ``whole`` keeps them as they are, as pictures of scenes must be. Raises :class:`InputError` for pictures that cannot
+    be read or differ in size.
     """
     cameras, pictures, opaque = [], [], []
     for index, frame in enumerate(frames):
         image = load_image(frame.picture, max_side=_ANY_SIZE)
         camera = frame.camera(image.size)
         image = _masked(image, frame)
-        if np.asarray(image)[..., 3].min() > 250:
+        if not whole and np.asarray(image)[..., 3].min() > 250:
             opaque.append(index)
             rgba, _ = cut_out(image)
             image = Image.fromarray(np.rint(rgba * 255).astype(np.uint8))

@@ -33,16 +33,17 @@ _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _ROTATION_TOLERANCE = 1e-2
 
 
-def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE) -> ViewSet:
+def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE, whole: bool = False) -> ViewSet:
     """The views of a ``transforms.json`` (or a folder with one) as a ViewSet of one hypothesis.
 
-    Pictures carry transparency (or a ``mask_path`` each); opaque ones are cut out as photos are, with a warning.
-    Pictures larger than ``max_side`` are reduced. Raises :class:`InputError` for what does not make sense.
+    Pictures carry transparency (or a ``mask_path`` each); opaque ones are cut out as photos are, with a warning, unless
+    they are kept ``whole``. Pictures larger than ``max_side`` are reduced. Raises :class:`InputError` for what does not
+    make sense.
     """
     path = _find(Path(path))
     document = _read(path)
     frames = [_frame(path, document, index, frame) for index, frame in enumerate(document["frames"])]
-    return load_posed(frames, str(path), max_side)
+    return load_posed(frames, str(path), max_side, whole)
 
 
 def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path:

@@ -12,12 +12,13 @@ from PIL import Image
 
 from mvdiff.cli.main import VERBS
 from mvdiff.cli.photos import output_folders
-from mvdiff.runs.image_to_3d import ImageTo3D, pick_device
+from mvdiff.devices import pick_device
+from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.sampling.candidates import hypothesis_seed
 from recon import ViewSet
 from recon.core.errors import InputError
 from recon.io.meshes.files import load_mesh
-from recon.posterior import Posterior
+from recon.posterior import load_posterior
 
 STEPS = ("--num-inference-steps", "2")
 
@@ -76,7 +77,7 @@ def test_generate_leaves_a_complete_folder(finished) -> None:
     assert len(manifest["inputs"]["weights"]["sha256"]) == 64
     assert set(manifest["seconds"]) == {"sample", "reconstruct", "posterior", "write"}
 
-    posterior = Posterior.load(out)
+    posterior = load_posterior(out)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["seeds"] == list(posterior.seeds) == manifest["seeds"]
     assert len(load_mesh(out / "hypotheses/000.glb")) > 0
@@ -121,7 +122,7 @@ def test_an_interrupted_run_goes_on(
     code, _, _ = run("generate", photo, "--output-dir", out, "--num-hypotheses", 3, *STEPS)
     assert code == 0
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-    assert torch.equal(Posterior.load(out).fields, Posterior.load(whole).fields)
+    assert torch.equal(load_posterior(out).fields, load_posterior(whole).fields)
     assert (out / "hypotheses/002.glb").read_bytes() == (whole / "hypotheses/002.glb").read_bytes()
     names = [{str(p.relative_to(folder)) for p in folder.rglob("*")} for folder in (whole, out)]
     assert names[0] == names[1]

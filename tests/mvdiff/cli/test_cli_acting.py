@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mvdiff.runs.folder import GenerationFolder
+from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.refine import FinishedRun
-from recon.posterior import Posterior
+from recon.posterior import load_posterior
 
 
 def sentence(error: str) -> str:
@@ -74,7 +74,7 @@ def complete(out: Path) -> dict:
     on_disk = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert on_disk == {*manifest["files"], "manifest.json"}
     assert "report.html" in on_disk
-    assert len(GenerationFolder.open(out).load().hypotheses) == manifest["inputs"]["config"]["num_hypotheses"]
+    assert len(FolderStore.open(out).load_result().hypotheses) == manifest["inputs"]["config"]["num_hypotheses"]
     return manifest
 
 
@@ -93,7 +93,7 @@ def test_refining_makes_a_new_run(run, finished, second: Path, tmp_path: Path) -
     assert manifest["inputs"]["parents"][0]["seeds"] == json.loads((finished[0] / "manifest.json").read_text())["seeds"]
     assert not set(manifest["seeds"]) & set(manifest["inputs"]["parents"][0]["seeds"])
     assert manifest["change"]["before"] == record["before"]
-    result = GenerationFolder.open(out).load()
+    result = FolderStore.open(out).load_result()
     assert any("not measured" in warning for warning in result.posterior.warnings)
     assert float(result.posterior.weights.sum()) == pytest.approx(1, abs=1e-5)
 
@@ -111,7 +111,7 @@ def test_reweighting_keeps_the_hypotheses(run, finished, second: Path, tmp_path:
     assert code == 0, error
     record = json.loads(text)
     manifest = complete(out)
-    new, old = Posterior.load(out), Posterior.load(finished[0])
+    new, old = load_posterior(out), load_posterior(finished[0])
     assert new.seeds == old.seeds == tuple(manifest["seeds"])
     assert torch.allclose(new.weights, torch.tensor(record["reweighted"]["weights"]), atol=1e-4)
     assert record["after"]["index_entropy_bits"] == pytest.approx(record["reweighted"]["index_entropy_bits"], abs=1e-2)

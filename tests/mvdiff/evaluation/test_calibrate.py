@@ -12,10 +12,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
+from mvdiff import ImageTo3D, MultiViewDiffusionPipeline
 from mvdiff.cli.main import main
 from mvdiff.evaluation.jobs.objects import FIRST_PROCEDURAL, ObjectSet
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from mvdiff.pipelines import ImageTo3D, MultiViewDiffusionPipeline
 from mvdiff.sampling.calibrations import FILE, Calibrations, read_calibrations, settings_of
 from mvdiff.sampling.generation import Framing, GenerationConfig
 from mvdiff.weights import packing
@@ -185,8 +185,8 @@ def test_bad_settings_are_one_sentence(arguments, tmp_path: Path, monkeypatch) -
 
 def test_the_photo_is_found_again_in_the_view_of_it() -> None:
     """A rendering by the default lens, cropped as photos are, comes back where that lens would see it."""
+    from mvdiff.backbones.novelty import photo_in_view
     from mvdiff.evaluation.jobs.objects import View, photograph
-    from mvdiff.runs.novelty import photo_in_view
     from mvdiff.sampling.photo_camera import PhotoCamera
     from mvdiff.sampling.reference import prepare
     from recon.core.cameras import Cameras
@@ -205,15 +205,15 @@ def test_the_photo_is_found_again_in_the_view_of_it() -> None:
 
 
 def test_novelty_is_the_same_every_time_and_kept_with_the_calibration(calibrated: Path) -> None:
+    from mvdiff.backbones.novelty import novelty_scores
     from mvdiff.evaluation.protocols.non_objects import non_object
-    from mvdiff.runs.novelty import novelty_scores
 
     model = ImageTo3D.from_pretrained(calibrated, "cpu")
     settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", matting=False, coverage=0.5)
     reference = model.prepare(non_object(1, 64)[1], settings)
     views, cameras = model.sample(reference, settings)
-    scores = novelty_scores(model.pipeline, reference, views, cameras)
-    assert novelty_scores(model.pipeline, reference, views, cameras) == scores
+    scores = novelty_scores(model.sampler.pipeline, reference, views, cameras)
+    assert novelty_scores(model.sampler.pipeline, reference, views, cameras) == scores
     assert all(math.isfinite(value) for value in scores.values())
     known = read_calibrations(calibrated / FILE)[0]["keep"].scores
     assert known.keys() == scores.keys()
@@ -252,13 +252,13 @@ def test_generate_states_its_calibration_weights_and_novelty(
 def test_auto_stops_when_the_hypotheses_agree_and_samples_each_once(calibrated: Path, monkeypatch) -> None:
     from mvdiff.evaluation.protocols.non_objects import non_object
     from mvdiff.runs import image_to_3d
-    from mvdiff.runs.image_to_3d import _Samples
+    from mvdiff.runs.store import MemoryStore
 
     model = ImageTo3D.from_pretrained(calibrated, "cpu")
     monkeypatch.setattr(image_to_3d, "AUTO_COUNTS", (2, 4))
     settings = {"num_inference_steps": 1, "framing": "keep", "matting": False, "coverage": 0.5}
     reference = model.prepare(non_object(2, 64)[1], GenerationConfig(**settings))
-    samples = _Samples()
+    samples = MemoryStore()
     loose, tight = (GenerationConfig(num_hypotheses="auto", tolerance=t, **settings) for t in (0.99, 1e-9))
     assert model.enough(reference, loose, samples) == 2
     first = samples.load_sample(0)
@@ -266,5 +266,5 @@ def test_auto_stops_when_the_hypotheses_agree_and_samples_each_once(calibrated: 
     assert samples.load_sample(0) is first
     views, _ = model.sample(reference, GenerationConfig(num_hypotheses=4, **settings))
     assert torch.equal(views.rgb[3], samples.load_sample(3)[0].rgb[0])
-    with pytest.raises(InputError, match="give their number"):
+    with pytest.raises(InputError, match="pass a number"):
         model.sample(reference, loose)

@@ -23,6 +23,7 @@ from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.rig import RigConfig
+from mvdiff.sampling.sampler import Sampled
 from recon import TexturedMesh
 from recon.core.errors import InputError
 from recon.io.meshes.files import save_mesh
@@ -236,8 +237,8 @@ def meshes(tmp_path_factory) -> Path:
 
 
 def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
-    from mvdiff.cli.models import load_model
     from mvdiff.evaluation.jobs.runner import evaluate
+    from mvdiff.runs.loading import load_model
 
     config = EvaluationConfig(
         meshes,
@@ -250,7 +251,7 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
         workers=0,
     )
     model = load_model(str(weights), "cpu", config.preset)
-    model.posterior = POSTERIOR
+    model = replace(model, posterior=POSTERIOR)
     lines: list[str] = []
     first = evaluate(config, model, "command", lines.append)
     assert [entry["name"] for entry in first["objects"]] == ["ball"]
@@ -293,8 +294,8 @@ def test_an_adapter_reaches_the_model_that_is_judged(weights, meshes, tmp_path):
 
 def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monkeypatch):
     """Two objects in one batch, as the main job makes each alone; their details are of different sizes."""
-    from mvdiff.cli.models import load_model
     from mvdiff.evaluation.jobs.jobs import make_cases
+    from mvdiff.runs.loading import load_model
 
     config = EvaluationConfig(meshes, tmp_path / "results.json", "p1", num_hypotheses=1)
     model, objects = load_model(str(weights), "cpu", "fast"), ObjectSet(meshes)
@@ -307,9 +308,9 @@ def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monk
         grey = replace(seen, colors=torch.full_like(seen.vertices, 0.5), uv=None, texture=None)
         parameters = torch.tensor([[math.radians(view.elevation), *prepared.crop_parameters()]])
         views = render_mesh(grey, rig.cameras(torch.tensor([view.elevation]))[0])
-        return views, PhotoCamera.from_parameters(parameters)
+        return Sampled(views, PhotoCamera.from_parameters(parameters))
 
-    monkeypatch.setattr(model, "sample", true_views)
+    monkeypatch.setattr(type(model), "sample", staticmethod(true_views))
     for case in make_cases(config, model, objects, [0, 1]):
         generation = config.generation(case.view.seed)
         prepared = model.prepare(case.reference, generation)

@@ -70,9 +70,9 @@ def test_non_objects_are_pictures_of_every_kind() -> None:
 
 
 def test_both_commands_run(tmp_path: Path, weights: Path) -> None:
+    from mvdiff import ImageTo3D
     from mvdiff.evaluation.protocols.known_posterior import known_posterior
     from mvdiff.evaluation.protocols.novelty import NoveltyConfig, judge_novelty
-    from mvdiff.pipelines import ImageTo3D
 
     model = ImageTo3D.from_pretrained(weights, "cpu")
     small = {"num_inference_steps": 1, "device": "cpu"}

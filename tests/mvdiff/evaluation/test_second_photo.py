@@ -68,11 +68,10 @@ def config(tmp_path_factory) -> SecondPhotoConfig:
 
 @pytest.fixture(scope="module")
 def judge(weights: Path) -> ImageTo3D:
-    from mvdiff.cli.models import load_model
+    from mvdiff.runs.loading import load_model
 
     model = load_model(str(weights), "cpu", "fast", calibration="none")
-    model.posterior = PosteriorConfig(grid=32, samples=512)
-    return model
+    return replace(model, posterior=PosteriorConfig(grid=32, samples=512))
 
 
 @pytest.mark.parametrize("truth", [0, 1])

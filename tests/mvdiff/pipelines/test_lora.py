@@ -218,9 +218,11 @@ def test_generate_takes_a_lora(base: Path, tmp_path: Path, capsys):
     path = adapter(base, tmp_path / "lora.safetensors", 1)
     adapted = ImageTo3D.from_pretrained(base, "cpu", torch.float32, lora=path)
     assert adapted.weights["lora_sha256"] != adapted.weights["sha256"]
-    torch.testing.assert_close(predict(adapted.pipeline), predict(load(base, path)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(predict(adapted.sampler.pipeline), predict(load(base, path)), atol=1e-4, rtol=1e-4)
     half = ImageTo3D.from_pretrained(base, "cpu", torch.float32, lora=path, lora_scale=0.5)
-    fused, between = (model.pipeline.transformer.blocks[0].mlp.up.base_layer.weight for model in (adapted, half))
+    fused, between = (
+        model.sampler.pipeline.transformer.blocks[0].mlp.up.base_layer.weight for model in (adapted, half)
+    )
     torch.testing.assert_close(between, (load(base).transformer.blocks[0].mlp.up.weight + fused) / 2)
     assert half.weights["lora_scale"] == 0.5
     arguments = ["generate", "mvdiff/assets/demo.png", "--weights", str(base), "--device", "cpu"]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
+from tiny_networks import tiny_networks
 
-from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
+from mvdiff.models import MultiViewTransformer
 from mvdiff.pipelines import MultiViewDiffusionPipeline
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import prepare
@@ -22,15 +23,7 @@ RIG = RigConfig(azimuths=(90.0, 210.0), elevations=(20.0, -10.0), size=32)
 
 @pytest.fixture(scope="module")
 def pipe() -> MultiViewDiffusionPipeline:
-    torch.manual_seed(0)
-    transformer = MultiViewTransformer(sample_size=32, reference_size=32, width=64, depth=2, heads=2)
-    for parameter in transformer.parameters():
-        if parameter.abs().max() == 0:
-            torch.nn.init.normal_(parameter, std=0.05)
-    estimator = PhotoCameraEstimator(sample_size=32, width=32, depth=1, heads=2)
-    pipeline = MultiViewDiffusionPipeline(
-        transformer.eval(), estimator.eval(), FlowMatchEulerDiscreteScheduler(shift=3.0)
-    )
+    pipeline = MultiViewDiffusionPipeline(*tiny_networks(), FlowMatchEulerDiscreteScheduler(shift=3.0))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from mvdiff.runs.image_to_3d import ImageTo3D
-from mvdiff.sampling.candidates import generators, hypothesis_seed, least_contradicted
+from mvdiff.sampling.candidates import candidate_seeds, generators, hypothesis_seed, most_consistent
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.rig import DEFAULT_RIG
 from recon import ViewSet
 from recon.core.errors import InputError
 from recon.fusion.consistency import contradictions
-from recon.posterior import Posterior
+from recon.posterior import load_posterior
 
 SETTINGS = GenerationConfig(num_hypotheses=3, num_inference_steps=2, seed=5)
 
@@ -31,20 +31,20 @@ def sampled(model: ImageTo3D, reference: ReferenceImage, **settings) -> ViewSet:
 
 def drawn(model: ImageTo3D, reference: ReferenceImage, candidates: int) -> ViewSet:
     """By the pipeline, which knows of no candidates."""
-    return model.pipeline(
+    return model.sampler.pipeline(
         reference,
         num_hypotheses=SETTINGS.num_hypotheses * candidates,
         num_inference_steps=SETTINGS.num_inference_steps,
-        generator=generators(SETTINGS.seed, range(SETTINGS.num_hypotheses), candidates),
-        rig=replace(DEFAULT_RIG, size=model.pipeline.transformer.config.sample_size),
+        generator=generators(candidate_seeds(SETTINGS.seed, range(SETTINGS.num_hypotheses), candidates)),
+        rig=replace(DEFAULT_RIG, size=model.sampler.pipeline.transformer.config.sample_size),
     ).views
 
 
 def test_every_candidate_has_a_seed_of_its_own_and_the_first_is_the_hypothesis() -> None:
-    seeds = [generator.initial_seed() for generator in generators(3, [0, 4], 3)]
+    seeds = candidate_seeds(3, [0, 4], 3)
     assert len(set(seeds)) == 6
     assert seeds[::3] == [hypothesis_seed(3, 0), hypothesis_seed(3, 4)]
-    assert [generator.initial_seed() for generator in generators(3, [4], 2)] == seeds[3:5]
+    assert candidate_seeds(3, [4], 2) == seeds[3:5]
 
 
 @pytest.mark.parametrize("candidates", [1, 2, 3])
@@ -97,7 +97,7 @@ def test_an_interrupted_run_goes_on_with_what_it_kept(model: ImageTo3D, photo: P
     assert len(kept) == 2
     model.generate(photo, folder, **settings)
     assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
-    assert torch.equal(Posterior.load(folder).fields, Posterior.load(tmp_path / "whole").fields)
+    assert torch.equal(load_posterior(folder).fields, load_posterior(tmp_path / "whole").fields)
     assert json.loads((folder / "manifest.json").read_text())["inputs"]["config"]["candidates"] == 2
 
 
@@ -107,7 +107,7 @@ def test_a_candidate_of_which_a_view_shows_nothing_is_the_last_to_be_kept(model,
     alpha = every.alpha.clone()
     alpha[0, 2] = 0.0
     worse = replace(every, alpha=alpha)
-    assert least_contradicted(ViewSet.cat([worse[0], every[1], every[2], worse[0]]), 2).tolist() == [1, 2]
+    assert most_consistent(ViewSet.cat([worse[0], every[1], every[2], worse[0]]), 2).tolist() == [1, 2]
 
 
 def test_less_than_one_candidate_is_refused(run, photo: Path) -> None:
@@ -121,4 +121,4 @@ def test_less_than_one_candidate_is_refused(run, photo: Path) -> None:
 @pytest.mark.parametrize("prior", [None, (15.0, 20.0)])
 def test_settings_are_read_from_a_manifest_as_they_were(prior: tuple[float, float] | None) -> None:
     settings = replace(SETTINGS, elevation_prior=prior)
-    assert GenerationConfig.recorded(json.loads(json.dumps(asdict(settings)))) == settings
+    assert GenerationConfig.from_manifest(json.loads(json.dumps(asdict(settings)))) == settings

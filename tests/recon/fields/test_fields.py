@@ -7,9 +7,10 @@ from recon.core.grid import VoxelGrid
 from recon.fields import FieldConfig, interpolation, make_field
 from recon.fields.color import ColorGrid
 from recon.fields.interpolation import trilinear
+from recon.fields.opacity import neus_alpha
 from recon.fusion.rays import RayPool, first_crossings
 from recon.fusion.refine import FitConfig, fit
-from recon.rendering.volume import neus_alpha, ray_weights, render_rays
+from recon.rendering.volume import ray_weights, render_rays
 
 _GRID = VoxelGrid(torch.tensor([0.05, 0.0, -0.05]), 0.5, 24)
 _KINDS = ("dense", "hash", "density")

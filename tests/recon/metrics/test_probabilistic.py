@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recon.metrics.probabilistic import (
     ause,
+    band_coverage,
     best_of,
     brier_score,
     diversity,
@@ -18,7 +19,6 @@ from recon.metrics.probabilistic import (
     interval_coverage,
     negative_log_likelihood,
     reliability,
-    shell_coverage,
     spearman,
 )
 
@@ -75,8 +75,8 @@ def test_coverage_counts_and_measures() -> None:
     truth = torch.arange(10.0)
     found = interval_coverage(torch.full((10,), 2.0), torch.full((10,), 5.0), truth)
     assert (found.share, found.width) == (pytest.approx(0.4), 3.0)
-    shells = shell_coverage(outer=torch.tensor([-0.1, 0.1, -0.3]), inner=torch.tensor([0.1, 0.3, -0.1]))
-    assert (shells.share, shells.width) == (pytest.approx(1 / 3), pytest.approx(0.2))
+    band = band_coverage(outer=torch.tensor([-0.1, 0.1, -0.3]), inner=torch.tensor([0.1, 0.3, -0.1]))
+    assert (band.share, band.width) == (pytest.approx(1 / 3), pytest.approx(0.2))
 
 
 def test_a_calibrated_field_has_no_error_and_a_shifted_one_its_shift() -> None:

@@ -16,8 +16,8 @@ from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.io.meshes.atlas import vertex_colors
-from recon.posterior import Hypothesis, Posterior, PosteriorConfig, find_modes
-from recon.posterior.distances import iou_matrix, local_difference_matrix
+from recon.metrics.distances import iou_matrix, local_difference_matrix
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig, find_modes, load_posterior, save_posterior
 from recon.posterior.intervals import weighted_quantile
 from recon.posterior.modes import silhouette
 
@@ -182,7 +182,7 @@ def test_a_median_of_strangers_is_empty_but_harmless(tmp_path) -> None:
     posterior = Posterior.from_hypotheses([ball(0.05, c) for c in corners], SMALL)
     assert len(posterior.median) == 0
     assert posterior.ambiguity == 1
-    assert len(Posterior.load(posterior.save(tmp_path)).median) == 0
+    assert len(load_posterior(save_posterior(posterior, tmp_path)).median) == 0
 
 
 # Fields

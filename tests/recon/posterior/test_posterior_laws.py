@@ -78,7 +78,7 @@ def test_an_outlier_never_lowers_the_spread(sizes: list[float]) -> None:
 @given(radii, st.lists(st.floats(0.02, 0.98), min_size=2, max_size=4, unique=True))
 def test_shells_nest(sizes: list[float], levels: list[float]) -> None:
     found = posterior([ball(r) for r in sizes])
-    fields = [found.quantile(level) for level in sorted(levels)]
+    fields = [found.shell_distance(level) for level in sorted(levels)]
     assert all(bool((outer <= inner).all()) for outer, inner in itertools.pairwise(fields))
 
 

@@ -10,8 +10,9 @@ import trimesh
 
 from recon import Cameras, TexturedMesh
 from recon.rendering import render_mesh, shade
+from recon.rendering.hits import planes
 from recon.rendering.shade import Surface, as_pictures, sample_texture
-from recon.rendering.visibility import first_hits, locate, planes, visibility
+from recon.rendering.visibility import first_hits, locate, visibility
 
 
 def sphere(radius: float = 0.4, subdivisions: int = 5) -> TexturedMesh:

@@ -166,8 +166,8 @@ def test_it_says_whether_the_hypotheses_are_enough(page: str, posterior: Posteri
     assert error.y == pytest.approx([step.occupancy_error for step in steps])
     assert ambiguity.y == pytest.approx([step.ambiguity for step in steps])
     assert ambiguity.error_y.array == pytest.approx([step.ambiguity_error for step in steps])
-    assert f"After 3 of them the probability of being inside is known to ± {steps[-1].occupancy_error:.2f} " in page
-    assert "whether the model itself is right they cannot tell" in page
+    assert f"After 3 hypotheses the share that fills a place is known to ± {steps[-1].occupancy_error:.2f} " in page
+    assert "They cannot tell whether the model itself is right." in page
 
 
 def test_the_next_photo_is_on_the_page(page: str, hypotheses: list[Hypothesis]) -> None:

@@ -415,8 +415,9 @@ def test_draco_is_decoded_or_its_decoder_named(read, tmp_path, monkeypatch) -> N
     DracoPy = pytest.importorskip("DracoPy", reason="needs the extra gltf")
     gltf, (positions, uv, faces) = textured_square(), square()
     data = DracoPy.encode(positions, faces, tex_coord=uv.astype(np.float64), quantization_bits=14)
-    unique = DracoPy.decode(data).attributes
-    ids = {("POSITION", "TEXCOORD_0")[i]: each["unique_id"] for i, each in enumerate(unique)}
+    decoded = DracoPy.decode(data)
+    kinds = {"POSITION": DracoPy.AttributeType.POSITION, "TEXCOORD_0": DracoPy.AttributeType.TEX_COORD}
+    ids = {name: decoded.get_attribute_by_type(kind)["unique_id"] for name, kind in kinds.items()}
     primitive = gltf.json["meshes"][0]["primitives"][0]
     primitive["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": gltf.view(data), "attributes": ids}}
     for accessor in gltf.json["accessors"]:

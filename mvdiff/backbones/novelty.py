@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.encoding import encode_reference, encode_views
-from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
+from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
@@ -32,7 +32,7 @@ UNKNOWN = 0.05
 
 @dataclass(frozen=True)
 class Novelty:
-    """What the model's errors on the photo say."""
+    """Novelty of a photo, from the model's own errors on it."""
 
     scores: Mapping[str, float]
     p_value: float | None

@@ -1,4 +1,4 @@
-"""How different the hypotheses are from each other."""
+"""Pairwise distances between hypotheses."""
 
 from collections.abc import Sequence
 

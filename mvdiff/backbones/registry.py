@@ -1,0 +1,43 @@
+"""Backbones by name: those of this package, and those that installed packages add.
+
+A package adds one under the entry-point group ``mvdiff.backbones``: a callable that takes the keyword arguments of
+:func:`load_sampler` and returns a :class:`~mvdiff.sampling.sampler.ViewSampler`.
+"""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from mvdiff.sampling.sampler import ViewSampler
+from recon.core.errors import InputError
+
+GROUP = "mvdiff.backbones"
+
+_OWN = {"embedded": "mvdiff.backbones.embedded:EmbeddedSampler.from_pretrained"}
+
+
+def backbone_names() -> list[str]:
+    """Names that :func:`load_sampler` takes, sorted."""
+    return sorted({*_OWN, *(each.name for each in entry_points(group=GROUP))})
+
+
+def load_sampler(backbone: str = "embedded", **options: Any) -> ViewSampler:
+    """Load a backbone.
+
+    Args:
+        backbone: one of :func:`backbone_names`.
+        options: keyword arguments of its loader: ``weights``, ``device``, ``dtype``, ``lora``, ``lora_scale``.
+
+    Raises:
+        InputError: no installed package has a backbone of this name.
+    """
+    if backbone in _OWN:
+        module, _, attribute = _OWN[backbone].partition(":")
+        loader: Any = import_module(module)
+        for name in attribute.split("."):
+            loader = getattr(loader, name)
+        return loader(**options)
+    found = {each.name: each for each in entry_points(group=GROUP)}
+    if backbone not in found:
+        raise InputError(f"There is no backbone '{backbone}': choose one of {', '.join(backbone_names())}.")
+    return found[backbone].load()(**options)

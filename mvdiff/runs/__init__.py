@@ -1,0 +1,1 @@
+"""Runs from one photo to files: orchestration, storage, refinement."""

@@ -1,0 +1,1 @@
+"""File layout of a run folder: the photo, the samples, the results."""

@@ -1,0 +1,137 @@
+"""Results of a run: ``hypotheses/``, ``posterior.*``, ``summary.json`` and ``report.html``."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from mvdiff.backbones.novelty import Novelty
+from mvdiff.runs.files.photo import photo_path
+from mvdiff.runs.result import GenerationResult
+from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.sampling.sampler import Sampled
+from recon.io.folders import OutputFolder, write_json
+from recon.io.images.files import load_image
+from recon.io.meshes.files import load_mesh, save_mesh
+from recon.io.meshes.glb import save_glb
+from recon.ops.parallel import meanwhile
+from recon.posterior import Hypothesis, load_posterior, save_posterior
+from recon.report import write_report
+
+REPORT = "report.html"
+SUMMARY = "summary.json"
+_EVIDENCE = "evidence.png"
+
+
+def write_result(output: OutputFolder, result: GenerationResult) -> None:
+    """Write meshes, posterior, summary and report."""
+    # First and on all cores: the files below share what it takes from the posterior.
+    summary = _summary(output, result)
+    writers = _shape_writers(output, result)
+    with meanwhile(lambda write: write(), writers):
+        output.list_files(SUMMARY, REPORT)
+        write_json(output.path / SUMMARY, summary)
+        output.update(seeds=list(result.posterior.seeds))
+        _write_report(output, result, summary["out_of_distribution"])
+
+
+def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
+    """Read what :func:`write_result` wrote, around the samples [n] of the run; meshes come without distance fields."""
+    views, cameras = sampled
+    file_format = output.manifest["inputs"]["config"]["format"]
+    posterior = load_posterior(output.path)
+    hypotheses = tuple(
+        Hypothesis(
+            mesh=load_mesh(output.path / f"hypotheses/{index:03d}.{file_format}"),
+            seed=posterior.seeds[index],
+            weight=float(posterior.weights[index]),
+            elevation=float(cameras.elevation[index]),
+            residual=float(posterior.residuals[index]),
+            views=views[index],
+        )
+        for index in range(len(posterior))
+    )
+    record = read_summary(output).get("out_of_distribution")
+    novelty = None if record is None else Novelty(record["scores"], record["p_value"])
+    return GenerationResult(ReferenceImage.load(output.path), views, cameras, hypotheses, posterior, novelty)
+
+
+def read_summary(output: OutputFolder) -> dict[str, Any]:
+    """The content of ``summary.json``."""
+    return json.loads((output.path / SUMMARY).read_text("utf-8"))
+
+
+def write_evidence(output: OutputFolder, picture: Image.Image) -> None:
+    """Write the further picture that a refined run is conditioned on."""
+    with output.write(_EVIDENCE) as temporary:
+        picture.save(temporary)
+
+
+def _summary(output: OutputFolder, result: GenerationResult) -> dict[str, Any]:
+    inputs = output.manifest["inputs"]
+    return result.posterior.summary() | {
+        "photo": inputs["photo"],
+        "model": inputs["weights"],
+        "out_of_distribution": None if result.novelty is None else result.novelty.record(),
+        "matte": result.reference.matte.to_dict(),
+    }
+
+
+def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[str, Any] | None) -> None:
+    inputs, matte, photo = output.manifest["inputs"], result.reference.matte, photo_path(output)
+    photos = {"As the model sees it": result.reference.picture()}
+    if photo is not None:
+        photos = {"Photo": load_image(photo), **photos}
+    if (output.path / _EVIDENCE).is_file():
+        photos["Further evidence"] = load_image(output.path / _EVIDENCE)
+    write_report(
+        output.path / REPORT,
+        result.posterior,
+        result.hypotheses,
+        photos=photos,
+        title=inputs["photo"]["name"] or "Hypotheses",
+        settings=inputs["config"],
+        provenance={
+            "mvdiff": inputs["version"],
+            **{f"weights {key}": value for key, value in inputs["weights"].items()},
+            "photo sha256": inputs["photo"]["sha256"],
+            "cut out by": f"{matte.method}, confidence {matte.confidence:.2f}",
+            "hypotheses' seeds": ", ".join(map(str, result.posterior.seeds)),
+            **{f"{inputs['verb']} of": parent["folder"] for parent in inputs.get("parents", [])},
+            "torch": torch.__version__,
+        },
+        novelty=novelty,
+        change=output.manifest.get("change"),
+    )
+
+
+def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], None]]:
+    """Writers of the posterior, its median shape and each hypothesis; their files are listed already."""
+    posterior = result.posterior
+    file_format = output.manifest["inputs"]["config"]["format"]
+
+    def write_median() -> None:
+        median = posterior.median if len(posterior.median) else posterior.representative
+        save_glb(median, output.path / "posterior.glb", extras={"coverage": posterior.coverage})
+
+    def write_hypothesis(index: int, path: Path) -> None:
+        hypothesis = result.hypotheses[index]
+        mesh = posterior.with_spread(hypothesis.mesh, index)
+        if file_format == "glb":
+            save_glb(mesh, path, extras={"seed": hypothesis.seed})
+        else:
+            save_mesh(mesh, path)
+
+    names, writers = ["posterior.npz", "posterior.glb"], [lambda: save_posterior(posterior, output.path), write_median]
+    for index, hypothesis in enumerate(result.hypotheses):
+        stem = f"hypotheses/{index:03d}"
+        if file_format == "obj" and hypothesis.mesh.texture is not None:
+            names += [f"{stem}.mtl", f"{stem}.png"]
+        names.append(f"{stem}.{file_format}")
+        writers.append(partial(write_hypothesis, index, output.path / names[-1]))
+    output.list_files(*names)
+    return writers

@@ -1,0 +1,30 @@
+"""A model by the names that a command line gives."""
+
+from pathlib import Path
+
+from mvdiff.devices import pick_device
+from mvdiff.runs.image_to_3d import ImageTo3D
+from recon import ReconstructionConfig
+
+
+def load_model(
+    weights: str,
+    device: str,
+    preset: str = "default",
+    lora: Path | None = None,
+    calibration: str = "default",
+    lora_scale: float = 1.0,
+) -> ImageTo3D:
+    """Load a model; the device is checked before the weights are read."""
+    import diffusers
+
+    diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
+    pick_device(device)
+    return ImageTo3D.from_pretrained(
+        weights,
+        device,
+        reconstruction=ReconstructionConfig.preset(preset),
+        lora=lora,
+        calibration=calibration,
+        lora_scale=lora_scale,
+    )

@@ -1,0 +1,100 @@
+"""The seam between a photo's views and everything after them: what a source of views promises.
+
+A backbone implements :class:`ViewSampler` in one file of ``mvdiff/backbones``. Runs, evaluation and serving know
+nothing else about it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+
+from mvdiff.sampling.conditions import Conditions
+from mvdiff.sampling.generation import Framing
+from mvdiff.sampling.photo_camera import PhotoCamera
+from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.sampling.settings import SamplingConfig
+from recon.core.views import ViewSet
+
+Channel = Literal["rgb", "alpha", "normal", "depth"]
+Condition = Literal["elevation", "known_views", "more_photos", "initial_views", "photo_cameras"]
+#: Called after each denoising step with the number of finished steps.
+OnStep = Callable[[int], None]
+
+
+class Sampled(NamedTuple):
+    """Views of n hypotheses and the camera of the photo in each of them."""
+
+    views: ViewSet
+    """[n v]"""
+    photo_cameras: PhotoCamera
+    """[n]"""
+
+
+@dataclass(frozen=True)
+class SamplerInfo:
+    """Capabilities and provenance of a sampler."""
+
+    name: str
+    """Name of the backbone, as ``--backbone`` takes it."""
+    licence: str
+    """SPDX identifier of the weights' licence."""
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """Record for manifests: name, sha256, revision, adapters."""
+    channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
+    """Channels of the sampled views."""
+    rig: Literal["any", "fixed"] = "fixed"
+    """Whether the target cameras can be chosen."""
+    photo_camera: Literal["estimated", "fixed"] = "fixed"
+    """Whether each hypothesis draws the photo's camera from an estimate."""
+    conditions: frozenset[Condition] = frozenset()
+    """Conditions that can be given beside the photo."""
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Everything that one call of a sampler depends on."""
+
+    reference: ReferenceImage
+    seeds: Sequence[int]
+    """One for each of the n objects to draw; an object depends on its own seed only."""
+    settings: SamplingConfig = field(default_factory=SamplingConfig)
+    elevation: float | None = None
+    """Elevation of the photo's camera in degrees, where it is known."""
+    conditions: Conditions = field(default_factory=Conditions)
+    """Conditions beyond the photo; entries [n] follow ``seeds``."""
+
+
+@runtime_checkable
+class ViewSampler(Protocol):
+    """A source of multi-view samples. Implementations hold no state that a request changes."""
+
+    @property
+    def info(self) -> SamplerInfo: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def prepare(self, photo: Any, matting: bool = True, framing: Framing = "recentre") -> ReferenceImage:
+        """Cut the object out of a photo (path, picture or array) and frame it as this backbone expects it."""
+        ...
+
+    def sample(self, request: SamplingRequest, on_step: OnStep | None = None) -> Sampled:
+        """Draw one object for each seed of ``request``; views [n v] on this sampler's device."""
+        ...
+
+    def draw_photo_cameras(
+        self, reference: ReferenceImage, seeds: Sequence[int], elevation: float | None = None, azimuth: float = 0.0
+    ) -> PhotoCamera:
+        """Draw the camera [n] of a photo that was taken ``azimuth`` degrees from the first one."""
+        ...
+
+
+@runtime_checkable
+class SelfJudging(Protocol):
+    """Optional capability: a sampler's own errors on the photo, from which novelty is judged."""
+
+    def self_errors(self, reference: ReferenceImage, sampled: Sampled) -> dict[str, float]:
+        """Named scores; the larger, the less the model can make of the photo."""
+        ...

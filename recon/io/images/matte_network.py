@@ -1,0 +1,91 @@
+"""A small U-Net that cuts an object out of a photo: shadows, reflections and table tops stay outside.
+
+Trained by ``tools/train_matting.py`` on rendered objects over procedural grounds and photographs. The weights in this
+package have half precision.
+"""
+
+import itertools
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+#: Side of the square that the network sees, in pixels.
+SIZE = 256
+WEIGHTS = Path(__file__).parent / "matte_network.safetensors"
+
+_WIDTHS = (24, 40, 64, 96, 128)
+_DEPTHS = (1, 1, 2, 3, 2)
+
+
+class _Block(nn.Module):
+    """Inverted residual (Sandler et al. 2018) with a 5 x 5 depthwise convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = nn.GroupNorm(8, width)
+        self.expand = nn.Conv2d(width, 2 * width, 1)
+        self.project = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return x + self.project(nn.functional.gelu(self.expand(self.norm(self.spatial(x)))))
+
+
+class MatteNetwork(nn.Module):
+    """RGB [b 3 256 256] in [0, 1] to the logit of alpha [b 1 256 256]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, _WIDTHS[0], 4, stride=2, padding=1)
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(_WIDTHS, _DEPTHS, strict=True)
+        )
+        steps = list(itertools.pairwise(_WIDTHS))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        self.up = nn.ModuleList(nn.Conv2d(coarse + fine, fine, 1) for fine, coarse in steps)
+        self.decoder = nn.ModuleList(_Block(fine) for fine, _ in steps)
+        fine = _WIDTHS[0] + 3
+        self.fine = nn.Sequential(nn.Conv2d(fine, 16, 3, padding=1), nn.GELU(), nn.Conv2d(16, 1, 3, padding=1))
+
+    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
+        centered = rgb * 2 - 1
+        x, kept = self.stem(centered), []
+        for level, blocks in enumerate(self.encoder):
+            x = blocks(x)
+            if level < len(self.down):
+                kept.append(x)
+                x = self.down[level](x)
+        for level in reversed(range(len(self.up))):
+            coarse = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = self.decoder[level](self.up[level](torch.cat([coarse, kept[level]], 1)))
+        full = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return self.fine(torch.cat([full, centered], 1))
+
+
+@lru_cache(maxsize=1)
+def load_network() -> MatteNetwork:
+    """The network with the weights of this package, in single precision on the CPU."""
+    from safetensors.torch import load_file
+
+    network = MatteNetwork().eval()
+    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
+    return network
+
+
+@torch.no_grad()
+def predict_alpha(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Alpha of the object in a photo, at the photo's size.
+
+    The photo is squeezed into the network's square; edges are as sharp as 256 pixels show them.
+    """
+    import cv2
+
+    height, width = rgb.shape[:2]
+    small = cv2.resize(rgb, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    inputs = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+    alpha = torch.sigmoid(load_network()(inputs))[0, 0].numpy()
+    return np.clip(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1).astype(np.float32)

@@ -15,6 +15,8 @@ EXTRAS = {
     "kaolin": ("kaolin.ops",),  # PyPI's kaolin is an empty placeholder without this
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
+    "gltf": ("DracoPy", "meshopt"),
+    "print": ("lib3mf",),
     "lpips": ("lpips",),
     "viewer": ("viser",),
     "demo": ("gradio",),

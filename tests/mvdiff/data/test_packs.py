@@ -78,3 +78,48 @@ def test_an_archive_of_other_arrays_is_no_pack(tmp_path: Path):
     np.savez(tmp_path / "pack.npz", vertices=np.zeros((3, 3)))
     with pytest.raises(InputError, match="faces"):
         MeshPack.load(tmp_path / "pack.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vertex_offsets": np.array([0, 10**9])}, "vertex_offsets do not run"),
+        ({"vertex_offsets": np.array([5, 0])}, "vertex_offsets do not run"),
+        ({"face_offsets": np.array(["a", "b"])}, "face_offsets are"),
+        ({"faces": np.full((1, 3), 60_000, np.uint16)}, "missing vertices"),
+        ({"faces": np.zeros((1, 4), np.uint16)}, "faces are uint16"),
+        ({"colors": np.zeros((3, 3), np.float32)}, "colors are float32"),
+        ({"names": np.array([None], object)}, "pickle|Object arrays"),
+    ],
+)
+def test_packs_whose_arrays_do_not_belong_together(tmp_path: Path, change, words):
+    arrays = {
+        **{"vertices": np.zeros((3, 3), np.uint16), "faces": np.array([[0, 1, 2]], np.uint16)},
+        **{"colors": np.zeros((3, 3), np.uint8), "vertex_offsets": np.array([0, 3])},
+        **{"face_offsets": np.array([0, 1]), "names": np.array(["a"])},
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert len(MeshPack.load(tmp_path / "a.npz")) == 1
+    np.savez(tmp_path / "a.npz", **arrays | change)
+    with pytest.raises(InputError, match=words):
+        MeshPack.load(tmp_path / "a.npz")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    edits=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=8), cut=st.floats(0.2, 1)
+)
+def test_damaged_packs_are_an_input_error(tmp_path_factory, edits, cut):
+    path = tmp_path_factory.getbasetemp() / "whole.npz"
+    if not path.exists():
+        MeshPack.write(path, [(str(seed), make(seed).mesh) for seed in range(2)])
+    data = bytearray(path.read_bytes())
+    for position, value in edits:
+        data[int(position * len(data))] = value
+    bad = path.with_name("bad.npz")
+    bad.write_bytes(bytes(data[: int(cut * len(data))]))
+    try:
+        for mesh in MeshPack.load(bad):
+            assert not len(mesh) or mesh.faces.max() < len(mesh.vertices)
+    except InputError:
+        pass

@@ -76,7 +76,8 @@ def _in_plane(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
     return np.stack([centred @ x, centred @ y], 1)
 
 
-def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray | np.floating:
+    """Twice the signed area of triangles, positive where they turn counter-clockwise."""
     return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
 
 

@@ -118,7 +118,7 @@ def test_colors_of_faces_and_missing_textures(read, tmp_path) -> None:
     faces = [[[0, 1, 2], 255, 0, 0], [[0, 2, 3], 0, 0, 255]]
     mesh = read(ply("ascii", [("vertex", _XYZ, corners), ("face", painted, faces)]))
     assert mesh.colors[mesh.faces].mean(1).tolist() == [[1, 0, 0], [0, 0, 1]]
-    with pytest.raises(UserWarning, match="1 missing texture .'gone.png'"):
+    with pytest.raises(UserWarning, match=r"1 missing texture .'gone\.png'"):
         read(ply("ascii", [("vertex", _XYZ, corners), ("face", painted, faces)], ("TextureFile gone.png",)))
 
 

@@ -64,7 +64,7 @@ def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMe
     if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
         raise InputError(f"'{path}' holds no surface, all its triangles are points: export it again.")
     if notes is None and found.text():
-        warnings.warn(f"'{path}' holds more than the mesh shows: {found.text()}.", stacklevel=2)
+        warnings.warn(f"'{path}' is not read in full: {found.text()}.", stacklevel=2)
     return mesh
 
 

@@ -378,10 +378,10 @@ def test_what_is_not_shown_is_said_once_with_its_number(tmp_path) -> None:
     notes = Notes()
     load_mesh(gltf.save(tmp_path / "m.glb"), notes)
     assert notes.counts == {"line primitive": 1, "normal map": 1, "animation": 1}
-    with pytest.warns(UserWarning, match="holds more") as told:
+    with pytest.warns(UserWarning, match="not read in full") as told:
         load_mesh(tmp_path / "m.glb")
     assert [str(each.message) for each in told] == [
-        f"'{tmp_path / 'm.glb'}' holds more than the mesh shows: 1 normal map, 1 line primitive, 1 animation."
+        f"'{tmp_path / 'm.glb'}' is not read in full: 1 normal map, 1 line primitive, 1 animation."
     ]
 
 

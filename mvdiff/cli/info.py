@@ -15,6 +15,8 @@ EXTRAS = {
     "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
+    "gltf": ("DracoPy", "meshopt"),
+    "print": ("lib3mf",),
     "lpips": ("lpips",),
 }
 

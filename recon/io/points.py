@@ -72,18 +72,22 @@ def save_points(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_00
     return write_ply(path, columns | {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))})
 
 
-def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
+def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000, *, sh_degree: int = 3) -> Path:
     """A PLY of ``count`` 3D Gaussians (Kerbl et al. 2023) that lie on the surface as flat discs.
 
     The attributes are those that splat viewers and trainers read: constant colour as a spherical harmonic, opacity
-    before the sigmoid, the logarithm of the scales, and the rotation as a quaternion w, x, y, z. The world is the
+    before the sigmoid, the logarithm of the scales, and the rotation as a quaternion w, x, y, z. Harmonics of degree 1
+    to ``sh_degree`` (``f_rest_*``) are zero: the reference trainer's loader insists on degree 3. The world is the
     mesh's own, +Y up.
     """
+    if not 0 <= sh_degree <= 3:
+        raise InputError(f"The degree of the spherical harmonics lies between 0 and 3, not {sh_degree}.")
     points = PointSamples.of(mesh, count)
     p = len(points.position)
     scale = math.log(_SPREAD * points.spacing) + torch.tensor([0.0, 0.0, math.log(_THIN)]).expand(p, 3)
     columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
     columns |= _columns([f"f_dc_{i}" for i in range(3)], (points.color - 0.5) / _SH_0)
+    columns |= {f"f_rest_{i}": np.zeros(p, np.float32) for i in range(3 * ((sh_degree + 1) ** 2 - 1))}
     columns |= {"opacity": np.full(p, math.log(_OPACITY / (1 - _OPACITY)), np.float32)}
     columns |= _columns([f"scale_{i}" for i in range(3)], scale)
     columns |= _columns([f"rot_{i}" for i in range(4)], _turn_to(points.normal))

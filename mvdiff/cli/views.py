@@ -35,9 +35,7 @@ class Command:
     def run(self) -> None:
         self.config.check()
         if self.config.num_hypotheses == "auto":
-            raise InputError(
-                "auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number."
-            )
+            raise InputError("auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number.")
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.runs.folder import FolderStore

@@ -1,7 +1,7 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 

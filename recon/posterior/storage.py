@@ -37,7 +37,7 @@ _Extent = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
 class _Header(msgspec.Struct, frozen=True):
-    """What a posterior's file says beside its arrays."""
+    """Header of a posterior's file."""
 
     extent: _Extent
     coverage: Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -49,7 +49,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class _Numbers(msgspec.Struct, frozen=True):
-    """What a hypothesis' file says beside its arrays."""
+    """Header of a hypothesis' file."""
 
     extent: _Extent
     seed: int

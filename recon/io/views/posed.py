@@ -36,7 +36,7 @@ class PosedPicture:
     c2w: Float[np.ndarray, "4 4"]
     """Camera-to-world, OpenCV axes, in double precision."""
     lens: Lens | None
-    """Of the picture or of a scaled copy of it; None: ``fov`` tells."""
+    """Lens of the image or of a scaled copy of it; None to use ``fov``."""
     mask: Path | None = None
     """Values that become the alpha."""
     as_stored: bool = False

@@ -1,6 +1,6 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,10 @@
 """Files that a mesh file names; readers pass over pictures that are not there, users should know."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+
+from recon.core.reading import MAX_ARRAYS, READ_ERRORS, check_file, read_json
 
 if TYPE_CHECKING:
     from recon.io.meshes.beside import FilesBeside

@@ -20,8 +20,7 @@ class FlowScheduler(Protocol):
     """A flow-matching scheduler of diffusers, as far as sampling needs one."""
 
     timesteps: Any
-
-    def set_timesteps(self, *args: Any, **kwargs: Any) -> None: ...
+    set_timesteps: Any
 
 
 def make_scheduler(

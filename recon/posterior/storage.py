@@ -175,7 +175,7 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
         cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height)
-        statistics = {name: arrays.get(f"views.{name}") for name in _VIEWS}
+        statistics: dict[str, Any] = {name: arrays.get(f"views.{name}") for name in _VIEWS}
         views = checked(ViewStatistics(**statistics, cameras=checked(cameras)))
     found = fit(header, _Header)
     posterior = Posterior(

@@ -16,7 +16,7 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write
-from recon.posterior import Posterior
+from recon.posterior import Posterior, load_posterior
 from recon.report.pictures import paint, ramp, render_lit
 
 INK, GREY, PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
@@ -89,7 +89,7 @@ def main(config: Concepts) -> None:
     views = ViewSet.load(sheet.parent)
     pictures = {
         "views.png": draw_views(Image.open(sheet), views.cameras[0]),
-        "posterior.png": draw_posterior(Posterior.load(config.run)),
+        "posterior.png": draw_posterior(load_posterior(config.run)),
     }
     for name, picture in pictures.items():
         with atomic_write(config.output / name) as temporary:

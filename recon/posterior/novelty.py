@@ -66,7 +66,9 @@ def _rows(
     missing = [name for name in names if name not in scores]
     if missing:
         raise InputError(f"The calibration has scores that were not computed ({', '.join(missing)}): calibrate again.")
-    return np.stack([np.asarray(known[name], float) for name in names], 1), np.array([float(scores[name]) for name in names])
+    return np.stack([np.asarray(known[name], float) for name in names], 1), np.array(
+        [float(scores[name]) for name in names]
+    )
 
 
 def _signs(names: Sequence[str], harmless: Harmless | None) -> Float[np.ndarray, "s"]:
@@ -74,9 +76,7 @@ def _signs(names: Sequence[str], harmless: Harmless | None) -> Float[np.ndarray,
     return np.array([{None: 0.0, "low": 1.0, "high": -1.0}[(harmless or {}).get(name)] for name in names])
 
 
-def _distance(
-    row: Float[np.ndarray, "s"], others: Float[np.ndarray, "m s"], signs: Float[np.ndarray, "s"]
-) -> float:
+def _distance(row: Float[np.ndarray, "s"], others: Float[np.ndarray, "m s"], signs: Float[np.ndarray, "s"]) -> float:
     """``signs`` as :func:`_signs` gives them."""
     offsets = (np.concatenate([others, [row]]) - np.median(others, 0)) / (others.std(0) + 1e-6)
     offsets = np.where(signs * offsets < 0, 0.0, offsets)

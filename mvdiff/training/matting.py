@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from recon.io.images.files.matte_network import SIZE, MatteNetwork
+from recon.io.images.matte_network import SIZE, MatteNetwork
 from safetensors.torch import save_file
 from torch import Tensor
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from recon.io.images.files.matte_network import MatteNetwork
+from recon.io.images.matte_network import MatteNetwork
 
 from mvdiff.data.matting.compose import compose
 from mvdiff.data.matting.layers import PhotoLayers, photo_layers

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mvdiff.cli.terminal import say
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Command:
             raise InputError(f"The number of points is at least 1, not {self.points}.")
         if not 8 <= self.resolution <= 512:
             raise InputError(f"The resolution of a grid lies between 8 and 512, not {self.resolution}.")
-        if not self.source.exists():
+        if not exists(self.source):
             raise InputError(f"There is nothing at '{self.source}': check the path.")
         many = self.source.is_dir()
         form = format_of(self.format or ("glb" if many and not self.output.suffix else None), self.output)
@@ -49,7 +51,7 @@ class Command:
         if self.json:
             print(json.dumps({"format": form, "files": [str(path) for path in written]}))
         else:
-            print(", ".join(map(str, written)))
+            say(", ".join(map(str, written)))
 
     def _file(self, form: str) -> list[Path]:
         from recon.io.export import files_of

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import tyro
 
 from mvdiff.cli.models import ModelChoice
-from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,19 @@ class Command:
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         model = self.model.load(self.preset, self.calibration)
-        # All photos are looked at before the first one is worked on.
-        references = [model.prepare(photo, self.config) for photo in photos]
+        prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
-        for photo, folder, reference in zip(photos, folders, references, strict=True):
+        for (photo, reference), folder in zip(prepared.items(), folders, strict=True):
+            if isinstance(reference, InputError):
+                continue
             with progress_bars(photo.name) as progress:
                 model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
             runs.append(_record(photo, folder, reference.matte.warnings))
             if not self.json:
-                print(_sentence(runs[-1]))
+                say(_sentence(runs[-1]))
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
+        check_all_used(prepared)
 
 
 def _record(photo: Path, folder: Path, notes: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 
 if TYPE_CHECKING:
     from recon import ViewSet
@@ -80,7 +81,7 @@ class Command:
         if self.json:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
         else:
-            print(", ".join(str(folder.path / name) for name in names))
+            say(", ".join(str(folder.path / name) for name in names))
 
 
 def _digest(views: "ViewSet") -> str:

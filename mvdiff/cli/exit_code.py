@@ -1,4 +1,4 @@
-"""How programs end: one clear sentence for input that cannot be used, and a code that scripts can read."""
+"""Exit codes: bad input ends a program with one sentence and a code that scripts can read."""
 
 import errno
 import sys

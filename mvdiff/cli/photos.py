@@ -34,7 +34,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
 
 
 def prepare_all(photos: Sequence[Path], prepare: Callable[[Path], T]) -> dict[Path, T | InputError]:
-    """What ``prepare`` makes of each photo, or why it cannot: all are looked at before the first is worked on.
+    """Prepare all photos before the first is worked on; a photo that cannot be used becomes its error.
 
     Raises:
         InputError: where not one can be used.

@@ -1,4 +1,4 @@
-"""What programs say to a terminal, or to a pipe that may be closed or full."""
+"""Output to a terminal, or to a pipe that may be closed or full."""
 
 import contextlib
 import os
@@ -41,6 +41,6 @@ def flush_error() -> OSError | None:
 
 
 def silence_stdout() -> None:
-    """What is still to be written, at the end of the process too, goes nowhere."""
+    """Discard everything that is still to be written, also at the end of the process."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -69,6 +69,6 @@ def test_one_bad_photo_is_named_and_stops_no_other(run, photo: Path, tmp_path: P
     assert "2 of 4 photos were left out" in error
     assert "3.png" in error
     assert "4.heif" in error
-    assert error.count("\n") == 1
+    assert "left out" in error.splitlines()[-1]
     for number in (2, 10):
         assert (tmp_path / "out" / str(number) / "views").is_dir()

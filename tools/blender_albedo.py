@@ -34,6 +34,10 @@ def _render(job: dict) -> None:
         thing.animation_data_clear()
     for material in bpy.data.materials:
         _show_base_color(material)
+    for thing in bpy.data.objects:
+        if thing.type == "MESH" and not any(slot.material for slot in thing.material_slots):
+            thing.data.materials.clear()
+            thing.data.materials.append(_plain(thing.data))
     scene = bpy.context.scene
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     camera.data.type, camera.data.ortho_scale = "ORTHO", job["width"]
@@ -51,6 +55,22 @@ def _render(job: dict) -> None:
     render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGBA"
     render.filepath = job["picture"]
     bpy.ops.render.render(write_still=True)
+
+
+def _plain(mesh: "bpy.types.Mesh") -> "bpy.types.Material":
+    """An emission of the mesh's colour attribute, or of an sRGB grey of 0.7."""
+    material = bpy.data.materials.new("plain")
+    material.use_nodes = True
+    tree = material.node_tree
+    light = tree.nodes.new("ShaderNodeEmission")
+    light.inputs["Color"].default_value = (0.448, 0.448, 0.448, 1)
+    if len(mesh.color_attributes):
+        color = tree.nodes.new("ShaderNodeVertexColor")
+        color.layer_name = mesh.color_attributes[0].name
+        tree.links.new(color.outputs["Color"], light.inputs["Color"])
+    output = next(n for n in tree.nodes if n.type == "OUTPUT_MATERIAL")
+    tree.links.new(light.outputs[0], output.inputs["Surface"])
+    return material
 
 
 def _show_base_color(material: "bpy.types.Material") -> None:

@@ -29,8 +29,8 @@ _USED = 2
 _LEAST = 1e-4
 #: p-values below this are reported as a warning.
 UNKNOWN = 0.05
-#: A camera distribution narrower than usual, and a half-noised view that needs the photo less than usual, are signs of
-#: a sure model, not of an unfamiliar photo.
+#: A camera distribution narrower than usual, and a half-noised view that needs the photo less than usual, are signs
+#: of a sure model, not of an unfamiliar photo.
 HARMLESS: Harmless = {"camera": "low", "unexplained_0.5": "high"}
 
 

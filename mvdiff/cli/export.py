@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mvdiff.cli.terminal import say
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Command:
             raise InputError(f"The degree of spherical harmonics lies between 0 and 3, not {self.sh_degree}.")
         if not 0 < self.size_mm <= 10_000:
             raise InputError(f"The size of a print lies between 0 and 10000 mm, not {self.size_mm}.")
-        if not self.source.exists():
+        if not exists(self.source):
             raise InputError(f"There is nothing at '{self.source}': check the path.")
         many = self.source.is_dir()
         form = format_of(self.format or ("glb" if many and not self.output.suffix else None), self.output)
@@ -58,7 +60,7 @@ class Command:
         if self.json:
             print(json.dumps({"format": form, "files": [str(path) for path in written]}))
         else:
-            print(", ".join(map(str, written)))
+            say(", ".join(map(str, written)))
 
     def _file(self, form: str) -> list[Path]:
         from recon.io.export import files_of

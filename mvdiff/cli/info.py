@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mvdiff.cli.terminal import say
+
 #: Extra to the modules that it brings.
 EXTRAS = {
     "wandb": ("wandb",),
@@ -39,7 +41,7 @@ class Command:
             return
         for name, value in facts.items():
             text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-            print(f"{name:<9} {text}")
+            say(f"{name:<9} {text}")
 
 
 def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, Any]:

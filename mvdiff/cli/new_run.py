@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class NewRun:
         if self.json:
             print(json.dumps({"output_dir": str(output_dir), **changed.record}, allow_nan=False))
         else:
-            print(_sentences(changed.record))
-            print(f"{output_dir}: open {output_dir / 'report.html'}")
+            say(_sentences(changed.record))
+            say(f"{output_dir}: open {output_dir / 'report.html'}")
 
 
 def _sentences(record: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import tyro
 
 from mvdiff.cli.models import Device
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
@@ -78,11 +79,20 @@ class Command:
             for name, each, sphere in zip(names, made, spheres, strict=True):
                 mesh = each.mesh.to("cpu")
                 save_mesh(mesh if sphere.is_unit else sphere.from_unit(mesh), folder.path / name)
-            folder.finish(residuals=[float(each.residual) for each in made])
+            folder.finish(
+                residuals=[float(each.residual) for each in made], shifts=[sphere.shift for sphere in spheres]
+            )
         if self.json:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
         else:
-            print(", ".join(str(folder.path / name) for name in names))
+            say(", ".join(str(folder.path / name) for name in names))
+            for name, sphere in zip(names, spheres, strict=True):
+                if any(sphere.shift):
+                    x, y, z = sphere.shift
+                    say(
+                        f"  note: the world's origin is far away: for the precision of its file {name} is shifted; add "
+                        f"({x:.0f}, {y:.0f}, {z:.0f}) to its coordinates (manifest.json: shifts)"
+                    )
 
 
 def _digest(views: "ViewSet") -> str:

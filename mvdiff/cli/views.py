@@ -8,8 +8,9 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.models import Generation, ModelChoice
-from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig
 from recon.core.errors import InputError
 
@@ -23,8 +24,8 @@ class Command:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
     """Images, or folders of images."""
-    output_dir: Path = Path("out")
-    """Folder for the results; with several photos, one subfolder each."""
+    output_dir: str = "out"
+    """Folder or fsspec URL (s3://, gs://) for the results; with several photos, one subfolder each."""
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
@@ -41,9 +42,11 @@ class Command:
         from mvdiff.runs.folder import FolderStore
 
         model = self.model.load()
-        references = [model.prepare(photo, self.config) for photo in photos]
+        prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
-        for photo, path, reference in zip(photos, folders, references, strict=True):
+        for (photo, reference), path in zip(prepared.items(), folders, strict=True):
+            if isinstance(reference, InputError):
+                continue
             inputs = {"verb": "views", **model.inputs(reference, self.config, photo.name)}
             folder = FolderStore.create(path, inputs, self.overwrite)
             if not folder.complete:
@@ -54,6 +57,7 @@ class Command:
                 folder.finish(device=str(model.device))
             runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.manifest["files"]})
             if not self.json:
-                print(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path / 'views'}")
+                say(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path}/views")
         if self.json:
             print(json.dumps({"config": asdict(self.config), "weights": model.weights, "runs": runs}, allow_nan=False))
+        check_all_used(prepared)

@@ -5,13 +5,14 @@ checked against a type (a dataclass, ``dict[str, int]`` …) by msgspec, arrays 
 """
 
 import contextlib
+import io
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints, overload
 
 import msgspec
 
@@ -171,7 +172,7 @@ def read_npz(path: Path, largest: int = MAX_ARRAYS) -> "dict[str, np.ndarray]":
     return arrays
 
 
-def _check_header(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
+def _check_header(stream: io.BufferedIOBase, entry: zipfile.ZipInfo) -> None:
     import numpy as np
 
     version = np.lib.format.read_magic(stream)

@@ -128,11 +128,11 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
     )
     return (
         "<section><h2>The best next photo</h2>"
-        f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to tell "
+        f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to settle "
         f"{view.cumulative[0]:.2f} of the {view.entropy:.2f} bits that are open about which hypothesis is true; from a "
-        f"random direction {float(view.information.mean()):.2f}. That is so if one of them is true: an object that is "
-        "none of them tells less. Azimuths count from the photo, positive when you walk to the right around the "
-        "object. The plan's further photos are numbered.</p>"
+        f"random direction, {float(view.information.mean()):.2f}. This assumes that one of them is true; otherwise it "
+        "tells less. Azimuths are measured from the photo, positive to the right around the object. Numbers mark the "
+        "further photos of the plan.</p>"
         f"<div class='scroll'><table class='map'><caption>Expected bits by elevation and azimuth</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<h3>What each hypothesis predicts there</h3><div class='tiles'>{tiles}</div></section>"

@@ -180,9 +180,9 @@ def test_several_photos_have_a_folder_each(run, photo: Path, tmp_path: Path) -> 
 
 def test_photos_of_one_name_do_not_share_a_folder(tmp_path: Path) -> None:
     photos = [Path("x/cat.png"), Path("y/cat.jpg"), Path("dog.png")]
-    names = [folder.name for folder in output_folders(photos, photos, tmp_path)]
+    names = [Path(folder).name for folder in output_folders(photos, photos, str(tmp_path))]
     assert names == ["cat", "cat-2", "dog"]
-    assert output_folders(photos[:1], photos[:1], tmp_path) == [tmp_path]
+    assert output_folders(photos[:1], photos[:1], "s3://runs/one") == ["s3://runs/one"]
 
 
 # The other verbs

@@ -17,6 +17,7 @@ EXTRAS = {
     "kaolin": ("kaolin.ops",),  # PyPI's kaolin is an empty placeholder without this
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
+    "heif": ("pillow_heif",),
     "lpips": ("lpips",),
     "viewer": ("viser",),
     "demo": ("gradio",),

@@ -77,7 +77,9 @@ class Command:
             for name, each, sphere in zip(names, made, spheres, strict=True):
                 mesh = each.mesh.to("cpu")
                 save_mesh(mesh if sphere.is_unit else sphere.from_unit(mesh), folder.path / name)
-            folder.finish(residuals=[float(each.residual) for each in made], shifts=[sphere.shift for sphere in spheres])
+            folder.finish(
+                residuals=[float(each.residual) for each in made], shifts=[sphere.shift for sphere in spheres]
+            )
         if self.json:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
         else:

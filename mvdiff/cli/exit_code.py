@@ -1,4 +1,4 @@
-"""How programs end: one clear sentence for input that cannot be used, and a code that scripts can read."""
+"""Exit codes: bad input ends a program with one sentence and a code that scripts can read."""
 
 import errno
 import sys
@@ -23,7 +23,7 @@ def exit_code(program: Callable[[], Any], name: str = "error", interrupted: str 
     """
     code = 0
     try:
-        with clean_streams():
+        with clean_streams(name):
             program()
     except InputError as error:
         print(f"{name}: {printable(' '.join(str(error).split()))}", file=sys.stderr)

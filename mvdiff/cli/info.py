@@ -14,13 +14,13 @@ from mvdiff.cli.terminal import say
 EXTRAS = {
     "wandb": ("wandb",),
     "xformers": ("xformers",),
-    "kaolin": ("kaolin.ops",),  # PyPI's kaolin is an empty placeholder without this
+    "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
     "heif": ("pillow_heif",),
+    "gltf": ("DracoPy", "meshopt"),
+    "print": ("lib3mf",),
     "lpips": ("lpips",),
-    "viewer": ("viser",),
-    "demo": ("gradio",),
 }
 
 

@@ -17,7 +17,7 @@ VERBS = {
     "feedback": "accept or reject hypotheses and sample more like the accepted ones",
     "data": "render, import or check data sets for training",
     "calibrate": "calibrate stated probabilities and coverages on known meshes",
-    "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
+    "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, STL, 3MF, points, splats or a grid",
     "info": "show versions, weights, devices and optional packages",
 }
 

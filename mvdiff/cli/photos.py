@@ -34,7 +34,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
 
 
 def prepare_all(photos: Sequence[Path], prepare: Callable[[Path], T]) -> dict[Path, T | InputError]:
-    """What ``prepare`` makes of each photo, or why it cannot: all are looked at before the first is worked on.
+    """Prepare all photos before the first is worked on; a photo that cannot be used becomes its error.
 
     Raises:
         InputError: where not one can be used.
@@ -58,14 +58,14 @@ def check_all_used(found: Mapping[Path, Any]) -> None:
         raise InputError(f"{len(errors)} of {len(found)} photos were left out, the others are done: {' '.join(errors)}")
 
 
-def output_folders(paths: Sequence[Path], photos: Sequence[Path], output_dir: Path) -> list[Path]:
-    """Return the folder itself for one photo, else one subfolder per photo, named after it."""
+def output_folders(paths: Sequence[Path], photos: Sequence[Path], output_dir: str) -> list[str]:
+    """Return the folder (or fsspec URL) itself for one photo, else one subfolder per photo, named after it."""
     if len(photos) == 1 and not paths[0].is_dir():
         return [output_dir]
-    folders: list[Path] = []
+    names: list[str] = []
     for photo in photos:
         name, number = photo.stem, 2
-        while output_dir / name in folders:
+        while name in names:
             name, number = f"{photo.stem}-{number}", number + 1
-        folders.append(output_dir / name)
-    return folders
+        names.append(name)
+    return [f"{output_dir.rstrip('/') or '/'}/{name}" for name in names]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from mvdiff.cli.models import Device
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
+from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
     from recon import ViewSet
@@ -36,10 +38,10 @@ class Command:
     """Vertical field of view of turntable images, in degrees."""
     distance: float = 1.5
     """Distance from the camera to the turntable's axis, in the units of the mesh."""
-    device: str = "auto"
-    """Device to run on: auto, cpu, cuda or cuda:N."""
-    preset: str = "default"
-    """Quality of the reconstruction."""
+    device: Device = "auto"
+    """Device to run on; "auto" takes a GPU if there is one."""
+    preset: Preset = "default"
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False

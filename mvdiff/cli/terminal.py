@@ -1,4 +1,4 @@
-"""What programs say to a terminal, or to a pipe that may be closed or full."""
+"""Output to a terminal, or to a pipe that may be closed or full."""
 
 import contextlib
 import os
@@ -16,19 +16,19 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def clean_streams() -> Iterator[None]:
-    """Warnings become one plain line on stderr each, and names that are no text are printed with escapes."""
+def clean_streams(name: str = "mvdiff") -> Iterator[None]:
+    """Print each warning as one line on stderr, after ``name``, and names that are not text with escapes."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
+        if not issubclass(category, DeprecationWarning | FutureWarning):  # for programmers
+            print(f"{name}: note: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = show
         yield
-
-
-def _show(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    if not issubclass(category, DeprecationWarning | FutureWarning):  # for programmers
-        print(f"mvdiff: note: {printable(str(message))}", file=sys.stderr)
 
 
 def flush_error() -> OSError | None:
@@ -41,6 +41,6 @@ def flush_error() -> OSError | None:
 
 
 def silence_stdout() -> None:
-    """What is still to be written, at the end of the process too, goes nowhere."""
+    """Discard everything that is still to be written, also at the end of the process."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,8 +45,8 @@ class MultiViewOutput(BaseOutput):
     """Output of :class:`MultiViewDiffusionPipeline`."""
 
     views: Any
-    """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
-    pictures instead."""
+    """By ``output_type``: "views" a ViewSet [n v] on the pipeline's device, "pt" its RGBA tensor [n v 4 h w] in [0, 1],
+    "np" an array [n v h w 4], "pil" lists of RGBA images."""
     photo_cameras: PhotoCamera
     """Photo camera that each hypothesis drew, [n]."""
     reference: ReferenceImage
@@ -109,6 +109,11 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         pipeline = cls(**models, scheduler=scheduler)
         pipeline.register_to_config(_name_or_path=str(folder))
         return pipeline
+
+    @property
+    def num_timesteps(self) -> int:
+        """Denoising steps of the latest call."""
+        return self._num_timesteps
 
     def check_inputs(
         self,
@@ -357,9 +362,12 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
 
 def _as_output(views: ViewSet, output_type: str) -> Any:
-    if output_type in ("views", "pt"):
+    if output_type == "views":
         return views
-    pictures = torch.cat([views.rgb, views.alpha], 2).permute(0, 1, 3, 4, 2).cpu().numpy()
+    rgba = torch.cat([views.rgb, views.alpha], 2)
+    if output_type == "pt":
+        return rgba
+    pictures = rgba.permute(0, 1, 3, 4, 2).cpu().numpy()
     if output_type == "np":
         return pictures
     from PIL import Image

@@ -109,7 +109,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class _State(msgspec.Struct, frozen=True):
-    """What a run needs of its checkpoint's ``state.json``."""
+    """The part of a checkpoint's ``state.json`` that a run needs."""
 
     step: Annotated[int, msgspec.Meta(ge=0, le=10**12)]
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0

@@ -1,4 +1,4 @@
-"""Which networks a folder of weights may describe: its configs are looked at before anything is built or fetched."""
+"""Allowed architectures of weights: a folder's configs are checked before anything is built or fetched."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

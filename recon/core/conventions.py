@@ -38,6 +38,17 @@ def world_rotation(convention: str) -> Float[Tensor, "4 4"]:
     return matrix
 
 
+#: World of splat files as a rotation of ours: trained splats stand in the first camera's frame, +Y down.
+_SPLAT_FLIPS = {"gltf": (1.0, 1.0, 1.0), "opencv": (1.0, -1.0, -1.0)}
+
+
+def splat_axes(convention: str) -> Float[Tensor, "4 4"]:
+    """Homogeneous rotation that carries our world into that of a splat file ("gltf" or "opencv"); its own inverse."""
+    if convention not in _SPLAT_FLIPS:
+        raise ValueError(f"Unknown axes of splats {convention!r}; known: {sorted(_SPLAT_FLIPS)}.")
+    return torch.diag(torch.tensor([*_SPLAT_FLIPS[convention], 1.0]))
+
+
 def srgb_to_linear(color: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """IEC 61966-2-1 decoding; glTF's factors and COLOR_0 are linear while images stay sRGB."""
     return torch.where(color <= 0.04045, color / 12.92, ((color.clamp_min(0) + 0.055) / 1.055) ** 2.4)

@@ -5,14 +5,13 @@ checked against a type (a dataclass, ``dict[str, int]`` …) by msgspec, arrays 
 """
 
 import contextlib
-import io
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import IO, TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints, overload
 
 import msgspec
 
@@ -97,12 +96,20 @@ def read_text(path: Path, largest: int = MAX_TEXT) -> str:
     return read_bytes(path, largest).decode("utf-8-sig")
 
 
-def read_json(path: Path, kind: type[T] | Any = Any, largest: int = MAX_TEXT) -> T:
+@overload
+def read_json(path: Path) -> Any: ...
+@overload
+def read_json(path: Path, kind: type[T], largest: int = MAX_TEXT) -> T: ...
+def read_json(path: Path, kind: Any = Any, largest: int = MAX_TEXT) -> Any:
     """A JSON file as ``kind``."""
     return parse_json(read_bytes(path, largest), kind)
 
 
-def parse_json(data: bytes | str, kind: type[T] | Any = Any) -> T:
+@overload
+def parse_json(data: bytes | str) -> Any: ...
+@overload
+def parse_json(data: bytes | str, kind: type[T]) -> T: ...
+def parse_json(data: bytes | str, kind: Any = Any) -> Any:
     """Strict JSON as ``kind``: numbers are finite, nesting is bounded, types and ranges are those of ``kind``.
 
     Raises:
@@ -113,7 +120,11 @@ def parse_json(data: bytes | str, kind: type[T] | Any = Any) -> T:
     return fit(msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf")), kind)
 
 
-def read_yaml(path: Path, kind: type[T] | Any = Any) -> T:
+@overload
+def read_yaml(path: Path) -> Any: ...
+@overload
+def read_yaml(path: Path, kind: type[T]) -> T: ...
+def read_yaml(path: Path, kind: Any = Any) -> Any:
     """A YAML file as ``kind``; nothing in it can name code."""
     import yaml
 
@@ -123,7 +134,11 @@ def read_yaml(path: Path, kind: type[T] | Any = Any) -> T:
         raise ValueError(reason(error)) from error
 
 
-def fit(value: Any, kind: type[T] | Any) -> T:
+@overload
+def fit(value: Any, kind: type[T]) -> T: ...
+@overload
+def fit(value: Any, kind: Any) -> Any: ...
+def fit(value: Any, kind: Any) -> Any:
     """Plain values as ``kind``. Raises ``ValueError`` where they do not fit, or are nested beyond ``MAX_DEPTH``."""
     level = {id(value): value}
     for _ in range(MAX_DEPTH):
@@ -156,7 +171,7 @@ def read_npz(path: Path, largest: int = MAX_ARRAYS) -> "dict[str, np.ndarray]":
     return arrays
 
 
-def _check_header(stream: io.BufferedIOBase, entry: zipfile.ZipInfo) -> None:
+def _check_header(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
     import numpy as np
 
     version = np.lib.format.read_magic(stream)

@@ -1,8 +1,9 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -54,9 +55,11 @@ class ViewSet:
     def device(self) -> torch.device:
         return self.rgb.device
 
-    def _map(self, function) -> "ViewSet":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return ViewSet(**{name: None if value is None else function(value) for name, value in values.items()})
+    def _map(self, function: Callable[[Any], Any]) -> "ViewSet":
+        """Apply ``function`` to every channel and to the cameras."""
+        normal = None if self.normal is None else function(self.normal)
+        depth = None if self.depth is None else function(self.depth)
+        return ViewSet(function(self.rgb), function(self.alpha), function(self.cameras), normal, depth)
 
     def __getitem__(self, index: int | slice | list[int]) -> "ViewSet":
         """Hypotheses ``index``; an int keeps the leading axis."""
@@ -79,7 +82,7 @@ class ViewSet:
         def stored(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.half().float()
 
-        channels = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
+        channels: dict[str, Any] = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
         return replace(self, **channels)
 
     def transformed(self, world: Float[Tensor, "4 4"]) -> "ViewSet":
@@ -95,11 +98,15 @@ class ViewSet:
     @staticmethod
     def cat(views: "Sequence[ViewSet]") -> "ViewSet":
         """The hypotheses of several sets, one after the other."""
-        channels = {
-            name: None if getattr(views[0], name) is None else torch.cat([getattr(v, name) for v in views])
-            for name in ("rgb", "alpha", "normal", "depth")
-        }
-        return ViewSet(cameras=Cameras.cat([v.cameras for v in views]), **channels)
+        normal = [v.normal for v in views if v.normal is not None]
+        depth = [v.depth for v in views if v.depth is not None]
+        return ViewSet(
+            torch.cat([v.rgb for v in views]),
+            torch.cat([v.alpha for v in views]),
+            Cameras.cat([v.cameras for v in views]),
+            None if views[0].normal is None else torch.cat(normal),
+            None if views[0].depth is None else torch.cat(depth),
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write ``views.safetensors`` into ``folder`` (created); returns the file."""

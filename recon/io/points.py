@@ -5,19 +5,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.splats import Splats
 from recon.io.meshes.ply import write_ply
+from recon.io.splats.ply import SplatAxes, columns, save_splat_ply
 from recon.rendering.shade import sample_texture
 
 _GREY = 0.7  # sRGB of meshes without colour
-#: Of the constant spherical harmonic, 1 / (2 sqrt(pi)): how splat files store colour.
-_SH_0 = 0.28209479177387814
 _OPACITY = 0.98
 #: A disc's standard deviation as a share of the points' spacing: neighbours overlap to a closed surface.
 _SPREAD = 0.75
@@ -68,29 +67,23 @@ def save_points(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_00
     """A PLY of ``count`` points with normals and sRGB colours."""
     points = PointSamples.of(mesh, count)
     color = (points.color.clamp(0, 1) * 255).round().byte().numpy()
-    columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
-    return write_ply(path, columns | {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))})
+    table = columns("xyz", points.position) | columns(("nx", "ny", "nz"), points.normal)
+    return write_ply(path, table | {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))})
 
 
-def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
-    """A PLY of ``count`` 3D Gaussians (Kerbl et al. 2023) that lie on the surface as flat discs.
-
-    The attributes are those that splat viewers and trainers read: constant colour as a spherical harmonic, opacity
-    before the sigmoid, the logarithm of the scales, and the rotation as a quaternion w, x, y, z. The world is the
-    mesh's own, +Y up.
-    """
+def splats_on(mesh: TexturedMesh, count: int) -> Splats:
+    """``count`` flat discs that lie on the surface."""
     points = PointSamples.of(mesh, count)
-    p = len(points.position)
-    scale = math.log(_SPREAD * points.spacing) + torch.tensor([0.0, 0.0, math.log(_THIN)]).expand(p, 3)
-    columns = _columns("xyz", points.position) | _columns(("nx", "ny", "nz"), points.normal)
-    columns |= _columns([f"f_dc_{i}" for i in range(3)], (points.color - 0.5) / _SH_0)
-    columns |= {"opacity": np.full(p, math.log(_OPACITY / (1 - _OPACITY)), np.float32)}
-    columns |= _columns([f"scale_{i}" for i in range(3)], scale)
-    columns |= _columns([f"rot_{i}" for i in range(4)], _turn_to(points.normal))
-    return write_ply(path, columns)
+    scale = torch.tensor([1.0, 1.0, _THIN]).expand(count, 3) * (_SPREAD * points.spacing)
+    return Splats(points.position, scale, turn_to(points.normal), torch.full((count,), _OPACITY), points.color)
 
 
-def _turn_to(normal: Float[Tensor, "p 3"]) -> Float[Tensor, "p 4"]:
+def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000, axes: SplatAxes = "gltf") -> Path:
+    """A PLY of ``count`` 3D Gaussians on the surface, in the mesh's own +Y-up world unless ``axes`` says otherwise."""
+    return save_splat_ply(splats_on(mesh, count), path, axes)
+
+
+def turn_to(normal: Float[Tensor, "p 3"]) -> Float[Tensor, "p 4"]:
     """Unit quaternions w, x, y, z of the shortest turns that carry +Z to ``normal``."""
     x, y, z = normal.unbind(-1)
     quaternion = torch.stack([1 + z, -y, x, torch.zeros_like(x)], -1)
@@ -98,7 +91,3 @@ def _turn_to(normal: Float[Tensor, "p 3"]) -> Float[Tensor, "p 4"]:
     half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand_as(quaternion)
     quaternion = torch.where((z < -1 + 1e-6)[:, None], half_turn, quaternion)
     return torch.nn.functional.normalize(quaternion, dim=-1)
-
-
-def _columns(names: str | tuple[str, ...] | list[str], values: Float[Tensor, "p c"]) -> dict[str, np.ndarray]:
-    return {name: values[:, i].contiguous().numpy().astype(np.float32) for i, name in enumerate(names)}

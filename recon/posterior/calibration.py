@@ -145,9 +145,9 @@ class Calibration:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: weights, objects, settings."""
     held_out: Mapping[str, Any] = field(default_factory=dict)
-    """What cross-fitting found: coverage, width, calibration error."""
+    """Results of cross-fitting: coverage, width, calibration error."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Of the calibration set: what a photo's own scores are compared with."""
+    """Scores of the calibration set, with which a photo's own scores are compared."""
 
     def at(self, effective_size: float) -> tuple[int, Correction]:
         """The correction for the largest fitted number that is not above ``effective_size``: never too narrow."""

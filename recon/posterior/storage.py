@@ -37,7 +37,7 @@ _Extent = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
 class _Header(msgspec.Struct, frozen=True):
-    """What a posterior's file says beside its arrays."""
+    """Header of a posterior's file."""
 
     extent: _Extent
     coverage: Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -49,7 +49,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class _Numbers(msgspec.Struct, frozen=True):
-    """What a hypothesis' file says beside its arrays."""
+    """Header of a hypothesis' file."""
 
     extent: _Extent
     seed: int
@@ -159,7 +159,7 @@ def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, 
 
 
 def _other(found: str, form: str) -> str:
-    """What to do about a file of format ``found`` where ``form`` is read."""
+    """Remedy for a file of format ``found`` where ``form`` is expected."""
     (kind, _, number), (own, _, current) = found.partition("/"), form.partition("/")
     if kind == own and number.isdigit() and int(number) < int(current):
         return "was made by an earlier version: run the same generate command again with --overwrite."
@@ -175,7 +175,7 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
         cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height)
-        statistics = {name: arrays.get(f"views.{name}") for name in _VIEWS}
+        statistics: dict[str, Any] = {name: arrays.get(f"views.{name}") for name in _VIEWS}
         views = checked(ViewStatistics(**statistics, cameras=checked(cameras)))
     found = fit(header, _Header)
     posterior = Posterior(

@@ -20,7 +20,7 @@ _AROUND_FOV, _POLE_FOV = 90.0, 100.0
 
 
 class Role(IntEnum):
-    """What a view of a record is for."""
+    """Purpose of a view in a record."""
 
     PHOTO = 0
     SPHERE = 1
@@ -29,7 +29,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Pose:
-    """Of one camera: position in the scene, angles and lens in degrees."""
+    """Pose of one camera: position in the scene, angles and lens in degrees."""
 
     position: tuple[float, float, float]
     yaw: float
@@ -113,7 +113,7 @@ class Director:
         return self.walkable.between(self.rng, middle, 0.3 * median, 1.5 * median)
 
     def _open_yaw(self, position: tuple[float, float, float]) -> float:
-        """Of twelve random directions, more often one in which surfaces are far, but not the sky alone."""
+        """Draw one of twelve random directions, preferring distant surfaces over near ones and over plain sky."""
         yaw = self.rng.uniform(0, 2 * np.pi, 12)
         fan = (yaw[:, None] + np.radians([-22, 0, 22])).ravel()
         ways = np.stack([np.sin(fan), np.full(len(fan), -0.08), -np.cos(fan)], -1).astype(np.float32)
@@ -125,7 +125,9 @@ class Director:
 
 
 def good_photo(depth: Float[Tensor, "h w"]) -> bool:
-    """Whether a photo shows a place: no surface right before the lens, and some surface at all."""
+    """Whether a photo shows a place: some surface, not right before the lens, and more than one bare wall."""
     seen = depth > 0
-    near = ((depth < 0.35) & seen).float().mean()
-    return bool(near < 0.04) and bool(seen.float().mean() > 0.35) and bool(depth[seen].median() > 0.7)
+    if seen.float().mean() < 0.35 or ((depth < 0.35) & seen).float().mean() > 0.04:
+        return False
+    near, middle, far = torch.quantile(depth[seen], torch.tensor([0.1, 0.5, 0.9]))
+    return bool(middle > 0.7) and bool(far > 1.3 * near)

@@ -21,7 +21,7 @@ _TRIES = 8
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Which views a record holds."""
+    """Views of a record."""
 
     size: int = 128
     """Pixels of a picture's side."""
@@ -62,7 +62,7 @@ class SceneRecord:
     """:class:`Role` of each view."""
     kind: str
     hidden: dict[str, str] = field(default_factory=dict)
-    """What the photos of place 0 cannot show, and its value."""
+    """Attribute that the photos of place 0 cannot show, and its value."""
     seed: int = 0
     split: Split = "train"
 
@@ -160,11 +160,6 @@ def _packed(
     normal = seen.normal.mul(127).round_().to(torch.int8)
     pictures = (a.permute(0, 3, 1, 2).contiguous().numpy() for a in (rgba, normal))
     return (*pictures, seen.depth.half().numpy())
-
-
-def nbytes(config: SceneConfig) -> int:
-    """Memory of one record's pictures."""
-    return config.views * config.size**2 * 9
 
 
 def record_arrays(config: SceneConfig) -> dict[str, tuple[type, tuple[int, ...]]]:

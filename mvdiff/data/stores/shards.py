@@ -39,7 +39,7 @@ def _decode_tensors(data: bytes) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class RecordKind:
-    """What a data set is a set of: its config, its record's arrays, and how these come to and from shards."""
+    """Kind of a data set: its config, the arrays of its records, and their conversion to and from shards."""
 
     format: str
     config: Callable[..., Any]
@@ -51,11 +51,11 @@ class RecordKind:
     record: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]
     """A record of its arrays and its origin."""
     command: str
-    """Which command makes such data sets."""
+    """Command that makes such data sets."""
 
 
 def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
-    """Of each array of a record."""
+    """Shape of each array of a record."""
     t, r, size = config.num_targets, config.references, config.size
     shapes = {
         "targets": (t, 8, size, size),
@@ -80,7 +80,7 @@ class ShardObject:
     """One rendered object or scene."""
 
     record: Any
-    """Of the data set's :class:`RecordKind`: an ``ObjectRecord`` unless that says something else."""
+    """Record of the data set's :class:`RecordKind`, an ``ObjectRecord`` by default."""
     origin: dict[str, Any]
     """At least ``name``; licence, creator, source and file where they are known."""
 

@@ -135,7 +135,7 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
     )
 
 
-def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], None]]:
+def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], object]]:
     """Writers of the posterior, its median shape and each hypothesis; their files are listed already."""
     posterior = result.posterior
     file_format = output.manifest["inputs"]["config"]["format"]
@@ -152,7 +152,8 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
         else:
             save_mesh(mesh, path)
 
-    names, writers = ["posterior.npz", "posterior.glb"], [lambda: save_posterior(posterior, output.path), write_median]
+    names = ["posterior.npz", "posterior.glb"]
+    writers: list[Callable[[], object]] = [lambda: save_posterior(posterior, output.path), write_median]
     for index, hypothesis in enumerate(result.hypotheses):
         stem = f"hypotheses/{index:03d}"
         if file_format == "obj" and hypothesis.mesh.texture is not None:

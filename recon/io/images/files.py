@@ -8,7 +8,7 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +28,7 @@ MAX_SIDE = 2048
 #: How Pillow writes a PNG of a texture, whose filtered rows hardly repeat: a quarter of the time, and no larger.
 TEXTURE_PNG = {"compress_type": zlib.Z_RLE}
 #: And of a view, with much background: half of the time, 7 % larger.
-VIEW_PNG = {"compress_level": 4}
+VIEW_PNG: dict[str, Any] = {"compress_level": 4}
 
 #: Formats that Pillow decodes itself. Others may start helper programs (EPS), or are no photos.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "ICO", "HEIF")

@@ -49,13 +49,13 @@ def glb_bytes(
     mesh: TexturedMesh, *, extras: dict[str, Any] | None = None, texture_format: Literal["png", "jpeg"] = "png"
 ) -> bytes:
     """The file that :func:`save_glb` writes."""
-    _check(mesh)
+    check_mesh(mesh)
     textured = mesh.uv is not None and mesh.texture is not None
     parts = split(mesh if textured else TexturedMesh(mesh.vertices, mesh.faces))
     if not len(parts.faces):
         raise InputError("A mesh without faces cannot be written.")
     builder = GlbBuilder()
-    builder.json["asset"] = {"version": "2.0", "generator": _generator()}
+    builder.json["asset"] = {"version": "2.0", "generator": generator_name()}
     attributes = {
         "POSITION": builder.vertex_data(parts.positions, bounds=True),
         "NORMAL": builder.vertex_data(parts.normals),
@@ -63,7 +63,7 @@ def glb_bytes(
     material: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": _ROUGHNESS}
     if textured:
         attributes["TEXCOORD_0"] = builder.vertex_data(parts.uv)
-        image = builder.image(_to_bytes(mesh.texture.permute(1, 2, 0)), texture_format)
+        image = builder.image(image_bytes(mesh.texture.permute(1, 2, 0)), texture_format)
         material["baseColorTexture"] = {"index": builder.texture(image, LINEAR_MIPMAP_LINEAR)}
     elif mesh.colors is not None:
         linear = srgb_to_linear(mesh.colors.detach().float().clamp(0, 1)).cpu().numpy()
@@ -73,7 +73,7 @@ def glb_bytes(
         material["baseColorFactor"] = [grey, grey, grey, 1.0]
     look = builder.append("materials", {"name": "appearance", "pbrMetallicRoughness": material, "doubleSided": False})
     for name, values in mesh.attributes.items():
-        attributes[_attribute_name(name)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])
+        attributes[attribute_name(name)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])
     primitive = {
         "attributes": attributes,
         "indices": builder.index_data(parts.faces, len(parts.positions)),
@@ -128,7 +128,8 @@ def _add_uncertainty(builder: GlbBuilder, primitive: dict[str, Any], mesh: Textu
     return top
 
 
-def _check(mesh: TexturedMesh) -> None:
+def check_mesh(mesh: TexturedMesh) -> None:
+    """Raise :class:`InputError` for values that no file can hold."""
     named = {"vertices": mesh.vertices, "colors": mesh.colors, "uv": mesh.uv, "texture": mesh.texture}
     for name, values in (named | mesh.attributes).items():
         if values is not None and not torch.isfinite(values).all():
@@ -138,16 +139,18 @@ def _check(mesh: TexturedMesh) -> None:
             raise InputError(f"The attribute {name!r} must hold 1 to 4 values per vertex, not {list(values.shape)}.")
 
 
-def _attribute_name(name: str) -> str:
+def attribute_name(name: str) -> str:
     """glTF's custom attributes start with an underscore; upper case is the custom."""
     return "_" + re.sub(r"[^A-Z0-9_]", "_", name.upper().lstrip("_"))
 
 
-def _to_bytes(image: torch.Tensor) -> np.ndarray:
+def image_bytes(image: torch.Tensor) -> np.ndarray:
+    """Colors in 0 to 1 as bytes."""
     return (image.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
-def _generator() -> str:
+def generator_name() -> str:
+    """Name and version of the program, for a file's metadata."""
     try:
         return f"mvdiff {importlib.metadata.version('mvdiff')}"
     except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed

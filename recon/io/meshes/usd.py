@@ -36,14 +36,22 @@ def save_usdz(mesh: TexturedMesh, path: str | os.PathLike) -> Path:
 
 
 def _write_stage(mesh: TexturedMesh, layer: Path) -> None:
-    from pxr import Gf, Sdf, Usd, UsdGeom, Vt
+    from pxr import Usd, UsdGeom
 
     stage = Usd.Stage.CreateNew(str(layer))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     root = UsdGeom.Xform.Define(stage, "/object")
     stage.SetDefaultPrim(root.GetPrim())
-    shape = UsdGeom.Mesh.Define(stage, "/object/surface")
+    define_mesh(stage, "/object/surface", "/object/appearance", mesh, layer.parent / "color.png")
+    stage.GetRootLayer().Save()
+
+
+def define_mesh(stage, place: str, look: str, mesh: TexturedMesh, texture: Path):
+    """A mesh prim at ``place`` with its material at ``look``; its texture, if any, is written to ``texture``."""
+    from pxr import Gf, Sdf, UsdGeom, Vt
+
+    shape = UsdGeom.Mesh.Define(stage, place)
     vertices, faces = mesh.vertices.detach().double().numpy(), mesh.faces.numpy().astype(np.int64)
     shape.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(vertices.astype(np.float32)))
     shape.CreateFaceVertexCountsAttr(Vt.IntArray(len(faces), 3))
@@ -66,34 +74,34 @@ def _write_stage(mesh: TexturedMesh, layer: Path) -> None:
         kind = Sdf.ValueTypeNames.TexCoord2fArray
         primvars.CreatePrimvar("st", kind, UsdGeom.Tokens.faceVarying).Set(Vt.Vec2fArray.FromNumpy(st))
         picture = (mesh.texture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        Image.fromarray(picture).save(layer.parent / "color.png", **TEXTURE_PNG)
+        Image.fromarray(picture).save(texture, **TEXTURE_PNG)
     elif mesh.colors is not None:
         linear = srgb_to_linear(mesh.colors.detach().float().clamp(0, 1)).numpy()
         shape.CreateDisplayColorPrimvar(UsdGeom.Tokens.vertex).Set(Vt.Vec3fArray.FromNumpy(linear))
-    _add_material(stage, shape, textured=textured, painted=mesh.colors is not None)
-    stage.GetRootLayer().Save()
+    _add_material(stage, look, shape, texture.name if textured else None, painted=mesh.colors is not None)
+    return shape
 
 
-def _add_material(stage, shape, textured: bool, painted: bool) -> None:
+def _add_material(stage, look: str, shape, picture: str | None, painted: bool) -> None:
     from pxr import Gf, Sdf, UsdShade
 
     kinds = Sdf.ValueTypeNames
-    material = UsdShade.Material.Define(stage, "/object/appearance")
-    surface = UsdShade.Shader.Define(stage, "/object/appearance/surface")
+    material = UsdShade.Material.Define(stage, look)
+    surface = UsdShade.Shader.Define(stage, f"{look}/surface")
     surface.CreateIdAttr("UsdPreviewSurface")
     surface.CreateInput("roughness", kinds.Float).Set(_ROUGHNESS)
     surface.CreateInput("metallic", kinds.Float).Set(0.0)
     color = surface.CreateInput("diffuseColor", kinds.Color3f)
-    if textured or painted:
-        name, kind = ("st", kinds.Float2) if textured else ("displayColor", kinds.Float3)
-        reader = UsdShade.Shader.Define(stage, f"/object/appearance/{name}")
-        reader.CreateIdAttr("UsdPrimvarReader_float2" if textured else "UsdPrimvarReader_float3")
+    if picture or painted:
+        name, kind = ("st", kinds.Float2) if picture else ("displayColor", kinds.Float3)
+        reader = UsdShade.Shader.Define(stage, f"{look}/{name}")
+        reader.CreateIdAttr("UsdPrimvarReader_float2" if picture else "UsdPrimvarReader_float3")
         reader.CreateInput("varname", kinds.String).Set(name)
         read = reader.CreateOutput("result", kind)
-    if textured:
-        texture = UsdShade.Shader.Define(stage, "/object/appearance/color")
+    if picture:
+        texture = UsdShade.Shader.Define(stage, f"{look}/color")
         texture.CreateIdAttr("UsdUVTexture")
-        texture.CreateInput("file", kinds.Asset).Set("color.png")
+        texture.CreateInput("file", kinds.Asset).Set(f"./{picture}")
         texture.CreateInput("sourceColorSpace", kinds.Token).Set("sRGB")
         texture.CreateInput("wrapS", kinds.Token).Set("clamp")
         texture.CreateInput("wrapT", kinds.Token).Set("clamp")

@@ -22,7 +22,7 @@ class Registered:
     """One registered picture."""
 
     where: str
-    """What to call it in a message."""
+    """Name of the file in messages."""
     name: str
     """Relative to the folder of pictures."""
     pose: tuple[float, ...]
@@ -34,7 +34,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class _Model:
-    """How a camera model orders its parameters: those of :class:`Lens` from a flat list."""
+    """Parameter order of a camera model: :class:`Lens` from a flat list."""
 
     count: int
     lens: Callable[[list[float]], dict] | None
@@ -135,7 +135,7 @@ def _is_number(word: str) -> bool:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """What to call each line that is neither empty nor a comment, and the line."""
+    """Yield each line that is neither empty nor a comment, with its name in messages."""
     if not exists(path):
         raise InputError(f"'{path}' is missing: {_AGAIN}.")
     with reading(path, "text of a COLMAP model", _AGAIN):

@@ -31,12 +31,12 @@ class PosedPicture:
     """One picture still on disk, and the camera that took it."""
 
     where: str
-    """What to call it in a message."""
+    """Name of the photo in messages."""
     picture: Path
     c2w: Float[np.ndarray, "4 4"]
     """Camera-to-world, OpenCV axes, in double precision."""
     lens: Lens | None
-    """Of the picture or of a scaled copy of it; None: ``fov`` tells."""
+    """Lens of the image or of a scaled copy of it; None to use ``fov``."""
     mask: Path | None = None
     """Values that become the alpha."""
     as_stored: bool = False

@@ -113,7 +113,7 @@ class _Camera(msgspec.Struct, frozen=True):
 
 
 class _Frame(msgspec.Struct, frozen=True):
-    """What a frame tells beside its lens."""
+    """Contents of a frame beside its lens."""
 
     file_path: str
     transform_matrix: list[list[float]]

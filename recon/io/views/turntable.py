@@ -21,7 +21,7 @@ _ELEVATION = re.compile(rf"(?:^|[^a-z])(?:el|elevation){_NUMBER}", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Turntable:
-    """How the pictures were taken: the camera aims at the origin, +Y is up."""
+    """Camera of turntable images: it aims at the origin, +Y is up."""
 
     azimuths: tuple[float, ...] = ()
     """Degrees, one for each picture in the order of their names (2.png before 10.png): where the camera stands around
@@ -32,7 +32,7 @@ class Turntable:
     fov: float = DEFAULT_FOV
     """Vertical field of view in degrees."""
     distance: float = DEFAULT_DISTANCE
-    """Of the camera from the turntable's axis, in the units that the mesh shall have."""
+    """Distance of the camera from the turntable's axis, in the units of the mesh."""
 
 
 def angles_in_name(name: str) -> tuple[float, float | None] | None:

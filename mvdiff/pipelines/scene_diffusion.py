@@ -37,7 +37,7 @@ class SceneOutput(BaseOutput):
 
 @dataclass(frozen=True)
 class _Given:
-    """What is known of views, channel by channel, at which level; the rest is sampled."""
+    """Known channel groups of views and the noise level of each; the rest is sampled."""
 
     clean: Float[Tensor, "n v 8 h w"]
     level: Float[Tensor, "n v 2"]

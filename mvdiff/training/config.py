@@ -107,7 +107,7 @@ class ValidationConfig:
 class TrainConfig:
     output_dir: str = "runs/train"
     task: Literal["objects", "scenes"] = "objects"
-    """Which model is trained; scenes has its pictures, views and loss under ``scenes``."""
+    """Model to train; the pictures, views and loss of scenes are set under ``scenes``."""
     seed: int = 0
     batch_size: int = 64
     """Batch size of one process, before accumulation, in objects."""

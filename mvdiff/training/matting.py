@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from recon.io.images.files.matte_network import SIZE, MatteNetwork
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from mvdiff.devices import pick_device
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write, write_json
+from recon.io.images.matte_network import SIZE, MatteNetwork
 
 _HELD_OUT = 1 << 30
 

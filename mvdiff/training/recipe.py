@@ -1,4 +1,4 @@
-"""Recipes: which networks a run trains, on which pictures, and what it validates and exports.
+"""Recipes: the networks, pictures, validation and export of a kind of training run.
 
 The trainer does the same for all of them: steps, averages, checkpoints, clocks, logs.
 """
@@ -19,15 +19,15 @@ from recon.core.errors import InputError
 
 @runtime_checkable
 class Pictures(Protocol):
-    """What a run trains and validates on."""
+    """Training and validation pictures of a run."""
 
     @property
     def device(self) -> torch.device:
-        """Where batches are drawn."""
+        """Device on which batches are drawn."""
 
     @property
     def refreshed(self) -> int | None:
-        """How many records were replaced so far; None where none are."""
+        """Number of records replaced so far; None if none ever are."""
 
     def batch(self, size: int, generator: torch.Generator, device: torch.device) -> Any: ...
 
@@ -42,10 +42,10 @@ class Pictures(Protocol):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """What differs between runs of different networks."""
+    """Parts of a run that differ between kinds of networks."""
 
     matmul_precision: str
-    """Of float32 products on CUDA, as torch.set_float32_matmul_precision takes it."""
+    """Precision of float32 products on CUDA, as torch.set_float32_matmul_precision takes it."""
 
     def objective(self) -> nn.Module:
         """Networks and loss; completes the settings with what the networks bring."""

@@ -27,7 +27,7 @@ _BEND = 0.1
 
 @dataclass(frozen=True)
 class Warped:
-    """What ``n`` sets of views show of ``v`` target cameras; all channels are 0 where nothing is known."""
+    """Pictures of target cameras [n v] made of source views; all channels are 0 where nothing is known."""
 
     rgb: Float[Tensor, "n v 3 h w"]
     depth: Float[Tensor, "n v 1 h w"]
@@ -148,7 +148,7 @@ def _depth(words: Int[Tensor, "*b"]) -> Float[Tensor, "*b"]:
 
 
 def seen_in(views: ViewSet, source: ViewSet, tolerance: float = DEPTH_TEST) -> Bool[Tensor, "n v h w"]:
-    """Which pixels of views [n v] with depth show what a single view [n 1] with depth shows, too.
+    """Mask of the pixels of views [n v] whose surface a single view [n 1] sees, too; both have depth.
 
     The sky is seen where its direction meets sky.
     """

@@ -7,6 +7,11 @@ photo's median depth is 1.5 units; metric scale is one factor at export.
 import importlib
 
 _EXPORTS = {
+    "Scene": "recon.scenes.scene",
+    "SceneConfig": "recon.scenes.scene",
+    "build_scene": "recon.scenes.scene",
+    "export_scene": "recon.scenes.files.export",
+    "scene_grid": "recon.scenes.scene",
     "Body": "recon.scenes.navigation",
     "NavMesh": "recon.scenes.navigation",
     "SceneField": "recon.scenes.field",

@@ -14,7 +14,9 @@ from recon.core.views import ViewSet
 #: Relative second difference of the inverse depth, which is zero on planes, beyond which a pixel lies on an edge.
 _BENT = 0.05
 #: Cosine between surface and ray below which a pixel does not measure.
-_GRAZING = 0.08
+_GRAZING = 0.04
+#: Share of the normal's cosine that the depth's own slope must have, or it is a smear between two surfaces.
+_SMEAR = 0.4
 #: Alpha between which a pixel mixes sky and surface.
 _SKY, _SOLID = 0.5, 0.95
 
@@ -52,10 +54,11 @@ class DepthMaps:
         down, bent_down = (value.mT for value in _one_sided(inverse.mT))
         edge = torch.maximum(bent_across, bent_down) > _BENT * inverse
         gradient = torch.stack([across, down], 1)
-        # What smears over several pixels between two surfaces is steep, whatever its normal says.
-        steep = inverse / (_plane(inverse, gradient, cameras).norm(dim=1) * per_depth) < _GRAZING
-        measures = ~sky & (alpha >= _SOLID) & ~edge & ~steep & (cosine > _GRAZING)
-        deep = torch.where(sky, math.inf, depth)
+        # What smears over several pixels between two surfaces is steeper than its normal says.
+        own_cosine = inverse / (_plane(inverse, gradient, cameras).norm(dim=1) * per_depth).clamp_min(1e-9)
+        measures = ~sky & (alpha >= _SOLID) & ~edge & (own_cosine >= _SMEAR * cosine) & (cosine > _GRAZING)
+        inverse, gradient = _smooth(inverse, gradient, measures)
+        deep = torch.where(sky, math.inf, torch.where(measures, 1 / inverse.clamp_min(1e-6), depth))
         slope = per_depth * cosine.clamp_min(_GRAZING)
         return DepthMaps(cameras, deep, measures, inverse, gradient, slope, cosine)
 
@@ -90,6 +93,19 @@ def _one_sided(inverse: Float[Tensor, "v h w"]) -> tuple[Float[Tensor, "v h w"],
     best = bends[:3].argmin(0, keepdim=True)
     change = changes.gather(0, best)[0]
     return torch.where(torch.isfinite(change), change, 0.0), bends.amin(0)
+
+
+def _smooth(
+    inverse: Float[Tensor, "v h w"], gradient: Float[Tensor, "v 2 h w"], measures: Bool[Tensor, "v h w"]
+) -> tuple[Float[Tensor, "v h w"], Float[Tensor, "v 2 h w"]]:
+    """Means over 3 x 3 pixels where all of them measure one surface: noise goes, planes stay exact."""
+    whole = torch.nn.functional.max_pool2d(1 - measures.float(), 3, 1, 1) == 0
+    whole[:, [0, -1]] = whole[..., [0, -1]] = False
+    # A jump between two surfaces that both measure is far more than their slopes explain.
+    high, low = (sign * torch.nn.functional.max_pool2d(sign * inverse, 3, 1, 1) for sign in (1, -1))
+    whole = whole & (high - low <= 3 * gradient.abs().sum(1) + 2 * _BENT * inverse)
+    mean = torch.nn.functional.avg_pool2d(torch.cat([inverse[:, None], gradient], 1), 3, 1, 1)
+    return torch.where(whole, mean[:, 0], inverse), torch.where(whole[:, None], mean[:, 1:], gradient)
 
 
 def _plane(

@@ -22,7 +22,7 @@ _TOGETHER = 4096
 
 @dataclass(frozen=True)
 class SceneFuseConfig:
-    """How depth maps vote for a scene's cells."""
+    """Truncation and weights of the depth maps' votes for a scene's cells."""
 
     truncation: float = 3.0
     """Distance in cells before a surface up to which views measure; beyond it they vote for free space."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from recon.core.mesh import TexturedMesh
 from recon.scenes.field import SceneField
 from recon.scenes.grid import SceneGrid
-from recon.scenes.mesh import SceneMeshConfig, decimate_open, observed_surface, without_fragments
+from recon.scenes.mesh import SceneMeshConfig, backed, decimate_open, observed_surface, without_fragments
 
 #: Share of the surface points that must lie beyond the near grid to make a far level worth its time.
 _WORTH = 0.01
@@ -32,7 +32,7 @@ def add_far_level(mesh: TexturedMesh, near: SceneGrid, far: SceneField, config: 
     inset = 1.5 * far.grid.cell
     inner = ((points > near.origin + inset) & (points < near.origin + near.size - inset)).all(-1)
     observed = (far.weight[0] > 0) & ~inner
-    shell = observed_surface(far.distance[0], observed, far.grid)
+    shell = observed_surface(*backed(far.distance[0], observed, far.grid.cell), far.grid)
     shell = without_fragments(shell, config.least_area * far.grid.cell**2)
     shell = decimate_open(shell, config.faces)
     vertices = torch.cat([mesh.vertices, shell.vertices])

@@ -37,7 +37,7 @@ def scene_mesh(field: SceneField, config: SceneMeshConfig | None = None) -> Text
         Triangles whose front sides face the free space; none where nothing was observed.
     """
     config = config or SceneMeshConfig()
-    mesh = observed_surface(field.distance[0], field.weight[0] > 0, field.grid)
+    mesh = observed_surface(*backed(field.distance[0], field.weight[0] > 0, field.grid.cell), field.grid)
     mesh = without_fragments(mesh, config.least_area * field.grid.cell**2)
     return decimate_open(mesh, config.faces)
 
@@ -46,6 +46,20 @@ def collider(mesh: TexturedMesh, config: SceneMeshConfig | None = None) -> Textu
     """A coarse copy of a scene's mesh to collide with, without colors."""
     bare = TexturedMesh(mesh.vertices, mesh.faces)
     return decimate_open(bare, (config or SceneMeshConfig()).collider_faces)
+
+
+def backed(
+    distance: Float[Tensor, "x y z"], observed: Bool[Tensor, "x y z"], cell: float
+) -> tuple[Float[Tensor, "x y z"], Bool[Tensor, "x y z"]]:
+    """Distances and observed cells with up to two layers more around what is measured to lie just behind a surface.
+
+    Views measure only a little way behind a surface; where they disagree by a cell, that way ends unevenly and marching
+    cubes would leave holes.
+    """
+    # Just behind: from further in, the sides of doors and windows would grow with every layer.
+    behind = (observed & (distance < 0) & (distance > -cell)).float()[None, None]
+    added = (torch.nn.functional.max_pool3d(behind, 5, 1, 2)[0, 0] > 0) & ~observed
+    return torch.where(added, -cell, distance), observed | added
 
 
 def observed_surface(

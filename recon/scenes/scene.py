@@ -22,7 +22,7 @@ from recon.scenes.view_agreement import view_agreement
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """How a scene is made from its views."""
+    """Settings for building a scene from its views."""
 
     cells: int = 4_000_000
     """Cells of the grid, and of the far level where there is one."""

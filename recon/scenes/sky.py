@@ -18,7 +18,7 @@ _SLICES, _STACKS = 64, 32
 
 @dataclass(frozen=True)
 class Sky:
-    """What lies behind all surfaces, as an equirectangular image (see :mod:`recon.ops.panorama`)."""
+    """Backdrop of all surfaces, as an equirectangular image (see :mod:`recon.ops.panorama`)."""
 
     panorama: Float[Tensor, "3 h w"]
     """sRGB, filled everywhere."""

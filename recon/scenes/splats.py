@@ -21,7 +21,7 @@ _OPACITY = 0.98
 
 @dataclass(frozen=True)
 class SplatConfig:
-    """How densely a scene's splats lie."""
+    """Density and opacity of a scene's splats."""
 
     cell: float = 0.03
     """Edge in world units of the cells in which only the best view's splats are kept."""

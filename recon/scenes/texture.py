@@ -16,7 +16,7 @@ from recon.scenes.visible import Sight, provenance, read_views
 
 @dataclass(frozen=True)
 class SceneTextureConfig:
-    """How a scene is painted."""
+    """Settings of a scene's texture."""
 
     photo_size: int = 1024
     """Largest side in pixels of the photo in the atlas."""

@@ -1,4 +1,4 @@
-"""What views say about a scene's vertices: who sees them, from which pixels, and how well the depths agree."""
+"""Visibility of a scene's vertices: which views see them, at which pixels, and how well their depths agree."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ _SLACK = 0.01
 
 @dataclass(frozen=True)
 class Sight:
-    """How ``v`` views see ``k`` vertices of one mesh."""
+    """Visibility of ``k`` vertices of one mesh in ``v`` views."""
 
     seen: Bool[Tensor, "v k"]
     """The vertex lies in the view, nothing of the mesh is before it, and its front is towards the view."""

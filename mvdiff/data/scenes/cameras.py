@@ -125,7 +125,9 @@ class Director:
 
 
 def good_photo(depth: Float[Tensor, "h w"]) -> bool:
-    """Whether a photo shows a place: no surface right before the lens, and some surface at all."""
+    """Whether a photo shows a place: some surface, not right before the lens, and more than one bare wall."""
     seen = depth > 0
-    near = ((depth < 0.35) & seen).float().mean()
-    return bool(near < 0.04) and bool(seen.float().mean() > 0.35) and bool(depth[seen].median() > 0.7)
+    if seen.float().mean() < 0.35 or ((depth < 0.35) & seen).float().mean() > 0.04:
+        return False
+    near, middle, far = torch.quantile(depth[seen], torch.tensor([0.1, 0.5, 0.9]))
+    return bool(middle > 0.7) and bool(far > 1.3 * near)

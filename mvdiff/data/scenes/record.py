@@ -162,11 +162,6 @@ def _packed(
     return (*pictures, seen.depth.half().numpy())
 
 
-def nbytes(config: SceneConfig) -> int:
-    """Memory of one record's pictures."""
-    return config.views * config.size**2 * 9
-
-
 def record_arrays(config: SceneConfig) -> dict[str, tuple[type, tuple[int, ...]]]:
     """Type and shape of each array of a record."""
     v, s = config.views, config.size

@@ -26,8 +26,8 @@ _SIZES: dict[str, tuple[float, float]] = {
     "package": (0.15, 0.35), "bag": (0.3, 0.5), "potted_plant": (0.35, 1.3), "fruit": (0.08, 0.2),
     "dessert": (0.1, 0.2), "device": (0.15, 0.3), "screen": (0.45, 1.1), "shoe": (0.26, 0.32), "toy": (0.15, 0.35),
     "teddy": (0.25, 0.5), "guitar": (0.95, 1.05), "quadruped": (0.4, 1.0), "bird": (0.15, 0.3), "tool": (0.2, 0.4),
-    "tree": (3.0, 7.0), "car": (3.9, 4.6), "truck": (5.0, 7.0), "person": (1.55, 1.9), "house": (6.0, 11.0),
-    "mushroom": (0.15, 0.5), "tower": (9.0, 16.0),
+    "tree": (3.0, 7.0), "car": (3.9, 4.6), "truck": (5.0, 7.0), "person": (1.55, 1.9),
+    "mushroom": (0.15, 0.5),
 }  # fmt: skip
 
 

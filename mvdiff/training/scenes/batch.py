@@ -45,7 +45,7 @@ class SceneBatch:
     given: Int[Tensor, "b"]
     """So many views after the photo are known."""
     sources: Float[Tensor, "k m 8 h w"]
-    """Of the last groups, which are stations: what is warped; the photo first, then the given views."""
+    """Views to warp into the last k groups, the stations: the photo first, then the given views."""
     source_cameras: Cameras
 
     @property
@@ -114,7 +114,7 @@ class _PhotoWorlds:
 
 @dataclass(frozen=True)
 class _Dice:
-    """What varies between groups beside their views."""
+    """Random light, mirroring and photo defects of each group."""
 
     mirror: Bool[Tensor, "b"]
     gamma: Float[Tensor, "b 1 1 1 1"]

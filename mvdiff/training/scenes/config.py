@@ -37,12 +37,12 @@ class SceneMixture:
     known_rgb: float = 0.1
     """Colors of all views are known (panorama, video): geometry alone is learned."""
     two_photos: float = 0.05
-    """As sphere, with a second photo."""
+    """Like a sphere, with a second photo."""
 
 
 @dataclass
 class SceneBatchConfig:
-    """How groups of views are drawn from the pool."""
+    """Composition of the groups of views that are drawn from the pool."""
 
     views: int = 8
     """Views of a group beside the photo."""
@@ -54,6 +54,7 @@ class SceneBatchConfig:
     stations_on_spheres: float = 0.6
     """Share of stations whose new views are the sphere of another place; the rest are views from a walk."""
     mirror: float = 0.5
+    """Share of groups that are mirrored, left to right."""
     exposure: float = 0.15
     """Spread of the log exponent (gamma) of a group's colors; gain and tint vary half as much."""
     augment_photo: float = 0.5
@@ -82,20 +83,27 @@ class SceneLossConfig:
     sphere_shift: float = 6.0
     """Moves noise levels towards noise where a whole scene is invented."""
     sphere_std: float = 1.4
+    """Spread of the logit-normal noise level of spheres."""
     station_shift: float = 3.0
-    """The same for stations, whose holes are small and local."""
+    """Moves noise levels towards noise for stations, whose holes are small and local."""
     station_std: float = 1.0
+    """Spread of the logit-normal noise level of stations."""
     drop_photo: float = 0.1
     """Share of groups whose photo is pure noise, for classifier-free guidance."""
     memory_exact: float = 0.5
     """Share of stations whose known views are given without noise; the others are lognormal(-3, 1.5) noisy."""
     memory_most: float = 0.3
+    """Greatest noise level at which known views are given."""
     self_augment: float = 0.4
     """Share of stations whose known views are the network's own predictions from a noise level of at most .5."""
     alpha_weight: float = 1.0
+    """Weight of the error of alpha, beside 1 of each color channel."""
     depth_weight: float = 2.0
+    """Weight of the error of the depth code."""
     normal_weight: float = 0.5
+    """Weight of the error of normals."""
     sky_depth_weight: float = 0.2
+    """Factor on the depth's error at pixels of the sky."""
     warp: WarpAugmentConfig = field(default_factory=WarpAugmentConfig)
 
 

@@ -1,4 +1,4 @@
-"""Which views of the recorded scenes form a group: chosen on the device, in numbers that the host knows."""
+"""Choice of the views of recorded scenes that form a group, made on the device without asking it for numbers."""
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -23,7 +23,7 @@ class Task(IntEnum):
 
 
 def task_counts(batch_size: int, mixture: SceneMixture) -> dict[Task, int]:
-    """How many groups of a batch have each task: the same in every batch, as compiled code is for one shape."""
+    """Number of groups of each task in a batch: constant, because compiled code is for one shape."""
     shares = {Task[each.name.upper()]: getattr(mixture, each.name) for each in fields(mixture)}
     total, passed, counts = sum(shares.values()), 0.0, {}
     for task in Task:
@@ -41,7 +41,7 @@ class Choice:
     views: Int[Tensor, "b v"]
     """The photo first."""
     sources: Int[Tensor, "k m"]
-    """Of the stations, the last groups: the photo and what else is known and warped."""
+    """Known views of the last k groups, the stations, to be warped: the photo first."""
     given: Int[Tensor, "b"]
     """So many views after the photo are known; they are sources, too."""
     counts: dict[Task, int]

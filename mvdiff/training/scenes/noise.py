@@ -1,4 +1,4 @@
-"""Noise levels of a group of views: what is known is clean, what is asked for is noisy, channel group by group."""
+"""Noise levels of groups of views: known channels are clean, the others noisy."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class SceneLevels:
     level: Float[Tensor, "b v 2"]
     learned: Bool[Tensor, "b v 2"]
     dropped: Bool[Tensor, "b"]
-    """Whose photo is hidden."""
+    """Groups whose photo is hidden."""
 
     @staticmethod
     def of(batch: SceneBatch, generator: torch.Generator, config: SceneLossConfig) -> "SceneLevels":

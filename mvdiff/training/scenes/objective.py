@@ -1,4 +1,4 @@
-"""What is trained on scenes: the transformer and its loss as one module."""
+"""The trained module of scenes: the transformer and its loss."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""How good is the average so far on held-out scenes? Fixed groups, fixed noise."""
+"""Validation of the averaged weights on held-out scenes, with fixed groups and fixed noise."""
 
 from pathlib import Path
 

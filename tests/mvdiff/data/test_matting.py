@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from recon.io.images.files.matte_network import MatteNetwork
 
 from mvdiff.data.matting.compose import compose
 from mvdiff.data.matting.layers import PhotoLayers, photo_layers
 from mvdiff.training.matting import MattingConfig, load_photographs, matte_loss
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.io.images.matte_network import MatteNetwork
 
 
 @pytest.fixture(scope="module")

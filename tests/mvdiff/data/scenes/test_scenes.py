@@ -83,10 +83,13 @@ def test_views_agree_on_depth_and_normals(records, kind):
             there, turn = depth[j][y, x], (normal[j][:, y, x] * normal[i].flatten(1)).sum(0)
             same = inside & ((there - z).abs() < 0.05 * z)
             if i != j and int(same.sum()) > 40:
-                errors.append(float(((there - z).abs() / z)[same].median()))
+                off = (points[i].reshape(-1, 3) - points[j][y, x]) * normal[j][
+                    :, y, x
+                ].T  # to the other's tangent plane
+                errors.append(float((off.sum(-1).abs() / z)[same].median()))
                 angles.append(float(turn[same].median()))
     assert len(errors) >= 8
-    assert np.median(errors) < 0.012
+    assert np.median(errors) < 0.003
     assert np.median(angles) > 0.97
 
 
@@ -151,7 +154,10 @@ def test_the_photo_is_the_same_whatever_is_hidden_and_the_sphere_is_not(kind, pr
     seen = [record_scene(make_scene(kind, 1, hidden=value), 1, one) for value, _ in prior.atoms]
     for other in seen[1:]:
         assert np.array_equal(seen[0].c2w[0], other.c2w[0])
-        assert np.array_equal(seen[0].rgba[0], other.rgba[0])
+        apart = np.abs(seen[0].rgba[0].astype(int) - other.rgba[0])
+        # Embree's tree over other triangles decides otherwise on a few shadow rays that graze an edge.
+        assert apart.max() <= 10
+        assert (apart > 0).mean() < 0.03
         assert np.array_equal(seen[0].depth[0], other.depth[0])
         assert not np.array_equal(seen[0].rgba[1:9], other.rgba[1:9])
     assert [next(iter(record.hidden.values())) for record in seen] == [value for value, _ in prior.atoms]

@@ -15,13 +15,13 @@ from recon.core.views import ViewSet
 from recon.io.folders import atomic_write
 from recon.io.meshes.ply import write_ply
 from recon.io.panorama import save_panorama
-from recon.io.scenes.glb import Engine, save_scene_glb
-from recon.io.scenes.usd import save_scene_usd
-from recon.io.scenes.video import look_around, save_fly_through
 from recon.io.splats import save_splat_ply, save_spz
 from recon.io.splats.ply import SplatAxes, columns
 from recon.io.views import transforms_json
 from recon.ops.panorama import from_views
+from recon.scenes.files.glb import Engine, save_scene_glb
+from recon.scenes.files.usd import save_scene_usd
+from recon.scenes.files.video import look_around, save_fly_through
 from recon.scenes.scene import Scene
 
 SceneFormat = Literal["glb", "usdz", "ply", "spz", "points", "panorama", "views", "webp", "mp4"]
@@ -47,9 +47,9 @@ class SceneExportConfig:
 
 
 def export_scene(
-    scene: Scene, folder: str | os.PathLike, formats: Sequence[SceneFormat], config: SceneExportConfig | None = None
+    scene: Scene, folder: str | os.PathLike, formats: Sequence[str], config: SceneExportConfig | None = None
 ) -> list[Path]:
-    """Write a scene's files into ``folder``, in metres; returns their paths.
+    """Write a scene's files of the named :data:`SceneFormat` into ``folder``, in metres; returns their paths.
 
     ``glb``: scene.glb, everything in one file. ``usdz``: scene.usdz. ``ply``, ``spz``: splats. ``points``: points.ply
     with normals, colors and provenance. ``panorama``: panorama.png at the photo's place, and sky.png if there is sky.

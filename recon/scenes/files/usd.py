@@ -16,7 +16,7 @@ from recon.core.errors import InputError
 from recon.core.splats import Splats
 from recon.io.folders import atomic_write
 from recon.io.meshes.usd import define_mesh
-from recon.io.scenes.glb import PROVENANCE
+from recon.scenes.files.glb import PROVENANCE
 from recon.scenes.scene import Scene
 
 #: Width in millimetres of the film that USD's cameras are given: only its ratio to the focal length counts.

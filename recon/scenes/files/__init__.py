@@ -3,10 +3,10 @@
 import importlib
 
 _EXPORTS = {
-    "export_scene": "recon.io.scenes.export",
-    "save_fly_through": "recon.io.scenes.video",
-    "save_scene_glb": "recon.io.scenes.glb",
-    "save_scene_usd": "recon.io.scenes.usd",
+    "export_scene": "recon.scenes.files.export",
+    "save_fly_through": "recon.scenes.files.video",
+    "save_scene_glb": "recon.scenes.files.glb",
+    "save_scene_usd": "recon.scenes.files.usd",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -18,7 +18,7 @@ from recon.core.splats import Splats
 from recon.io.folders import write_bytes
 from recon.io.meshes.glb import attribute_name, check_mesh, generator_name, image_bytes
 from recon.io.meshes.gltf import LINEAR_MIPMAP_LINEAR, GlbBuilder
-from recon.io.meshes.seams import split
+from recon.io.meshes.seams import CREASE_ANGLE, split
 from recon.io.splats.ply import check
 from recon.scenes.boxes import box_mesh, collision_boxes
 from recon.scenes.scene import Scene
@@ -98,7 +98,9 @@ class _SceneFile:
         """A node with a mesh: its texture, else its vertex colors, else plain triangles to collide with."""
         check_mesh(mesh)
         textured = mesh.uv is not None and mesh.texture is not None
-        parts = split(mesh if textured else TexturedMesh(mesh.vertices, mesh.faces))
+        bare = TexturedMesh(mesh.vertices, mesh.faces)
+        # What is only collided with needs no normals: its vertices stay shared, its boxes convex.
+        parts = split(mesh if textured else bare, CREASE_ANGLE if unlit else 180.0)
         attributes = {"POSITION": self.builder.vertex_data(parts.positions, bounds=True)}
         primitive: dict[str, Any] = {"attributes": attributes, "mode": 4}
         primitive["indices"] = self.builder.index_data(parts.faces, len(parts.positions))

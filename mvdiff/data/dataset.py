@@ -18,7 +18,9 @@ from mvdiff.data.sources.named_files import missing_textures
 from mvdiff.data.sources.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
 from recon.core.errors import InputError
-from recon.io.folders import write_bytes
+from recon.core.paths import is_file
+from recon.io.folders import place_errors_told, write_bytes
+from recon.io.locks import LOCK, hold
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +123,14 @@ def _stamp(source: MeshSource) -> tuple[int, int] | None:
 
 
 def claim(folder: Path, plan: str, overwrite: bool) -> None:
-    """Take the folder for this plan; one that holds anything else is refused."""
+    """Take the folder for this plan; one that holds anything else, or that another process writes to, is refused."""
+    with place_errors_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock = hold(folder)  # until the writer holds it
+        occupied = any(path.name != LOCK for path in folder.iterdir())
     marker = folder / "plan.txt"
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        known = marker.read_text("utf-8", errors="replace").strip() if marker.is_file() else None
+    if occupied and not overwrite:
+        known = marker.read_text("utf-8", errors="replace").strip() if is_file(marker) else None
         if known != plan:
             raise InputError(
                 f"'{folder}' holds other files or other pictures: choose another folder, or pass --overwrite."

@@ -20,7 +20,7 @@ _AROUND_FOV, _POLE_FOV = 90.0, 100.0
 
 
 class Role(IntEnum):
-    """What a view of a record is for."""
+    """Purpose of a view in a record."""
 
     PHOTO = 0
     SPHERE = 1
@@ -29,7 +29,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Pose:
-    """Of one camera: position in the scene, angles and lens in degrees."""
+    """Pose of one camera: position in the scene, angles and lens in degrees."""
 
     position: tuple[float, float, float]
     yaw: float
@@ -113,7 +113,7 @@ class Director:
         return self.walkable.between(self.rng, middle, 0.3 * median, 1.5 * median)
 
     def _open_yaw(self, position: tuple[float, float, float]) -> float:
-        """Of twelve random directions, more often one in which surfaces are far, but not the sky alone."""
+        """Draw one of twelve random directions, preferring distant surfaces over near ones and over plain sky."""
         yaw = self.rng.uniform(0, 2 * np.pi, 12)
         fan = (yaw[:, None] + np.radians([-22, 0, 22])).ravel()
         ways = np.stack([np.sin(fan), np.full(len(fan), -0.08), -np.cos(fan)], -1).astype(np.float32)

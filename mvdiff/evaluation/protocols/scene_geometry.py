@@ -12,7 +12,7 @@ from recon.metrics.covisibility import seen_from
 from recon.metrics.depth import median_scale
 from recon.metrics.points import PointScores
 from recon.metrics.registration import register
-from recon.metrics.shape import SurfacePoints, thinned
+from recon.metrics.shape import SurfacePoints, thin_points
 
 #: Shares of the photo's median depth.
 THRESHOLDS = tuple(k / 100 for k in range(1, 11))
@@ -73,7 +73,7 @@ def _cloud(
     centre = case.cameras[0].position
     points = (case.cameras.unproject(depth)[mask & (depth > 0)] - centre) * scale
     points = points[points.norm(dim=-1) < _REACH * case.unit]
-    return thinned(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + centre
+    return thin_points(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + centre
 
 
 def control_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:

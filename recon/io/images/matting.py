@@ -1,4 +1,4 @@
-"""Which pixels of a photo are the object: its own alpha channel, or the best mask that can be had offline."""
+"""Matting: the object's pixels from the photo's alpha channel, or from the best mask available offline."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ _REMBG_MODEL = "u2net"
 
 @dataclass(frozen=True)
 class MatteReport:
-    """How the object was told from its background."""
+    """Method that separated the object from its background."""
 
     method: Literal["alpha", "plain background", "rembg", "grabcut", "none"]
     confidence: float
@@ -110,7 +110,7 @@ def rembg_available() -> bool:
 
 
 def _rembg_home() -> Path:
-    """Where rembg keeps its models, by its own rules."""
+    """Folder of rembg's models, by its own rules."""
     default = os.path.join(os.getenv("XDG_DATA_HOME", "~"), ".u2net")
     return Path(os.getenv("U2NET_HOME", default)).expanduser()
 

@@ -1,4 +1,4 @@
-"""Where a watertight surface must be split for a file: at creases of the normals and at texture seams, nowhere else."""
+"""Vertex splitting for files: a watertight surface is split at creases and at texture seams, nowhere else."""
 
 from dataclasses import dataclass
 

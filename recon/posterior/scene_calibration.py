@@ -44,7 +44,7 @@ class SceneCorrection:
     """All that was fitted for one number of hypotheses."""
 
     depth: Mapping[str, Margin]
-    """Of the median log-depth, by :data:`PARTS`."""
+    """Corrections of the median log-depth, by :data:`PARTS`."""
     free: Mapping[str, ProbabilityMap]
     """From the log odds of the votes for free space to its probability, by stratum."""
 
@@ -115,7 +115,7 @@ def observe(
     truth: SceneField,
     strata: UInt8[Tensor, "x y z"],
 ) -> Observation:
-    """What hypotheses say about rays and cells of a scene whose truth is known; JSON-ready.
+    """Statements about rays and cells of a scene beside its truth; JSON-ready.
 
     Only cells that the true views know, and at least one hypothesis does, count.
     """

@@ -80,7 +80,7 @@ class ScenePosterior:
     views: ViewSet
     """[n v] with depth; view 0 is the photo's own."""
     field: SceneField
-    """Weights of the n hypotheses."""
+    """Three-state fields of the n hypotheses."""
     weights: Float[Tensor, "n"]
     """Sum to one."""
     unit: float

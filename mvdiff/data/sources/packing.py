@@ -85,7 +85,7 @@ def pack_meshes(config: PackMeshes) -> tuple[int, dict[str, str]]:
     return count, skipped
 
 
-def read_credits(path: Path) -> dict[str, dict[str, str]]:
+def read_credits(path: Path) -> dict[str, dict[str, str | None]]:
     """Licence, creator and source by the name, id or file of each row."""
     with reading(path, "CSV or JSONL file", "check --credits"):
         lines = read_text(path).splitlines()

@@ -13,7 +13,7 @@ _AROUND_FOV, _POLE_FOV = 90.0, 100.0
 
 @dataclass(frozen=True)
 class Pose:
-    """Of one camera: position in the scene, angles and lens in degrees."""
+    """Pose of one camera: position in the scene, angles and lens in degrees."""
 
     position: tuple[float, float, float]
     yaw: float

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num, UInt8
@@ -18,8 +19,9 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.io.folders import write_json
-from recon.posterior.calibration import Margin, ProbabilityMap, map_of, margin_of
+from recon.posterior.calibration import Margin, ProbabilityMap, check_map, check_margin
 from recon.posterior.conformal import fit_margin
 from recon.scenes.field import SceneField
 from recon.scenes.strata import HIDDEN, OUTSIDE, SEEN
@@ -42,7 +44,7 @@ class SceneCorrection:
     """All that was fitted for one number of hypotheses."""
 
     depth: Mapping[str, Margin]
-    """Of the median log-depth, by :data:`PARTS`."""
+    """Corrections of the median log-depth, by :data:`PARTS`."""
     free: Mapping[str, ProbabilityMap]
     """From the log odds of the votes for free space to its probability, by stratum."""
 
@@ -77,23 +79,23 @@ class SceneCalibration:
     @staticmethod
     def load(path: str | Path) -> "SceneCalibration":
         """Raises :class:`InputError` for a file that holds none."""
-        try:
-            value = json.loads(Path(path).read_text("utf-8"))
-            if value["format"] != _FORMAT:
-                raise ValueError(f"format {value['format']!r}, this version reads {_FORMAT!r}")
-            corrections = {int(count): _correction(entry) for count, entry in value["corrections"].items()}
-            if not corrections:
-                raise ValueError("no corrections")
-            return SceneCalibration(corrections, value["held_out"], value["provenance"])
-        except FileNotFoundError as error:
-            raise InputError(f"There is no scene calibration '{path}': check the path.") from error
-        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"'{path}' is no readable scene calibration ({error}): calibrate again.") from error
+        with reading(Path(path), "scene calibration", "calibrate again (tools/evaluate.py scene-calibrate)"):
+            saved = read_json(Path(path), _Saved)
+            for correction in saved.corrections.values():
+                for margin in correction.depth.values():
+                    check_margin(margin)
+                for probability in correction.free.values():
+                    check_map(probability)
+            return SceneCalibration(saved.corrections, saved.held_out, saved.provenance)
 
 
-def _correction(entry: Mapping[str, Any]) -> SceneCorrection:
-    depth = {part: margin_of(value) for part, value in entry["depth"].items()}
-    return SceneCorrection(depth, {name: map_of(value) for name, value in entry["free"].items()})
+class _Saved(msgspec.Struct, frozen=True):
+    """The file's content."""
+
+    format: Literal["mvdiff-scene-calibration/1"]
+    corrections: Annotated[dict[Annotated[int, msgspec.Meta(ge=1)], SceneCorrection], msgspec.Meta(min_length=1)]
+    held_out: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 def vote_logits(field: SceneField) -> Float[Tensor, "x y z"]:
@@ -113,7 +115,7 @@ def observe(
     truth: SceneField,
     strata: UInt8[Tensor, "x y z"],
 ) -> Observation:
-    """What hypotheses say about rays and cells of a scene whose truth is known; JSON-ready.
+    """Statements about rays and cells of a scene beside its truth; JSON-ready.
 
     Only cells that the true views know, and at least one hypothesis does, count.
     """

@@ -80,7 +80,7 @@ class ScenePosterior:
     views: ViewSet
     """[n v] with depth; view 0 is the photo's own."""
     field: SceneField
-    """Of the n hypotheses."""
+    """Three-state fields of the n hypotheses."""
     weights: Float[Tensor, "n"]
     """Sum to one."""
     unit: float
@@ -146,7 +146,7 @@ class ScenePosterior:
 
     @cached_property
     def strata(self) -> UInt8[Tensor, "x y z"]:
-        """What the photo shows of each cell: seen, hidden or outside near it, and far from it."""
+        """Stratum of each cell: seen, hidden or outside near the photo, and far from it."""
         grid, photo = self.field.grid, self.views.cameras[0, :1]
         near = (grid.points() - photo.position[0]).norm(dim=-1) <= _NEAR * self.unit
         return torch.where(near, photo_strata(grid, photo, self.typical_depth[0]), FAR).to(torch.uint8)
@@ -204,12 +204,12 @@ class ScenePosterior:
 
 @dataclass(frozen=True)
 class PhotoNoise:
-    """How a photo differs from what the right hypothesis predicts: Gaussian in color and log-depth."""
+    """Noise of a photo around the prediction of the right hypothesis: Gaussian in color and log-depth."""
 
     color: float = 0.3
     """Standard deviation of sRGB values."""
     log_depth: float | None = 0.3
-    """Of log-depth, which a photo shows by its layout; None: not at all."""
+    """Standard deviation in log-depth, which a photo shows by its layout; None ignores depth."""
     size: int = 32
     """Pixels along a side at which pictures are compared."""
     correlation: float = 4.0

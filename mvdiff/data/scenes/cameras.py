@@ -17,7 +17,7 @@ Rng = np.random.Generator
 
 
 class Role(IntEnum):
-    """What a view of a record is for."""
+    """Purpose of a view in a record."""
 
     PHOTO = 0
     SPHERE = 1
@@ -72,7 +72,7 @@ class Director:
         return self.walkable.between(self.rng, middle, 0.3 * median, 1.5 * median)
 
     def _open_yaw(self, position: tuple[float, float, float]) -> float:
-        """Of twelve random directions, more often one in which surfaces are far, but not the sky alone."""
+        """Draw one of twelve random directions, preferring distant surfaces over near ones and over plain sky."""
         yaw = self.rng.uniform(0, 2 * np.pi, 12)
         fan = (yaw[:, None] + np.radians([-22, 0, 22])).ravel()
         ways = np.stack([np.sin(fan), np.full(len(fan), -0.08), -np.cos(fan)], -1).astype(np.float32)

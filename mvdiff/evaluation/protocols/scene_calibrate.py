@@ -85,7 +85,7 @@ def calibrate_scenes(
 
 
 def observations(case: Any, sampled: Any) -> dict[str, list[Any]]:
-    """What disjoint groups of the hypotheses say, by their size."""
+    """Statements of disjoint groups of the hypotheses, by group size."""
     from mvdiff.evaluation.protocols.scene_space import posterior_of
     from recon.posterior.scene_calibration import observe
     from recon.scenes.fuse import fuse_scene

@@ -15,7 +15,7 @@ from recon.scenes.fuse import fuse_scene
 from recon.scenes.grid import SceneGrid
 
 #: Cells of the box that is scored, and its reach from the photo's camera in median depths.
-CELLS, REACH = 150_000, 3.0
+CELLS, REACH = 60_000, 3.0
 #: Probability from which space is called free.
 SURE = 0.95
 

@@ -8,6 +8,7 @@ from box_room import box_room, looking
 from real_data import write_colmap, write_rgbd
 
 from mvdiff.evaluation.protocols import scene_baselines as baselines
+from mvdiff.evaluation.protocols import scene_space
 from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
 from mvdiff.evaluation.protocols.scene_real import open_frames, real_jobs, up_of, upright
 from mvdiff.evaluation.protocols.scene_runner import evaluate_scenes, score_scene
@@ -15,6 +16,12 @@ from recon.core.errors import InputError
 from recon.io.views import colmap, rgbd
 
 HEAD = {"command": "test", "weights": {"baseline": "test"}, "device": "cpu", "versions": {"mvdiff": "0"}}
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    """Fewer cells than an evaluation has, which take most of its time."""
+    monkeypatch.setattr(scene_space, "CELLS", 12_000)
 
 
 def room_views(size: int = 48):

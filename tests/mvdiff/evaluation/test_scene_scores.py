@@ -9,6 +9,7 @@ import torch
 from box_room import RoomJob, box_room, looking, room_case
 
 from mvdiff.evaluation.protocols import scene_baselines as baselines
+from mvdiff.evaluation.protocols import scene_space
 from mvdiff.evaluation.protocols.scene_case import Hidden, SceneCase, log_depth
 from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
 from mvdiff.evaluation.protocols.scene_distribution import distribution_scores, ray_scores
@@ -21,6 +22,12 @@ from mvdiff.evaluation.protocols.scene_views import drift_scores, photo_scores, 
 from recon.core.errors import InputError
 
 HEAD = {"command": "test", "weights": {"baseline": "test"}, "device": "cpu", "versions": {"mvdiff": "0"}}
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    """Fewer cells than an evaluation has, which take most of its time."""
+    monkeypatch.setattr(scene_space, "CELLS", 12_000)
 
 
 @lru_cache

@@ -7,6 +7,7 @@ import pytest
 import torch
 from box_room import RoomJob, room_case
 
+from mvdiff.evaluation.protocols import scene_space
 from mvdiff.evaluation.protocols.scene_calibrate import SceneCalibrationConfig, calibrate_scenes
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
@@ -16,6 +17,12 @@ from recon.core.errors import InputError
 from recon.core.views import ViewSet
 
 HEAD = {"command": "test", "weights": {"sha256": "0"}, "device": "cpu", "versions": {"mvdiff": "0"}}
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    """Fewer cells than an evaluation has, which take most of its time."""
+    monkeypatch.setattr(scene_space, "CELLS", 12_000)
 
 
 @lru_cache

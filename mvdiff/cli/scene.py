@@ -15,7 +15,8 @@ from mvdiff.sampling.scene_settings import SceneGenerationConfig
 class Command:
     """Turn a photo of a room, a street or a landscape into N scenes that can be walked through.
 
-    Each scene is written as GLB (textured mesh, splats, collision, sky, cameras), splats, panorama, views and a video.
+    Each scene is written as GLB (textured mesh, splats, collision, sky, cameras), splats, panorama, views and a video;
+    ``explorer.html`` shows all of them.
     The same command resumes an interrupted run.
     """
 
@@ -60,7 +61,7 @@ class Command:
 def _sentence(record: dict[str, Any]) -> str:
     summary, folder = record["summary"], Path(record["output_dir"])
     count = summary["num_hypotheses"]
-    lines = [f"{folder}: {count} scene{'s' if count > 1 else ''}; open {folder / 'hypotheses/000/scene.glb'}"]
+    lines = [f"{folder}: {count} scene{'s' if count > 1 else ''}; open {folder / 'explorer.html'}"]
     spread = summary["depth_spread"]
     if spread["guessed"] is not None:
         lines.append(

@@ -13,6 +13,7 @@ import torch
 import mvdiff
 from mvdiff.devices import fast_dtype, pick_device
 from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
+from mvdiff.runs.scene_explorer import shown_in_explorer, spread_panorama, write_scene_explorer
 from mvdiff.runs.scene_folder import SceneFolder
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.candidates import hypothesis_seed
@@ -156,17 +157,22 @@ class ImageToScene:
         return {k: SceneSample(views[i], drawn[i]) for i, k in enumerate(indices)}
 
     def _write(self, result: SceneResult, folder: SceneFolder, progress: Progress) -> None:
-        """Build and write one hypothesis after the other: a scene's grids are large."""
+        """Build and write one hypothesis after the other: a scene's grids are large.
+
+        The explorer shows all of them, so that a resumed run builds also those that are written.
+        """
+        spread, shown = spread_panorama(result), []
         for k in range(len(result)):
             progress("reconstruct", k, len(result))
-            if folder.has_scene(k):
-                continue
             with _timed(folder, "reconstruct"):
                 scene = result.scene(k)
+                shown.append(shown_in_explorer(scene, spread, 1 / len(result)))
             with _timed(folder, "write"):
-                folder.save_scene(k, scene, result.config.preset)
+                if not folder.has_scene(k):
+                    folder.save_scene(k, scene, result.config.preset)
         progress("posterior", 0, 1)
         with _timed(folder, "posterior"):
+            folder.save_explorer(lambda path: write_scene_explorer(path, result, shown))
             folder.save_result(result, str(self.device))
         progress("posterior", 1, 1)
 

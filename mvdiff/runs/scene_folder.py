@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ _EXPORTS = {
     "default": SceneExportConfig(panorama_height=512, video_frames=48, video_size=192),
 }
 _PHOTO_SIZE = 1024
+EXPLORER = "explorer.html"
 
 
 class SceneFolder:
-    """``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``summary.json``, ``sheet.png``."""
+    """``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``, ``summary.json``, ``sheet.png``."""
 
     def __init__(self, output: OutputFolder) -> None:
         self.output = output
@@ -100,6 +102,11 @@ class SceneFolder:
         names = sorted({str(path.relative_to(self.path)) for path in _with_pictures(written)})
         self.output.list_files(*names)
         self.output.update(scenes=self.output.manifest.get("scenes", {}) | {str(index): names})
+
+    def save_explorer(self, write: Callable[[Path], Path]) -> None:
+        """Let ``write`` make the page in which all hypotheses are walked through."""
+        self.output.list_files(EXPLORER)
+        write(self.path / EXPLORER)
 
     def save_result(self, result: SceneResult, device: str) -> None:
         """Write what tells of all hypotheses, and mark the run as complete."""

@@ -16,6 +16,7 @@ from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
 from mvdiff.runs.scene_explorer import shown_in_explorer, spread_panorama, write_scene_explorer
 from mvdiff.runs.scene_folder import SceneFolder
 from mvdiff.runs.scene_result import SceneResult, SceneSample
+from mvdiff.runs.scene_stations import with_station
 from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
 from mvdiff.sampling.scene_photo import ScenePhoto, Source
@@ -27,7 +28,7 @@ from recon.core.cameras import Cameras
 Progress = Callable[[str, int, int], None]
 
 #: Streams of random numbers of one hypothesis: its camera, its sphere, then its stations.
-_CAMERA, _SPHERE = 0, 1
+_CAMERA, _SPHERE, _STATIONS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,13 @@ class ImageToScene:
             generator=[_generator(seed, _SPHERE) for seed in seeds],
         ).views.to("cpu")
         views = views.rounded()
-        return {k: SceneSample(views[i], drawn[i]) for i, k in enumerate(indices)}
+        samples = [SceneSample(views[i], drawn[i]) for i in range(len(seeds))]
+        for station in range(config.stations):
+            samples = [
+                with_station(self.pipeline, photo, sample, config, _generator(seed, _STATIONS + station))
+                for sample, seed in zip(samples, seeds, strict=True)
+            ]
+        return dict(zip(indices, samples, strict=True))
 
     def _write(self, result: SceneResult, folder: SceneFolder, progress: Progress) -> None:
         """Build and write one hypothesis after the other: a scene's grids are large.

@@ -28,7 +28,11 @@ EXPLORER = "explorer.html"
 
 
 class SceneFolder:
-    """``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``, ``summary.json``, ``sheet.png``."""
+    """A folder of scenes.
+
+    It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
+    ``summary.json`` and ``sheet.png``.
+    """
 
     def __init__(self, output: OutputFolder) -> None:
         self.output = output

@@ -11,14 +11,11 @@ from torch import Tensor
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from mvdiff.evaluation.protocols.scene_config import SceneSampling
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_memory import MEMORY, PHOTO_TRUST, SAMPLED_TRUST, covering
 from mvdiff.sampling.schedulers import make_scheduler
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 from recon.rendering.warp import Warped, forward_warp
-
-#: Known views that stand beside the photo when further ones are sampled, and trust in the photo and in sampled views.
-MEMORY = 3
-_PHOTO_TRUST, _SAMPLED_TRUST = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class SceneModel:
     def _known(self, made: dict[int, ViewSet], usable: list[int], first: int, targets: Cameras) -> dict[str, Any]:
         """Arguments of the pipeline: warp of the ``usable`` views, memory, and the geometry of the ``first``."""
         every = _joined([made[k] for k in usable])
-        trust = torch.tensor([_PHOTO_TRUST if k == 0 else _SAMPLED_TRUST for k in usable])
+        trust = torch.tensor([PHOTO_TRUST if k == 0 else SAMPLED_TRUST for k in usable])
         warp = forward_warp(every, targets.reshape(1, -1).expand(len(every), -1), trust.expand(len(every), -1))
         chosen = covering(every, targets, [place for place, k in enumerate(usable) if k != first], MEMORY)
         memory = every.select_views(chosen) if chosen else None
@@ -119,25 +116,6 @@ def groups(case: SceneCase, size: int) -> list[list[int]]:
             own = [k for k, s in enumerate(case.stations) if s == station and case.roles[k] == role]
             found += [own[start : start + size] for start in range(0, len(own), size)]
     return found
-
-
-def covering(views: ViewSet, targets: Cameras, candidates: Sequence[int], count: int) -> list[int]:
-    """Greedy choice of the ``candidates`` among views [n m] that show most of the targets' pixels (set cover).
-
-    Depths are those of the first hypothesis, so that the choice does not depend on how many there are.
-    """
-    first, asked = views[0], targets.reshape(1, -1)
-    shown = {k: forward_warp(first.select_views([k]), asked).valid[0, :, 0] > 0.5 for k in candidates}
-    chosen: list[int] = []
-    covered = torch.zeros(targets.shape[0], targets.height, targets.width, dtype=torch.bool)
-    while len(chosen) < count and len(chosen) < len(shown):
-        gains = {k: int((cell & ~covered).sum()) for k, cell in shown.items() if k not in chosen}
-        best = max(gains, key=gains.__getitem__)
-        if gains[best] == 0:
-            break
-        chosen.append(best)
-        covered |= shown[best]
-    return sorted(chosen)
 
 
 def _joined(parts: Sequence[ViewSet]) -> ViewSet:

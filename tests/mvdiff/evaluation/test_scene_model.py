@@ -7,9 +7,10 @@ import torch
 from box_room import box_room, looking, room_case
 
 from mvdiff.evaluation.protocols.scene_config import SceneSampling
-from mvdiff.evaluation.protocols.scene_model import SceneModel, covering, groups
+from mvdiff.evaluation.protocols.scene_model import SceneModel, groups
 from mvdiff.models import MultiViewTransformer
 from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
+from mvdiff.sampling.scene_memory import covering
 from mvdiff.sampling.schedulers import make_scheduler
 
 SHAPE = {"sample_size": 16, "patch_size": 8, "reference_channels": 0, "width": 64, "depth": 1, "heads": 2}

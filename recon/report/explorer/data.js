@@ -25,10 +25,14 @@ async function loaded(k) {
   const header = info.hypotheses[k], buffer = await unpacked(k), arrays = {};
   for (const [name, part] of Object.entries(header.sections))
     arrays[name] = new ARRAYS[part.type](buffer, part.offset, part.length);
-  const image = async name => arrays[name] ? createImageBitmap(new Blob([arrays[name]], { type: "image/webp" })) : null;
+  const image = async name => arrays[name] ? decoded(arrays[name]) : null;
   const [texture, sky] = await Promise.all([image("mesh.texture"), image("sky")]);
   return { header, arrays, texture, sky };
 }
+
+/** A picture with its colors as they are stored, whatever its alpha. */
+const decoded = bytes =>
+  createImageBitmap(new Blob([bytes], { type: "image/webp" }), { premultiplyAlpha: "none", colorSpaceConversion: "none" });
 
 /** Whole numbers from the differences in which they are stored. */
 function summed(differences) {

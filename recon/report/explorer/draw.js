@@ -66,7 +66,7 @@ function texture(target, contents, filter = gl.LINEAR) {
 
 function pictureTexture(bitmap, sharpened) {
   if (!bitmap) return null;
-  const made = texture(gl.TEXTURE_2D, [gl.RGB8, gl.RGB, gl.UNSIGNED_BYTE, bitmap]);
+  const made = texture(gl.TEXTURE_2D, [gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, bitmap]);
   if (sharpened) {
     gl.generateMipmap(gl.TEXTURE_2D);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);

@@ -54,7 +54,7 @@ def pack_view(view: SceneView, uncertainty_top: float) -> tuple[dict[str, Any], 
     header = {"mesh": _add_mesh(pack, view, uncertainty_top), "collider": _add_collider(pack, view.collider)}
     header["splats"] = None if view.splats is None or not len(view.splats) else _add_splats(pack, view, uncertainty_top)
     if view.sky is not None:
-        pack.add("sky", _picture(view.sky))
+        pack.add("sky", _picture(view.sky if view.sky_seen is None else torch.cat([view.sky, view.sky_seen])))
     return header | {"sections": pack.sections}, pack.encoded()
 
 
@@ -158,8 +158,9 @@ def _bits(cells: Bool[Tensor, "x y z"]) -> UInt8[np.ndarray, "b"]:
     return np.packbits(cells.cpu().numpy().reshape(-1), bitorder="little")
 
 
-def _picture(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "b"]:
-    """An image as the bytes of a WebP file."""
+def _picture(image: Float[Tensor, "c h w"]) -> UInt8[np.ndarray, "b"]:
+    """An image of three or four channels as the bytes of a WebP file."""
     buffer = io.BytesIO()
-    Image.fromarray(_bytes(image).transpose(1, 2, 0)).save(buffer, "WEBP", quality=88)
+    # Colors stay as they are where alpha is 0: fog can be switched off.
+    Image.fromarray(_bytes(image).transpose(1, 2, 0)).save(buffer, "WEBP", quality=88, exact=True)
     return np.frombuffer(buffer.getvalue(), np.uint8)

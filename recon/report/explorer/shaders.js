@@ -91,7 +91,10 @@ out vec4 result;
 void main() {
   vec3 way = normalize(ahead + at.x * right + at.y * up);
   vec2 place = vec2(atan(way.x, -way.z) / 6.2831853 + .5, .5 - asin(clamp(way.y, -1., 1.)) / 3.1415927);
-  vec3 behind = hasSky ? textureLod(sky, place, 0.).rgb : fogColor * (1. + .05 * way.y);
+  vec4 seen = textureLod(sky, place, 0.);
+  // Where no view shows sky, nothing is known of what lies behind.
+  float known = hasSky ? (fogDensity == 0. ? 1. : seen.a) : 0.;
+  vec3 behind = mix(fogColor * (1. + .05 * way.y), seen.rgb, known);
   result = vec4(mix(fogColor, behind, clearness(eye + way * 1e3, dither())), 1.);
 }`;
 

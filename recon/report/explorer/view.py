@@ -49,6 +49,8 @@ class SceneView:
     splat_uncertainty: Float[Tensor, "p"] | None = None
     sky: Float[Tensor, "3 h w"] | None = None
     """Equirectangular sRGB; the middle column looks along -Z."""
+    sky_seen: Float[Tensor, "1 h w"] | None = None
+    """1 where a view shows sky; elsewhere fog hides it. All of it is shown by default."""
     weight: float | None = None
     """Share of this hypothesis in all, in 0 to 1."""
     name: str | None = None
@@ -74,8 +76,8 @@ class SceneView:
         mesh = TexturedMesh(
             scene.mesh.vertices, scene.mesh.faces, scene.mesh.colors, scene.mesh.uv, scene.mesh.texture, attributes
         )
-        sky = None if scene.sky is None else scene.sky.panorama
-        return SceneView(mesh, Collider.of(scene.field), scene.splats, sky=sky, weight=weight)
+        sky = {} if scene.sky is None else {"sky": scene.sky.panorama, "sky_seen": scene.sky.seen}
+        return SceneView(mesh, Collider.of(scene.field), scene.splats, weight=weight, **sky)
 
     def per_vertex(self, name: str) -> Float[Tensor, "k"]:
         """An attribute of the mesh as one number per vertex; 0 where it has none."""

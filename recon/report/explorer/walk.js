@@ -11,8 +11,8 @@ let grid = null;
 function startAgain() {
   const { at, yaw, pitch } = info.start;
   Object.assign(me, { at: [...at], yaw, pitch, fall: 0 });
-  const place = standingPlace(at);
-  if (!place) return fly("No floor is known below the photo: flying.");
+  const place = standingPlace(at, 2);
+  if (!place) return fly("No floor is known below the photo: flying. Press F to walk.");
   me.flying = false;
   [me.at[0], me.feet, me.at[2]] = place;
   // Eyes stay at the camera's height where that is a person's; so the first picture is the photo.
@@ -20,9 +20,9 @@ function startAgain() {
   redraw();
 }
 
-/** The nearest place to stand, looked for in growing circles around a point at eye level. */
-function standingPlace([x, y, z]) {
-  for (let ring = 0; ring < 9; ring++)
+/** The nearest place to stand, looked for in growing circles around a point at eye level; null where there is none. */
+function standingPlace([x, y, z], rings = 12) {
+  for (let ring = 0; ring < rings; ring++)
     for (let spoke = 0; spoke < (ring ? 12 : 1); spoke++) {
       const angle = spoke * Math.PI / 6, away = 0.2 * METRE * ring;
       const u = x + away * Math.sin(angle), v = z - away * Math.cos(angle);

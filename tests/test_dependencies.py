@@ -12,6 +12,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "pillow_heif": "pillow-heif",
     "fast_simplification": "fast-simplification",
     "pxr": "usd-core",
     "skimage": "scikit-image",
@@ -19,6 +20,8 @@ DISTRIBUTIONS = {
 }
 #: Modules that another dependency brings, or that cannot be had from PyPI.
 BROUGHT = {"triton": "torch", "kaolin": None}
+#: Scripts that run inside another program, or beside the tests.
+ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py"}
 #: Used by name only: as a tracker of accelerate, as the runtime of another extra's package, as a backend of diffusers.
 BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers"}
 
@@ -38,6 +41,8 @@ def imported(top_level: bool) -> dict[str, str]:
     found = {}
     for folder in ("recon", "mvdiff", "tools"):
         for path in sorted((ROOT / folder).rglob("*.py")):
+            if str(path.relative_to(ROOT)) in ELSEWHERE:
+                continue
             tree = ast.parse(path.read_text("utf-8"))
             for node in tree.body if top_level else ast.walk(tree):
                 modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []

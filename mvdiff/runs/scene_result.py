@@ -86,7 +86,7 @@ class SceneResult:
         return ScenePosterior(self.views, fuse_scene(self.views, grid), weights, unit)
 
     def summary(self) -> dict[str, Any]:
-        """What the hypotheses say together, as JSON."""
+        """Summary of all hypotheses, JSON-ready."""
         posterior = self.posterior()
         modes = posterior.modes()
         return {

@@ -39,7 +39,7 @@ class ScenePhoto:
     """Field of view of the square in degrees; None where neither the user nor the file says it."""
     name: str | None = None
     notes: tuple[str, ...] = ()
-    """What was left out or assumed, one sentence each."""
+    """Notes on what was left out or assumed, one sentence each."""
 
     @staticmethod
     def load(source: "Source | ScenePhoto", fov: float | None = None) -> "ScenePhoto":

@@ -12,7 +12,7 @@ from torch import Tensor
 from mvdiff.data.augment import Batch, blurred, compress
 
 
-@dataclass(frozen=True)
+@dataclass
 class PhotoDefects:
     """Probabilities of each defect of photos."""
 

@@ -81,7 +81,7 @@ def test_both_commands_run(tmp_path: Path, weights: Path) -> None:
     assert json.loads((tmp_path / "k.json").read_text()) == found
     assert found["summary"]["present_truth"] < 0.6
     assert FAMILY in (tmp_path / "k.md").read_text()
-    judged = judge_novelty(NoveltyConfig(procedural=2, non_objects=2, output=tmp_path / "n.json", **small), model)
+    judged = judge_novelty(NoveltyConfig(procedural=8, non_objects=2, output=tmp_path / "n.json", **small), model)
     assert 0 <= judged["summary"]["auroc_all"] <= 1
     assert all(math.isfinite(entry["distance"]) for entry in judged["pictures"])
 

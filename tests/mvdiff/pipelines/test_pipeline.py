@@ -294,5 +294,5 @@ def test_bad_weights(pipe, tmp_path):
     shard = next((tmp_path / "camera_estimator").glob("*.safetensors"))
     (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(InputError, match="damaged or missing"):
+    with pytest.raises(InputError, match=r"damaged or missing|no readable file of weights"):
         MultiViewDiffusionPipeline.from_pretrained(tmp_path)

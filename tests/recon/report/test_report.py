@@ -225,7 +225,7 @@ def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
     )
     logging = f"--enable-logging=stderr --user-data-dir={tmp_path / 'profile'} --virtual-time-budget=20000 --dump-dom"
     command = [CHROMIUM, *flags.split(), *logging.split(), path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=280, check=True)
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not [line for line in messages if "Canvas2D: Multiple readback" not in line], messages
     assert 'data-ready="true"' in done.stdout

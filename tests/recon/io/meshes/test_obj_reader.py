@@ -29,7 +29,7 @@ def read(tmp_path):
         (tmp_path / picture).write_bytes(encoded(quadrants()))
         if materials is not None:
             (tmp_path / "m.mtl").write_text(f"newmtl paint\nKd 1 1 1\n{materials}\n")
-        (tmp_path / "m.obj").write_text(text)
+        (tmp_path / "m.obj").write_text(text, "utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return load_mesh(tmp_path / "m.obj")

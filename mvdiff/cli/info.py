@@ -17,6 +17,7 @@ EXTRAS = {
     "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
+    "heif": ("pillow_heif",),
     "gltf": ("DracoPy", "meshopt"),
     "print": ("lib3mf",),
     "lpips": ("lpips",),

@@ -78,7 +78,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     writer.finish()
 
 
-def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _origin(shot: Shot, credits: dict[str, dict[str, str | None]]) -> dict[str, Any]:
     """Name, licence, creator and source of an object, and which of its variants this is."""
     source = shot.source
     origin: dict[str, Any] = {"name": source.name, "warped": shot.warp, **origin_of(source, credits)}
@@ -91,7 +91,7 @@ def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
     return origin | {"file": path.name}
 
 
-def origin_of(source: MeshSource, credits: dict[str, dict[str, str]]) -> dict[str, str | None]:
+def origin_of(source: MeshSource, credits: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
     """Licence, creator and source: of ``credits``, of the manifest beside a mesh pack, or of the GLB itself."""
     if source.path is None:
         return dict(_OWN)
@@ -105,7 +105,7 @@ def origin_of(source: MeshSource, credits: dict[str, dict[str, str]]) -> dict[st
 
 
 @functools.lru_cache(maxsize=64)
-def _pack_credits(path: str) -> dict[str, dict[str, str]]:
+def _pack_credits(path: str) -> dict[str, dict[str, str | None]]:
     return read_credits(Path(path)) if Path(path).is_file() else {}
 
 

@@ -237,16 +237,26 @@ class _Saved(msgspec.Struct, frozen=True):
 def _check(correction: Correction) -> None:
     """Raise ``ValueError`` unless the numbers rise and belong together."""
     for margin in (correction.band, correction.intervals):
-        levels, factors = margin.levels, margin.factors
-        if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
-            raise ValueError("its levels do not fit its factors")
-        _check_rising(levels, strictly=True)
-        _check_rising(factors)
-    knots, values = correction.probability.logits, correction.probability.probabilities
-    if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
-        raise ValueError("its probabilities do not fit its votes")
+        check_margin(margin)
+    check_map(correction.probability)
     if correction.probability.softness <= 0:
         raise ValueError("its votes are not softened")
+
+
+def check_margin(margin: Margin) -> None:
+    """Raise ``ValueError`` unless levels and factors rise and belong together."""
+    levels, factors = margin.levels, margin.factors
+    if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
+        raise ValueError("its levels do not fit its factors")
+    _check_rising(levels, strictly=True)
+    _check_rising(factors)
+
+
+def check_map(probability: ProbabilityMap) -> None:
+    """Raise ``ValueError`` unless votes and probabilities rise and belong together."""
+    knots, values = probability.logits, probability.probabilities
+    if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
+        raise ValueError("its probabilities do not fit its votes")
     _check_rising(knots, strictly=True)
     _check_rising(values)
 

@@ -127,7 +127,7 @@ def next_view(
     shape = (len(elevations), len(azimuths))
     cameras = Cameras.orbit(azimuths.repeat(shape[0]), elevations.repeat_interleave(shape[1]), size=config.noise.size)
     seen = predictions(meshes, cameras, config.noise)
-    gram = _gram(config.noise.features(seen))
+    gram = gram_of(config.noise.features(seen))
     temperature = discrepancy(gram, config.noise.measurements(seen.alpha.mean((0, 1, 2))))
     gram = gram / temperature
 
@@ -151,7 +151,7 @@ def next_view(
     )
 
 
-def _gram(features: Float[Tensor, "n v d"]) -> Float[Tensor, "v n n"]:
+def gram_of(features: Float[Tensor, "n v d"]) -> Float[Tensor, "v n n"]:
     """Inner products of the centred predictions: all that the information depends on."""
     by_view = (features - features.mean(0)).transpose(0, 1).double()
     return by_view @ by_view.transpose(1, 2)

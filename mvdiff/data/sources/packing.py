@@ -85,7 +85,7 @@ def pack_meshes(config: PackMeshes) -> tuple[int, dict[str, str]]:
     return count, skipped
 
 
-def read_credits(path: Path) -> dict[str, dict[str, str]]:
+def read_credits(path: Path) -> dict[str, dict[str, str | None]]:
     """Licence, creator and source by the name, id or file of each row."""
     with reading(path, "CSV or JSONL file", "check --credits"):
         lines = read_text(path).splitlines()
@@ -124,7 +124,7 @@ class _GltfHead(msgspec.Struct, frozen=True):
     asset: Asset
 
 
-def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str | None]]) -> dict[str, Any]:
     file = Path(source.path)
     credit = credit_of(source.name, file, credits, name)
     return {
@@ -138,7 +138,7 @@ def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str,
     }
 
 
-def credit_of(name: str, file: Path, credits: dict[str, dict[str, str]], *names: str) -> dict[str, str | None]:
+def credit_of(name: str, file: Path, credits: dict[str, dict[str, str | None]], *names: str) -> dict[str, str | None]:
     """Licence, creator and source of the object ``name`` (or one of ``names``) of ``file``; None where not known."""
     known = (*names, name, f"{name}{file.suffix}", file.name, file.stem)
     return dict(next((credits[key] for key in known if key in credits), dict.fromkeys(CREDITS)))

@@ -128,17 +128,19 @@ def agreement_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
 
 
 def _pairs(case: SceneCase) -> list[tuple[int, int, Bool[Tensor, "h w"]]]:
-    """Each view with the earlier one that truly shows most of it, and where it does."""
+    """Each view with the other one that truly shows most of it, told by every fourth pixel, and where it does."""
     points, found = case.cameras.unproject(case.depth), []
+
+    def shown(view: int, other: int, step: int) -> Bool[Tensor, "i j"]:
+        own = seen_from(points[view, ::step, ::step], case.cameras[other], case.depth[other])
+        return own & case.surface[view, ::step, ::step]
+
     for view in range(1, case.truth.num_views):
-        shown = [
-            seen_from(points[view], case.cameras[k], case.depth[k]) & case.surface[view]
-            for k in range(case.truth.num_views)
-            if k != view
-        ]
-        best = max(range(len(shown)), key=lambda k: int(shown[k].sum()))
-        if int(shown[best].sum()) >= LEAST_PIXELS:
-            found.append((view, best + (best >= view), shown[best]))
+        others = [k for k in range(case.truth.num_views) if k != view]
+        best = max(others, key=lambda k: int(shown(view, k, 4).sum()))
+        mask = shown(view, best, 1)
+        if int(mask.sum()) >= LEAST_PIXELS:
+            found.append((view, best, mask))
     return found
 
 

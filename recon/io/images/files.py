@@ -1,5 +1,6 @@
 """Pictures as people have them, turned into one thing: 8-bit sRGB RGBA with straight alpha, upright."""
 
+import contextlib
 import os
 import re
 import struct
@@ -155,6 +156,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     if not data:
         raise InputError(f"'{path}' is empty: export or copy it again.")
     Image.init()
+    _register_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size and metadata warnings; _check_size decides
@@ -165,11 +167,19 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         raise InputError(f"'{path}' {_what_it_is(data[:512])}.") from error
 
 
+def _register_heif() -> None:
+    """HEIC and HEIF by the optional part ``heif``."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
 def _what_it_is(head: bytes) -> str:
     """The end of a sentence about a file that did not open, from its first bytes."""
     brand = head[8:12] if head[4:8] == b"ftyp" else b""
     if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
-        return "is a HEIC picture, which is not read here: convert it to JPEG or PNG"
+        return "is a HEIC picture: pip install 'mvdiff[heif]' reads them, or convert it to JPEG or PNG"
     if brand in (b"avif", b"avis"):
         return "is an AVIF picture that cannot be read here: convert it to PNG or JPEG"
     if brand:

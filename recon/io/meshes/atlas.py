@@ -29,7 +29,7 @@ class Part:
     attributes: dict[str, np.ndarray] | None = None
     """Further per-vertex values."""
     wrap: tuple[Wrap, Wrap] = REPEAT
-    """Wrapping modes of the texture along u and v."""
+    """Wrap mode beyond the texture's edges, along u and along v."""
 
 
 def join(parts: Sequence[Part]) -> TexturedMesh:

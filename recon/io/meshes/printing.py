@@ -63,7 +63,7 @@ def on_plate(mesh: TexturedMesh, size_mm: float) -> TexturedMesh:
 
 
 def check_print(mesh: TexturedMesh, size_mm: float) -> PrintCheck:
-    """Findings of a slicer about the mesh at this size."""
+    """Measure size, walls and overhangs of the mesh as a print of this size."""
     import trimesh
 
     placed = on_plate(mesh.to("cpu"), size_mm)

@@ -1,4 +1,4 @@
-"""Vertex splitting for files: a watertight surface is split at creases and at texture seams, nowhere else."""
+"""Splitting a watertight surface for a file: at creases of the normals and at texture seams, nowhere else."""
 
 from dataclasses import dataclass
 

@@ -124,7 +124,9 @@ class _GltfHead(msgspec.Struct, frozen=True):
     asset: Asset
 
 
-def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str | None]]) -> dict[str, Any]:
+def _entry(
+    name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str | None]]
+) -> dict[str, Any]:
     file = Path(source.path)
     credit = credit_of(source.name, file, credits, name)
     return {

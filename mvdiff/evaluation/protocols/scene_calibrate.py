@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.evaluation.benchmarks.machine import config_to_json
 from mvdiff.evaluation.protocols.scene_config import MIXTURE, SceneSampling
 from recon.core.errors import InputError
 
@@ -48,7 +48,7 @@ class SceneCalibrationConfig(SceneSampling):
 
     def identity(self) -> dict[str, Any]:
         free = ("output", "model", "scenes", "device", "workers", "overwrite")
-        return {name: value for name, value in recorded(self).items() if name not in free}
+        return {name: value for name, value in config_to_json(self).items() if name not in free}
 
 
 def calibrate_scenes(

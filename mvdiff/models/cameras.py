@@ -27,6 +27,7 @@ def pluecker_rays(
     c2w: Float[Tensor, "b v 4 4"], lens: Float[Tensor, "b v 4"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "b v p 6"]:
     """Moment and unit direction of the rays through ``points`` (Pluecker coordinates)."""
+    c2w, lens, points = _wide(c2w), _wide(lens), _wide(points)
     local = (points - lens[:, :, None, 2:]) / lens[:, :, None, :2]
     local = torch.cat([local, torch.ones_like(local[..., :1])], -1)
     direction = _matmul(local, c2w[..., :3, :3].transpose(-1, -2))
@@ -46,6 +47,7 @@ def projections(
     c2w: Float[Tensor, "b v 4 4"], lens: Float[Tensor, "b v 4"]
 ) -> tuple[Float[Tensor, "b v 4 4"], Float[Tensor, "b v 4 4"]]:
     """World-to-picture matrices lifted to 4x4, and their inverses, in closed form: no solver inside a graph."""
+    c2w, lens = _wide(c2w), _wide(lens)
     rotation = c2w[..., :3, :3].transpose(-1, -2)
     fx, fy, cx, cy = lens.unbind(-1)
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)
@@ -59,10 +61,14 @@ def projections(
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """Camera arithmetic stays in full precision, also under autocast and for cameras that were cast to 16 bits."""
-    wide = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    """Camera arithmetic stays in full precision also under autocast."""
     with torch.autocast(a.device.type, enabled=False):
-        return a.to(wide) @ b.to(wide)
+        return a @ b
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Cameras that a model in 16 bits was given, in 32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class ProjectivePositions:

@@ -1,5 +1,7 @@
 """The sampling core of scenes: what is given stays, hypotheses are their own, bad input is refused."""
 
+import copy
+
 import pytest
 import torch
 from box_rooms import box_store
@@ -126,3 +128,13 @@ def test_bad_input_is_refused(pipeline, truth, change, reason):
         pipeline(truth.rgb[0], truth.cameras[:, 0], truth.cameras[:, 1:])
     with pytest.raises(InputError, match="resized"):
         pipeline(truth.rgb[0, 0], truth.cameras[:, 0].resized(64, 64), truth.cameras[:, 1:])
+
+
+def test_sampling_under_autocast_and_in_16_bits(pipeline, truth):
+    exact = sample(pipeline, truth)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sample(pipeline, truth)
+    assert (mixed.rgb - exact.rgb).abs().mean() < 0.05
+    half = SceneDiffusionPipeline(copy.deepcopy(pipeline.transformer).to(torch.bfloat16), make_scheduler())
+    half.set_progress_bar_config(disable=True)
+    assert (sample(half, truth).rgb - exact.rgb).abs().mean() < 0.05

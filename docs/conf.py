@@ -34,6 +34,7 @@ autodoc_default_options = {"members": True, "undoc-members": True, "show-inherit
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_mock_imports = ["triton"]  # comes with CUDA builds of torch alone
 # Other packages' docstrings, which inherited members bring in, are not always valid reStructuredText.
 autodoc_inherit_docstrings = False
 suppress_warnings = ["docutils", "ref.python"]

@@ -8,7 +8,9 @@ _EXPORTS = {
     "GenerationConfig": "mvdiff.sampling.generation",
     "GenerationResult": "mvdiff.runs.result",
     "ImageTo3D": "mvdiff.runs.image_to_3d",
+    "ImageToScene": "mvdiff.runs.image_to_scene",
     "MultiViewDiffusionPipeline": "mvdiff.pipelines.multiview_diffusion",
+    "SceneGenerationConfig": "mvdiff.sampling.scene_settings",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -11,9 +11,11 @@ _EXPORTS = {
     "TexturedMesh": "recon.core.mesh",
     "ViewSet": "recon.core.views",
     "load_mesh": "recon.io.meshes.files",
+    "load_posterior": "recon.posterior.storage",
     "load_views": "recon.io.views.files",
     "reconstruct": "recon.objects",
     "save_mesh": "recon.io.meshes.files",
+    "save_posterior": "recon.posterior.storage",
 }
 
 __all__ = sorted(_EXPORTS)

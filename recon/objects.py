@@ -16,21 +16,21 @@ from recon.fusion.photo_consistency import CarveConfig, carve
 from recon.fusion.refine import FitConfig, fit
 from recon.fusion.residuals import Residuals
 from recon.fusion.tsdf import FuseConfig, FusedFields, fuse
-from recon.fusion.validation import checked
+from recon.fusion.validation import validate_views
 from recon.ops.parallel import each, in_threads
-from recon.ops.sdf import redistanced
+from recon.ops.sdf import reinitialize
 from recon.ops.stopwatch import Stopwatch
-from recon.surface.cleanup import closed, decimated, significant_parts
+from recon.surface.cleanup import decimate, make_watertight, significant_parts
 from recon.surface.isosurface import Isosurface, isosurface
-from recon.surface.smoothing import smoothed_fields, smoothed_surface
-from recon.surface.texture import TextureConfig, textured
+from recon.surface.smoothing import smooth_fields, smooth_surface
+from recon.surface.texture import TextureConfig, bake_texture
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
-    """From views to meshes; see :meth:`preset` for sets of values that belong together."""
+    """Settings of the way from views to meshes; see :meth:`preset` for sets of values."""
 
     resolution: int = 96
     """Cells along each side of the grid."""
@@ -106,18 +106,18 @@ def reconstruct(
     its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
-    views = checked(views, config.extent)
+    views = validate_views(views, config.extent)
     fields = fitted_fields(views, config, watch)
 
     def painted(k: int) -> Reconstruction:
         mesh = bare[k].mesh.to(views.device)
         if len(mesh):
-            mesh = textured(mesh, views[k], config.texture, None if photo is None else photo[k])
+            mesh = bake_texture(mesh, views[k], config.texture, None if photo is None else photo[k])
         return replace(bare[k], mesh=mesh)
 
     count = len(views)
     with watch.stage("surface"):
-        bare = untextured(fields, views, config, config.max_faces)
+        bare = extract_untextured(fields, views, config, config.max_faces)
     with watch.stage("texture"):
         return in_threads(painted, range(count), None if progress is None else lambda done: progress(done, count))
 
@@ -136,13 +136,13 @@ def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch
         if config.fit.steps:
             fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
     widths = config.blur * (1 - torch.tensor(fields.consistency))
-    blurred = smoothed_fields(fields.values, widths, config.blur)
+    blurred = smooth_fields(fields.values, widths, config.blur)
     solid = (blurred < 0).flatten(1).any(1).tolist()
     solids = [f if solid[k] else _least_contradicted(f, k) for k, f in enumerate(blurred)]
     return replace(fields, values=torch.stack(solids))
 
 
-def untextured(
+def extract_untextured(
     fields: FusedFields, views: ViewSet, config: ReconstructionConfig, max_faces: int | None = None
 ) -> list[Reconstruction]:
     """Fitted fields and their views [n v] as geometry only: not painted, which a shape needs not, and thinned where
@@ -150,12 +150,12 @@ def untextured(
 
     def surface(k: int) -> TexturedMesh:
         mesh = _closed_surface(fields[k], config)
-        return mesh if max_faces is None else decimated(mesh, max_faces)
+        return mesh if max_faces is None else decimate(mesh, max_faces)
 
     def judged(k: int) -> Reconstruction:
         residuals = Residuals.of(meshes[k].to(views.device), views[k])
         attributes = meshes[k].attributes | {"inconsistency": residuals.vertices.cpu()}
-        mesh, sdf = replace(meshes[k], attributes=attributes), redistanced(fields.values[k], fields.grid.spacing)
+        mesh, sdf = replace(meshes[k], attributes=attributes), reinitialize(fields.values[k], fields.grid.spacing)
         return Reconstruction(mesh, sdf.cpu(), config.extent, residuals.views.cpu())
 
     # What works on triangles' connections is at home on the processor.
@@ -168,7 +168,7 @@ def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> Textur
     whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
     parts = significant_parts(whole, config.min_part)
     low, high = config.smoothing
-    return smoothed_surface(closed(parts), round(high + (low - high) * fields.consistency[0]))
+    return smooth_surface(make_watertight(parts), round(high + (low - high) * fields.consistency[0]))
 
 
 def _least_contradicted(field: Float[Tensor, "g g g"], index: int) -> Float[Tensor, "g g g"]:

@@ -16,8 +16,8 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write
-from recon.posterior import Posterior
-from recon.report.pictures import painted, ramp, render_lit
+from recon.posterior import Posterior, load_posterior
+from recon.report.pictures import paint, ramp, render_lit
 
 INK, GREY, PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
 CELL, LABEL = 132, 34
@@ -55,7 +55,7 @@ def draw_posterior(posterior: Posterior, size: int = 260) -> Image.Image:
     """Draw the medoid colored by uncertainty beside horizontal sections of probability and entropy."""
     low, high = int(0.4 * posterior.grid.resolution), int(0.6 * posterior.grid.resolution)
     level = low + int(posterior.entropy.sum((0, 2))[low:high].argmax())
-    mesh = painted(posterior.representative)
+    mesh = paint(posterior.representative)
     back = Image.fromarray(render_lit(mesh, Cameras.orbit([150.0], 25.0, size=size))[0])
     fields = [posterior.probability[:, level].T, posterior.entropy[:, level].T]
     pictures = [back, *(_section(field.numpy(), size) for field in fields)]
@@ -89,7 +89,7 @@ def main(config: Concepts) -> None:
     views = ViewSet.load(sheet.parent)
     pictures = {
         "views.png": draw_views(Image.open(sheet), views.cameras[0]),
-        "posterior.png": draw_posterior(Posterior.load(config.run)),
+        "posterior.png": draw_posterior(load_posterior(config.run)),
     }
     for name, picture in pictures.items():
         with atomic_write(config.output / name) as temporary:

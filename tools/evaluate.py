@@ -7,7 +7,7 @@
 ``python tools/evaluate.py second-photo --meshes DIR --output second.json`` tells what a photo from the chosen next view
 leaves open, and one from a random view;
 ``python tools/evaluate.py scene --model truth|extrude|mean|nearest|WEIGHTS --output scene.json`` scores scenes of one
-photo on held-out procedural scenes, or on real posed pictures (``--data``).
+photo on held-out procedural scenes, or on real posed pictures (``--data``); ``scene-calibrate`` fits what they state.
 """
 
 import shlex
@@ -21,8 +21,8 @@ from mvdiff.evaluation.config import EvaluationConfig
 
 
 def main(arguments: list[str]) -> None:
-    if arguments and arguments[0] == "scene":
-        results = scene(arguments[1:])
+    if arguments and arguments[0] in ("scene", "scene-calibrate"):
+        results = scene(arguments[0], arguments[1:])
     elif arguments and arguments[0] in ("known-posterior", "novelty", "second-photo"):
         results = special(arguments[0], arguments[1:])
     else:
@@ -50,15 +50,20 @@ def special(name: str, arguments: list[str]) -> dict[str, Any]:
     return judge_novelty(config, load_model(config.weights, config.device, calibration=config.calibration), command)
 
 
-def scene(arguments: list[str]) -> dict[str, Any]:
+def scene(name: str, arguments: list[str]) -> dict[str, Any]:
+    from mvdiff.evaluation.protocols.scene_calibrate import SceneCalibrationConfig
     from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
 
-    config = tyro.cli(SceneEvaluationConfig, args=arguments, prog="evaluate.py scene")
+    kind = SceneEvaluationConfig if name == "scene" else SceneCalibrationConfig
+    config = tyro.cli(kind, args=arguments, prog=f"evaluate.py {name}")
     config.check()
 
-    from mvdiff.evaluation.protocols.scene_command import evaluate_scene_command
+    from mvdiff.evaluation.protocols.scene_command import calibrate_scene_command, evaluate_scene_command
 
-    return evaluate_scene_command(config, shlex.join(["python", "tools/evaluate.py", "scene", *arguments]))
+    command = shlex.join(["python", "tools/evaluate.py", name, *arguments])
+    if name == "scene":
+        return evaluate_scene_command(config, command)
+    return calibrate_scene_command(config, command)
 
 
 def protocol(arguments: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from mvdiff.backbones.novelty import novelty_scores
 from mvdiff.devices import fast_dtype, pick_device
+from mvdiff.models.attention_backends import set_attention_backend
 from mvdiff.pipelines.lora_loader import lora_file
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.sampling.candidates import generators
@@ -52,6 +53,7 @@ class EmbeddedSampler:
         dtype: torch.dtype | None = None,
         lora: str | Path | None = None,
         lora_scale: float = 1.0,
+        attention_backend: str = "native",
     ) -> "EmbeddedSampler":
         """Load weights, with a LoRA fused into them where one is given.
 
@@ -61,6 +63,7 @@ class EmbeddedSampler:
             dtype: precision of the networks; the device's fast one by default.
             lora: file or folder of a LoRA adapter.
             lora_scale: factor of the adapter, above 0.
+            attention_backend: implementation of attention, see :mod:`mvdiff.models.attention_backends`.
 
         Raises:
             InputError: the device, the weights or the adapter cannot be used.
@@ -70,6 +73,7 @@ class EmbeddedSampler:
         place = pick_device(device)
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
+        set_attention_backend(pipeline.transformer, attention_backend, place)
         record = {"name": str(weights), "sha256": packing.weights_hash(packing.resolve(weights))}
         if lora is not None:
             pipeline.load_lora_weights(lora)

@@ -1,11 +1,11 @@
-"""Does the model know this kind of photo at all? Its own errors on the photo, and how they compare with known objects.
+"""Out-of-distribution scores of a photo: the model's own errors on it, to be compared with those on known objects.
 
-All hypotheses may agree and still be wrong where the photo shows nothing that the model was trained on: the spread
-between samples cannot tell, the model's errors on the one view whose truth is known (the photo itself) can.
+Hypotheses may agree and still be wrong if the model was trained on nothing like the photo. The spread between samples
+does not show that; errors on the one view whose truth is known, the photo itself, do.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,14 +20,18 @@ from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
+from recon.posterior.novelty import Harmless, novelty_p_value
 
 #: Noise levels (0 clean, 1 noise) at which the photo's own view is denoised again.
 LEVELS = (0.8, 0.5)
 #: Hypotheses that are looked at.
 _USED = 2
 _LEAST = 1e-4
-#: p-values below are said aloud.
+#: p-values below this are reported as a warning.
 UNKNOWN = 0.05
+#: A camera distribution narrower than usual, and a half-noised view that needs the photo less than usual, are signs
+#: of a sure model, not of an unfamiliar photo.
+HARMLESS: Harmless = {"camera": "low", "unexplained_0.5": "high"}
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,19 @@ class Novelty:
         if self.p_value is None or self.p_value >= UNKNOWN:
             return ()
         return (
-            f"The model does not know this kind of picture (p = {self.p_value:.3f}): its hypotheses and what is stated "
-            f"about them may mean nothing.",
+            f"This photo is unlike the objects that the model knows (p = {self.p_value:.3f}): its hypotheses and all "
+            f"statements about them may be meaningless.",
         )
 
     def record(self) -> dict[str, Any]:
         """JSON-ready."""
-        text = "share of the calibration set that the model finds at least as strange; small: not an object it knows"
+        text = "share of the calibration set that is at least as unusual to the model; small: unlike the known objects"
         return {"p_value": self.p_value, "meaning": text, "scores": dict(self.scores)}
+
+
+def judge(scores: Mapping[str, float], known: Mapping[str, Sequence[float]]) -> Novelty:
+    """Compare a photo's scores with those of the calibration set."""
+    return Novelty(scores, novelty_p_value(scores, known, HARMLESS))
 
 
 @torch.no_grad()
@@ -114,7 +123,7 @@ def _denoising(
     photo: Float[Tensor, "n 4 h w"],
     photo_cameras: PhotoCamera,
 ) -> dict[str, float]:
-    """The sampled views are noised and denoised once; the photo's own view must come out as the photo."""
+    """Errors of the photo's own view after the sampled views are noised and denoised once."""
     device, dtype = pipeline.device, pipeline.transformer.dtype
     clean = encode_views(views)
     clean[:, 0, :4] = encode_reference(photo)
@@ -135,11 +144,11 @@ def _denoising(
             outline, colour = error[:, 3].mean(), (error[:, :3] * weight).sum() / (3 * weight.sum() + 1)
             errors.append(float(outline + colour))
         found[f"denoising_{level}"] = errors[0]
-        # What the photo explains of its own view: nothing new is learnt from a photo that means nothing.
+        # Ratio of the errors with and without the photo.
         found[f"unexplained_{level}"] = errors[0] / max(errors[1], 1e-6)
     return found
 
 
 def _spread_of(distribution: PhotoCameraDistribution) -> float:
-    """Log of the camera distribution's standard deviations, summed: how well the photo says how it was taken."""
+    """Sum of the log standard deviations of the photo's camera distribution."""
     return float(distribution.std[0].float().clamp_min(1e-3).log().sum())

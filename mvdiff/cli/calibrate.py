@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from mvdiff.cli.terminal import say
 from mvdiff.evaluation.config import CalibrationConfig
 
 
@@ -38,4 +39,4 @@ class Command:
             record["calibrations"] = {k: {"name": v.name, "held_out": v.held_out} for k, v in found.items()}
             print(json.dumps(record, default=str, allow_nan=False))
         else:
-            print("\n".join([f"{self.config.output}:", *summary_lines(found)]))
+            say("\n".join([f"{self.config.output}:", *summary_lines(found)]))

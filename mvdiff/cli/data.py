@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 from mvdiff.data.render.config import RenderDataset
 from mvdiff.data.scenes.render_config import RenderScenes
 from mvdiff.data.sources.import_config import ImportPhotos
@@ -40,10 +41,10 @@ class Render:
                     skipped |= shard.skipped
                     notes |= {origin["name"]: origin["note"] for origin in shard.origins if "note" in origin}
         for name, note in notes.items():
-            print(f"note {name}: {note}")
+            say(f"note {name}: {note}")
         for name, reason in skipped.items():
-            print(f"skipped {name}: {reason}")
-        print(f"{config.output}: {total - len(skipped)} objects, {len(skipped)} skipped")
+            say(f"skipped {name}: {reason}")
+        say(f"{config.output}: {total - len(skipped)} objects, {len(skipped)} skipped")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ScenesAction:
         with progress_bars(str(self.config.output)) as report:
             for done, total, _ in render_scenes(self.config):
                 report("scenes", done, total)
-        print(f"{self.config.output}: {total} scenes of {self.config.record.views} views")
+        say(f"{self.config.output}: {total} scenes of {self.config.record.views} views")
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,15 @@ class Check:
             for done, total, figures, sheet in check_dataset(self.data, self.objects):  # noqa: B007
                 report("objects", done, total)
         sheet_path, _ = write_check(folder, figures, sheet)
-        print(f"{figures.objects} objects in {figures.shards['count']} shards, {len(figures.skipped)} skipped")
-        print(f"covering {figures.coverage['mean']:.0%} of the pictures on average")
+        say(f"{figures.objects} objects in {figures.shards['count']} shards, {len(figures.skipped)} skipped")
+        say(f"covering {figures.coverage['mean']:.0%} of the pictures on average")
         tables = {"licence": figures.licences, "group": figures.groups, "without": figures.missing_channels}
         for title, counts in tables.items():
             for name, count in counts.items():
-                print(f"{title:<8} {count:>7}  {name}")
+                say(f"{title:<8} {count:>7}  {name}")
         for name, reason in figures.suspicious.items():
-            print(f"look at {name}: {reason}")
-        print(f"{sheet_path}")
+            say(f"look at {name}: {reason}")
+        say(f"{sheet_path}")
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ class Import:
             for done, total, shard in import_photos(config):  # noqa: B007
                 report("objects", done, total)
         for name, reason in shard.skipped.items():
-            print(f"skipped {name}: {reason}")
-        print(f"{config.output}: {len(shard.origins)} objects, {len(shard.skipped)} skipped")
+            say(f"skipped {name}: {reason}")
+        say(f"{config.output}: {len(shard.origins)} objects, {len(shard.skipped)} skipped")
 
 
 @dataclass(frozen=True)

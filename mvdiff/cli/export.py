@@ -1,13 +1,16 @@
 """``mvdiff export``: results and meshes in the formats of other programs."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mvdiff.cli.terminal import say
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ class Command:
     """Number of points of a point cloud, or of splats."""
     resolution: int = 128
     """Cells along each side of a grid."""
+    size_mm: float = 100.0
+    """Longest side of a 3D print (stl, 3mf) in millimetres."""
+    sh_degree: int = 3
+    """Degree of the spherical harmonics in a splat file: 3 as the reference trainer wants it, 0 for small files."""
     overwrite: bool = False
     """Replace what is there."""
     json: bool = False
@@ -41,7 +48,11 @@ class Command:
             raise InputError(f"The number of points is at least 1, not {self.points}.")
         if not 8 <= self.resolution <= 512:
             raise InputError(f"The resolution of a grid lies between 8 and 512, not {self.resolution}.")
-        if not self.source.exists():
+        if not 0 <= self.sh_degree <= 3:
+            raise InputError(f"The degree of spherical harmonics lies between 0 and 3, not {self.sh_degree}.")
+        if not 0 < self.size_mm <= 10_000:
+            raise InputError(f"The size of a print lies between 0 and 10000 mm, not {self.size_mm}.")
+        if not exists(self.source):
             raise InputError(f"There is nothing at '{self.source}': check the path.")
         many = self.source.is_dir()
         form = format_of(self.format or ("glb" if many and not self.output.suffix else None), self.output)
@@ -49,7 +60,7 @@ class Command:
         if self.json:
             print(json.dumps({"format": form, "files": [str(path) for path in written]}))
         else:
-            print(", ".join(map(str, written)))
+            say(", ".join(map(str, written)))
 
     def _file(self, form: str) -> list[Path]:
         from recon.io.export import files_of
@@ -71,6 +82,7 @@ class Command:
         names = _results(self.source)
         stamps = {name: _digest(self.source / name) for name in names}
         inputs = {"verb": "export", "format": form, "points": self.points, "resolution": self.resolution}
+        inputs |= {"size_mm": self.size_mm, "sh_degree": self.sh_degree}
         folder = OutputFolder.create(self.output, inputs | {"sources": stamps}, overwrite=self.overwrite)
         written = []
         for name in names:
@@ -86,9 +98,14 @@ class Command:
         return written
 
     def _export(self, mesh: "TexturedMesh", path: Path, form: str) -> None:
-        from recon.io.export import export
+        from recon.io.export import PRINTED, export
 
-        export(mesh, path, form, points=self.points, resolution=self.resolution)
+        sizes = {"points": self.points, "resolution": self.resolution, "size_mm": self.size_mm}
+        export(mesh, path, form, **sizes, sh_degree=self.sh_degree)
+        if form in PRINTED:
+            from recon.io.meshes.printing import check_print
+
+            print(f"{path}: {check_print(mesh, self.size_mm).text()}", file=sys.stderr)
 
 
 def _results(folder: Path) -> list[str]:

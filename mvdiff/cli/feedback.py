@@ -28,7 +28,7 @@ class Command:
     """Hypotheses to reject, by number."""
     strength: float = 0.7
     """Strength of the change, as in image-to-image: near 0 repeats the kept hypotheses, 1 ignores them."""
-    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
+    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="run")] = field(default_factory=NewRun)
 
     def run(self) -> None:
         keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)

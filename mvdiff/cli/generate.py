@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
-from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.models import Calibration, Generation, ModelChoice
+from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
-from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.cli.terminal import say
+from mvdiff.sampling.generation import GenerationConfig, Preset
+from recon.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class Command:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
     """Images, or folders of images. A cut-out with transparency is used as it is."""
-    output_dir: Path = Path("out")
-    """Folder for the results; with several photos, one subfolder each."""
-    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    output_dir: str = "out"
+    """Folder or fsspec URL (s3://, gs://) for the results; with several photos, one subfolder each."""
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
-    """Quality of the reconstruction."""
-    calibration: str = "default"
+    preset: Preset = "default"
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
+    calibration: Calibration = "default"
     """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
@@ -41,20 +43,22 @@ class Command:
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         model = self.model.load(self.preset, self.calibration)
-        # All photos are looked at before the first one is worked on.
-        references = [model.prepare(photo, self.config) for photo in photos]
+        prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
-        for photo, folder, reference in zip(photos, folders, references, strict=True):
+        for (photo, reference), folder in zip(prepared.items(), folders, strict=True):
+            if isinstance(reference, InputError):
+                continue
             with progress_bars(photo.name) as progress:
                 model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
             runs.append(_record(photo, folder, reference.matte.warnings))
             if not self.json:
-                print(_sentence(runs[-1]))
+                say(_sentence(runs[-1]))
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
+        check_all_used(prepared)
 
 
-def _record(photo: Path, folder: Path, notes: Sequence[str]) -> dict[str, Any]:
+def _record(photo: Path, folder: str, notes: Sequence[str]) -> dict[str, Any]:
     """The finished run as it is written: files are rounded, and a complete run says the same again."""
     from mvdiff.runs.folder import FolderStore
 
@@ -74,7 +78,7 @@ def _sentence(run: dict[str, Any]) -> str:
     modes = len(summary["modes"])
     lines = [
         f"{run['output_dir']}: {summary['num_hypotheses']} hypotheses in {modes} mode{'s' if modes > 1 else ''}, "
-        f"ambiguity {summary['ambiguity']['value']:.0%}; open {Path(run['output_dir']) / 'report.html'}"
+        f"ambiguity {summary['ambiguity']['value']:.0%}; open {run['output_dir']}/report.html"
     ]
     lines.append(f"  {summary['calibration']['statement']}")
     return "\n".join([*lines, *(f"  note: {note}" for note in [*run["notes"], *summary["warnings"]])])

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mvdiff.cli.terminal import say
+
 #: Extra to the modules that it brings.
 EXTRAS = {
     "wandb": ("wandb",),
     "xformers": ("xformers",),
-    "kaolin": ("kaolin.ops",),  # PyPI's kaolin is an empty placeholder without this
+    "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
     "usd": ("pxr",),
+    "heif": ("pillow_heif",),
+    "gltf": ("DracoPy", "meshopt"),
+    "print": ("lib3mf",),
     "lpips": ("lpips",),
-    "viewer": ("viser",),
-    "demo": ("gradio",),
 }
 
 
@@ -39,7 +42,7 @@ class Command:
             return
         for name, value in facts.items():
             text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-            print(f"{name:<9} {text}")
+            say(f"{name:<9} {text}")
 
 
 def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, Any]:
@@ -47,19 +50,19 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
 
     import mvdiff
     from mvdiff.weights import packing
+    from recon.core.reading import reading
 
     folder = packing.resolve(weights)
+    with reading(folder, "folder of weights", "fetch or train these weights again"):
+        known = {"name": weights, "sha256": packing.weights_hash(folder), **_learnt_guidance(folder)}
+        provenance = _provenance(folder)
     devices = {"cpu": platform.processor() or platform.machine()}
     devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return {
         "mvdiff": mvdiff.__version__,
         "licence": _licence(),
-        "weights": {
-            "name": weights,
-            "sha256": packing.weights_hash(folder),
-            **_learnt_guidance(folder),
-        },
-        "provenance": _provenance(folder),
+        "weights": known,
+        "provenance": provenance,
         **({} if lora is None else {"lora": _lora(lora)}),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "diffusers", "trimesh")},
@@ -71,20 +74,23 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
 def _provenance(folder: Path) -> dict[str, Any]:
     """Summarize the origin of weights, from a run's export or a packed folder."""
     from mvdiff.weights import packing
+    from recon.core.paths import is_file
+    from recon.core.reading import read_json
 
-    if (folder / packing.INDEX).exists():
-        record = packing.read_index(folder).get("provenance", {})
+    if packing.is_packed(folder):
+        record = packing.read_index(folder).provenance
         config, metrics = record.get("config", {}), record.get("last_metrics", {})
         return _known({"run": config.get("output_dir"), "which": record.get("which")} | _run(metrics, config))
     path = folder / "provenance.json"
-    record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    record = read_json(path, dict[str, Any]) if is_file(path) else {}
     return _known({"base": record.get("base")} | _run(record, record.get("config", {})))
 
 
 def _learnt_guidance(folder: Path) -> dict[str, float]:
     """The --guidance-scale at which a step takes one pass, and the noise level up to which that pass is guided."""
-    path = folder / "transformer" / "config.json"
-    config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    from mvdiff.weights.architecture import read_config
+
+    config = read_config(folder, "transformer")
     return {name: float(config.get(name, 1)) for name in ("learnt_guidance", "guidance_below")}
 
 

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from mvdiff.cli.exit_code import BAD_INPUT, exit_code
+from recon.core.errors import InputError
 
 #: Verb to what it does; each lives in the module of its name (underscores for dashes) as the dataclass ``Command``.
 VERBS = {
     "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
+    "scene": "turn a photo of a place into N scenes that can be walked through",
     "views": "sample views of photos, without reconstructing them",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
     "next-view": "find the direction from which the next photo is expected to be most informative",
@@ -16,7 +18,7 @@ VERBS = {
     "feedback": "accept or reject hypotheses and sample more like the accepted ones",
     "data": "render, import or check data sets for training",
     "calibrate": "calibrate stated probabilities and coverages on known meshes",
-    "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, points, splats or a grid",
+    "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, STL, 3MF, points, splats or a grid",
     "info": "show versions, weights, devices and optional packages",
 }
 
@@ -34,6 +36,17 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    code = 0
+
+    def run() -> None:
+        nonlocal code
+        code = _run(arguments)
+
+    ended = exit_code(run, "mvdiff", "mvdiff: interrupted; the same command goes on from here.")
+    return ended or code
+
+
+def _run(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else BAD_INPUT
@@ -44,13 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mvdiff {mvdiff.__version__}")
         return 0
     if verb not in VERBS:
-        print(f"mvdiff: unknown verb '{verb}'; choose one of {', '.join(VERBS)}.", file=sys.stderr)
-        return BAD_INPUT
+        raise InputError(f"unknown verb '{verb}'; choose one of {', '.join(VERBS)}.")
+    _check_filled(rest)
+    import tyro
 
-    def run() -> None:
-        import tyro
+    command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
+    tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
+    return 0
 
-        command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
-        tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
 
-    return exit_code(run, "mvdiff", "mvdiff: interrupted; the same command goes on from here.")
+def _check_filled(arguments: Sequence[str]) -> None:
+    """An unset variable of a shell is an empty argument, and an empty path the current folder."""
+    for place, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if not argument.strip() or (name.startswith("--") and "=" in argument and not value.strip()):
+            flag = name if value or name else (arguments[place - 1] if place else "")
+            after = f" after {flag}" if flag.startswith("--") else ""
+            raise InputError(f"An argument{after} is empty: is a variable of the shell not set?")

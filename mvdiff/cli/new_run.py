@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.terminal import say
+from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
     from mvdiff.runs.image_to_3d import ImageTo3D
@@ -21,15 +23,21 @@ class NewRun:
 
     output_dir: Path | None = None
     """Folder for the new run; by default beside the old one, as OUT-refined or OUT-feedback."""
-    resample: bool = True
-    """Sample new hypotheses. --no-resample only reweights the old ones, which takes seconds."""
+    resample: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Only reweight the old hypotheses, which takes seconds.",
+            help_behavior_hint="(default: new ones are sampled)",
+        ),
+    ] = True
+    """Sample new hypotheses; otherwise only the weights of the old ones change."""
     num_hypotheses: int | None = None
     """Number of hypotheses of the new run, kept ones included; by default as many as before."""
     seed: int | None = None
     """Seed of the new hypotheses; by default the old seed plus 1."""
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
-    preset: str = "default"
-    """Quality of the reconstruction."""
+    preset: Preset = "default"
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -57,8 +65,8 @@ class NewRun:
         if self.json:
             print(json.dumps({"output_dir": str(output_dir), **changed.record}, allow_nan=False))
         else:
-            print(_sentences(changed.record))
-            print(f"{output_dir}: open {output_dir / 'report.html'}")
+            say(_sentences(changed.record))
+            say(f"{output_dir}: open {output_dir / 'report.html'}")
 
 
 def _sentences(record: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from mvdiff.cli.terminal import say
+
 
 @dataclass(frozen=True)
 class Command:
@@ -35,14 +37,14 @@ class Command:
         if self.json:
             print(json.dumps(record, allow_nan=False))
             return
-        print(
+        say(
             f"{found.entropy:.2f} bits are open about which of {len(meshes)} hypotheses is true. "
             "An object that is none of them leaves more open than is expected here:"
         )
         for rank, view in enumerate(record["views"], 1):
-            print(
+            say(
                 f"{rank}. azimuth {view['azimuth']:.0f}°, elevation {view['elevation']:.0f}°: "
                 f"{view['expected_entropy_left_bits']:.2f} bits left"
                 + (" with those before" if rank > 1 else f" (a random direction: {found.left_after_random:.2f})")
             )
-        print(f"The map: {self.run_dir / 'next_view.png'}")
+        say(f"The map: {self.run_dir / 'next_view.png'}")

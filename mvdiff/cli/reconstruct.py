@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from mvdiff.cli.models import Device
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
+from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
     from recon import ViewSet
@@ -35,10 +38,10 @@ class Command:
     """Vertical field of view of turntable images, in degrees."""
     distance: float = 1.5
     """Distance from the camera to the turntable's axis, in the units of the mesh."""
-    device: str = "auto"
-    """Device to run on: auto, cpu, cuda or cuda:N."""
-    preset: str = "default"
-    """Quality of the reconstruction."""
+    device: Device = "auto"
+    """Device to run on; "auto" takes a GPU if there is one."""
+    preset: Preset = "default"
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -76,11 +79,20 @@ class Command:
             for name, each, sphere in zip(names, made, spheres, strict=True):
                 mesh = each.mesh.to("cpu")
                 save_mesh(mesh if sphere.is_unit else sphere.from_unit(mesh), folder.path / name)
-            folder.finish(residuals=[float(each.residual) for each in made])
+            folder.finish(
+                residuals=[float(each.residual) for each in made], shifts=[sphere.shift for sphere in spheres]
+            )
         if self.json:
             print(json.dumps({"output_dir": str(folder.path)} | folder.manifest, allow_nan=False))
         else:
-            print(", ".join(str(folder.path / name) for name in names))
+            say(", ".join(str(folder.path / name) for name in names))
+            for name, sphere in zip(names, spheres, strict=True):
+                if any(sphere.shift):
+                    x, y, z = sphere.shift
+                    say(
+                        f"  note: the world's origin is far away: for the precision of its file {name} is shifted; add "
+                        f"({x:.0f}, {y:.0f}, {z:.0f}) to its coordinates (manifest.json: shifts)"
+                    )
 
 
 def _digest(views: "ViewSet") -> str:

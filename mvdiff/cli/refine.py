@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.new_run import NewRun
-from mvdiff.sampling.generation import Framing
+from mvdiff.sampling.generation import Framing, Matting
 from recon.core.errors import InputError
 
 
@@ -32,11 +32,11 @@ class Command:
     """Uncertainty of the azimuth in degrees."""
     edited_view: Path | None = None
     """Painted-over copy of one of OUT/views/NNN/images/*.png, in place of a photo."""
-    matting: bool = True
-    """Cut the object out of a photo without transparency; --no-matting takes the photo as it is."""
+    matting: Matting = True
+    """Cut the object out of a photo without transparency."""
     framing: Framing = "recentre"
     """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
-    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes] = field(default_factory=NewRun)
+    new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="run")] = field(default_factory=NewRun)
 
     def run(self) -> None:
         if (self.photo is None) == (self.edited_view is None):

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
-from mvdiff.cli.photos import find_photos, output_folders
+from mvdiff.cli.models import Generation, ModelChoice
+from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig
 from recon.core.errors import InputError
 
@@ -23,9 +24,9 @@ class Command:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO…")]
     """Images, or folders of images."""
-    output_dir: Path = Path("out")
-    """Folder for the results; with several photos, one subfolder each."""
-    config: Annotated[GenerationConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=GenerationConfig)
+    output_dir: str = "out"
+    """Folder or fsspec URL (s3://, gs://) for the results; with several photos, one subfolder each."""
+    config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
@@ -35,17 +36,17 @@ class Command:
     def run(self) -> None:
         self.config.check()
         if self.config.num_hypotheses == "auto":
-            raise InputError(
-                "--num-hypotheses auto needs reconstructed shapes: give a number when only sampling views."
-            )
+            raise InputError("auto needs reconstructed shapes: to sample views alone, give --num-hypotheses a number.")
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
         from mvdiff.runs.folder import FolderStore
 
         model = self.model.load()
-        references = [model.prepare(photo, self.config) for photo in photos]
+        prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
-        for photo, path, reference in zip(photos, folders, references, strict=True):
+        for (photo, reference), path in zip(prepared.items(), folders, strict=True):
+            if isinstance(reference, InputError):
+                continue
             inputs = {"verb": "views", **model.inputs(reference, self.config, photo.name)}
             folder = FolderStore.create(path, inputs, self.overwrite)
             if not folder.complete:
@@ -56,6 +57,7 @@ class Command:
                 folder.finish(device=str(model.device))
             runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.manifest["files"]})
             if not self.json:
-                print(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path / 'views'}")
+                say(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path}/views")
         if self.json:
             print(json.dumps({"config": asdict(self.config), "weights": model.weights, "runs": runs}, allow_nan=False))
+        check_all_used(prepared)

@@ -52,7 +52,7 @@ def augment_references(
     rgb = torch.where(dice.chosen(config.color), developed, rgb)
     grain = torch.randn(rgb.shape, generator=generator, device=rgb.device) * dice.uniform(0.005, 0.04)
     rgb = torch.where(dice.chosen(config.noise), rgb + grain, rgb)
-    rgb = torch.where(dice.chosen(config.compression), compressed(rgb, dice.uniform(0.01, 0.08)), rgb)
+    rgb = torch.where(dice.chosen(config.compression), compress(rgb, dice.uniform(0.01, 0.08)), rgb)
     return torch.cat([rgb.clamp(0, 1) * (alpha > 1e-3), alpha.clamp(0, 1)], 1)
 
 
@@ -82,7 +82,7 @@ def blurred(images: Float[Tensor, "b c h w"], sigma: Float[Tensor, "b 1 1 1"]) -
     return flat.reshape(images.shape)
 
 
-def compressed(rgb: Float[Tensor, "b 3 h w"], strength: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
+def compress(rgb: Float[Tensor, "b 3 h w"], strength: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
     """Rounds 8 x 8 cosine coefficients, the higher the coarser, like JPEG."""
     k = torch.arange(8, device=rgb.device, dtype=rgb.dtype)
     basis = torch.cos((2 * k[None] + 1) * k[:, None] * torch.pi / 16) * 0.5

@@ -18,7 +18,9 @@ from mvdiff.data.sources.named_files import missing_textures
 from mvdiff.data.sources.packing import credit_of, gltf_copyright, read_credits
 from mvdiff.data.stores.shards import SHARD_OBJECTS, ShardInfo, ShardObject, ShardWriter
 from recon.core.errors import InputError
-from recon.io.folders import write_bytes
+from recon.core.paths import is_file
+from recon.io.folders import place_errors_told, write_bytes
+from recon.io.locks import LOCK, hold
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
     writer.finish()
 
 
-def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _origin(shot: Shot, credits: dict[str, dict[str, str | None]]) -> dict[str, Any]:
     """Name, licence, creator and source of an object, and which of its variants this is."""
     source = shot.source
     origin: dict[str, Any] = {"name": source.name, "warped": shot.warp, **origin_of(source, credits)}
@@ -89,7 +91,7 @@ def _origin(shot: Shot, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
     return origin | {"file": path.name}
 
 
-def origin_of(source: MeshSource, credits: dict[str, dict[str, str]]) -> dict[str, str | None]:
+def origin_of(source: MeshSource, credits: dict[str, dict[str, str | None]]) -> dict[str, str | None]:
     """Licence, creator and source: of ``credits``, of the manifest beside a mesh pack, or of the GLB itself."""
     if source.path is None:
         return dict(_OWN)
@@ -103,7 +105,7 @@ def origin_of(source: MeshSource, credits: dict[str, dict[str, str]]) -> dict[st
 
 
 @functools.lru_cache(maxsize=64)
-def _pack_credits(path: str) -> dict[str, dict[str, str]]:
+def _pack_credits(path: str) -> dict[str, dict[str, str | None]]:
     return read_credits(Path(path)) if Path(path).is_file() else {}
 
 
@@ -121,10 +123,14 @@ def _stamp(source: MeshSource) -> tuple[int, int] | None:
 
 
 def claim(folder: Path, plan: str, overwrite: bool) -> None:
-    """Take the folder for this plan; one that holds anything else is refused."""
+    """Take the folder for this plan; one that holds anything else, or that another process writes to, is refused."""
+    with place_errors_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock = hold(folder)  # until the writer holds it
+        occupied = any(path.name != LOCK for path in folder.iterdir())
     marker = folder / "plan.txt"
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        known = marker.read_text("utf-8", errors="replace").strip() if marker.is_file() else None
+    if occupied and not overwrite:
+        known = marker.read_text("utf-8", errors="replace").strip() if is_file(marker) else None
         if known != plan:
             raise InputError(
                 f"'{folder}' holds other files or other pictures: choose another folder, or pass --overwrite."

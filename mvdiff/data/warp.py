@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.core.mesh import TexturedMesh
 
 
-class Dice:
+class SeededRandom:
     """Small random numbers from one seed, on the CPU, so that a variant is the same on every device."""
 
     def __init__(self, seed: int) -> None:
@@ -29,7 +29,7 @@ class Dice:
         return float(self.uniform(low, high))
 
 
-def warp_mesh(mesh: TexturedMesh, dice: Dice) -> TexturedMesh:
+def warp_mesh(mesh: TexturedMesh, dice: SeededRandom) -> TexturedMesh:
     """Another object of the same kind: stretched, bent, tilted and dyed, again of radius 0.5."""
     vertices = mesh.vertices
     if dice.chance(0.8):
@@ -79,7 +79,7 @@ class _Dye:
     gamma: float
 
     @staticmethod
-    def draw(dice: Dice) -> "_Dye":
+    def draw(dice: SeededRandom) -> "_Dye":
         channels = torch.randperm(3, generator=dice.generator).tolist() if dice.chance(0.2) else [0, 1, 2]
         angle = dice.number(-0.5, 0.5) * (4 if dice.chance(0.3) else 1)
         return _Dye(channels, _rotation(torch.ones(3), angle), dice.number(0.5, 1.5), math.exp(dice.number(-0.4, 0.4)))
@@ -106,7 +106,7 @@ class Pattern:
     paint: Float[Tensor, "3"]
 
     @staticmethod
-    def draw(dice: Dice) -> "Pattern":
+    def draw(dice: SeededRandom) -> "Pattern":
         kind = int(dice.number(0, 4))
         frequency = math.exp(dice.number(math.log(8.0), math.log(60.0)))
         directions = torch.nn.functional.normalize(dice.normal(3, 3), dim=-1)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from mvdiff.evaluation.benchmarks.machine import recorded
-from mvdiff.sampling.generation import Framing, GenerationConfig
+from mvdiff.evaluation.benchmarks.machine import config_to_json
+from mvdiff.sampling.generation import Framing, GenerationConfig, Preset
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
 
@@ -30,7 +30,7 @@ class JobConfig(SamplingConfig):
     """Device to run on: auto, cpu or cuda."""
     limit: int | None = None
     """Number of objects to take, from the first; all by default."""
-    preset: str = "default"
+    preset: Preset = "default"
     """Quality of the reconstruction; by default that of the main job."""
     framing: Framing = "keep"
     """Framing of the images. "keep" declares them full frames of the default lens; "recentre" does not."""
@@ -93,7 +93,7 @@ class JobConfig(SamplingConfig):
         """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
         place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
-        return {name: value for name, value in recorded(self).items() if name not in free}
+        return {name: value for name, value in config_to_json(self).items() if name not in free}
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,10 @@ def projections(
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """Camera arithmetic stays in full precision also under autocast."""
+    """Camera arithmetic stays in full precision, also under autocast and for cameras that were cast to 16 bits."""
+    wide = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     with torch.autocast(a.device.type, enabled=False):
-        return a @ b
+        return a.to(wide) @ b.to(wide)
 
 
 class ProjectivePositions:

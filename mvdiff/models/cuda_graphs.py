@@ -7,21 +7,21 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from recon.ops.cuda_graphs import RecordedPass
+from recon.ops.cuda_graphs import CapturedGraph
 
 #: The newest graph of each module, with the key of everything that it depends on.
-_kept: "WeakKeyDictionary[nn.Module, tuple[Hashable, RecordedPass]]" = WeakKeyDictionary()
+_kept: "WeakKeyDictionary[nn.Module, tuple[Hashable, CapturedGraph]]" = WeakKeyDictionary()
 _capturing = threading.Lock()
 
 
-def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> RecordedPass:
+def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> CapturedGraph:
     """Capture ``function``, which depends on ``inputs`` and ``module`` alone, or reuse the graph of an earlier call.
 
     A graph is reused if shapes, parameters, attention backends and precision match; capturing one costs more than two
     passes. Active adapters bypass the cache, because switching them does not change the parameters.
     """
     if getattr(module, "peft_config", None):
-        return RecordedPass(function, *inputs)
+        return CapturedGraph(function, *inputs)
     weights = tuple(value.data_ptr() for value in (*module.parameters(), *module.buffers()))
     backends = tuple(getattr(part, "_attention_backend", None) for part in module.modules())
     precision = (
@@ -35,7 +35,7 @@ def recorded(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor
         kept = _kept.get(module)
         if kept is None or kept[0] != key:
             _kept.pop(module, None)  # its memory goes before the new one takes its own
-            kept = _kept[module] = key, RecordedPass(function, *inputs)
+            kept = _kept[module] = key, CapturedGraph(function, *inputs)
         return kept[1]
 
 

@@ -56,6 +56,7 @@ class JointAttention(nn.Module, AttentionModuleMixin):
     _default_processor_cls = JointAttentionProcessor
     _available_processors: ClassVar = [JointAttentionProcessor]
     _supports_qkv_fusion = False
+    processor: JointAttentionProcessor
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -9,18 +9,25 @@ noise.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import msgspec
+import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LoraBaseMixin
 from torch import Tensor, nn
 
 from mvdiff.weights import packing
 from recon.core.errors import InputError
-from recon.io.folders import atomic_write
+from recon.core.paths import is_folder
+from recon.core.reading import fit, parse_json, read_safetensors, reading
+from recon.core.tensors import safetensors_bytes
+from recon.io.folders import write_bytes
 
 LORA_FILE = "lora.safetensors"
 COMPONENTS = ("transformer", "camera_estimator")
 _PROVENANCE = "mvdiff"
+#: What keys of adapters have in other programs.
+_FOREIGN = ("lora", "hada", "lokr", "loha", "dora", "ia3", "oft", "alpha", "diff")
 _T = TypeVar("_T")
 
 
@@ -52,7 +59,9 @@ class MultiViewLoraLoaderMixin(LoraBaseMixin):
             _check_fits(path, component, values, getattr(self, component))
         for component, values in state.items():
             network = getattr(self, component)
-            network.load_lora_adapter(values, prefix=None, adapter_name=adapter_name, metadata=settings.get(component))
+            with reading(path, "LoRA file", "save the LoRA again"):
+                own = settings.get(component)
+                network.load_lora_adapter(values, prefix=None, adapter_name=adapter_name, metadata=own)
         # In both networks, also in the one that this adapter leaves as it is: another may still be active there.
         self.set_adapters(adapter_name)
         # Training code may ask for gradients; a loaded adapter is for use.
@@ -79,26 +88,62 @@ class MultiViewLoraLoaderMixin(LoraBaseMixin):
 
 def lora_file(path: str | Path) -> Path:
     """The file itself where a folder is named."""
-    return Path(path) / LORA_FILE if Path(path).is_dir() else Path(path)
+    return Path(path) / LORA_FILE if is_folder(Path(path)) else Path(path)
 
 
 def read_lora(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, Any]], dict[str, Any]]:
     """Weights and peft's settings of an adapter's file, each by component, and its provenance."""
-    from safetensors import SafetensorError, safe_open
+    with reading(path, "LoRA file", "save the LoRA again"):
+        state, metadata = read_safetensors(path)
+        _check_layout(path, state)
+        settings = _by_component(parse_json(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"), dict[str, Any]))
+        settings = {name: msgspec.to_builtins(fit(own, _Settings)) for name, own in settings.items()}
+        provenance = parse_json(metadata.get(_PROVENANCE, "{}"), dict[str, Any])
+        fit(provenance, _Provenance)
+        return _by_component(state), settings, provenance
 
-    if not path.is_file():
-        raise InputError(f"There is no LoRA file '{path}': check the path.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        settings = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"))
-        provenance = json.loads(metadata.get(_PROVENANCE, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"'{path}' is no readable safetensors file ({error}): save the LoRA again.") from error
-    if not state or not all(".lora_A." in name or ".lora_B." in name for name in state):
-        raise InputError(f"'{path}' holds no LoRA of this model, but other weights: pass it as --weights.")
-    return _by_component(state), _by_component(settings), provenance
+
+class _Settings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The settings of peft that an adapter's file may make; others would import or initialize things."""
+
+    r: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    lora_alpha: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+    target_modules: list[str]
+    use_rslora: bool = False
+    lora_bias: Literal[False] = False
+    use_dora: Literal[False] = False
+    bias: Literal["none"] = "none"
+    rank_pattern: dict[str, Annotated[int, msgspec.Meta(ge=1, le=4096)]] = {}
+    alpha_pattern: dict[str, float] = {}
+
+
+class _Provenance(msgspec.Struct, frozen=True):
+    base: str | None = None
+    base_sha256: str | None = None
+
+
+def _check_layout(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse what holds no LoRA, one of another layout, half of one, or numbers that are none."""
+    odd = next((name for name in state if not name.endswith((".lora_A.weight", ".lora_B.weight"))), None)
+    if not state or (odd and not any(mark in odd.lower() for mark in _FOREIGN)):
+        raise InputError(f"'{path}' holds no LoRA but other weights: give a folder of weights as --weights instead.")
+    if odd:
+        raise InputError(
+            f"'{path}' is a LoRA of another program or model (it names '{odd}'): give one that was trained on these "
+            "weights, with keys such as transformer.….lora_A.weight."
+        )
+    flat = next((name for name, value in state.items() if value.ndim != 2 or not value.numel()), None)
+    if flat:
+        raise InputError(f"The LoRA '{path}' is damaged: {flat} is no matrix. Save it again.")
+    for name, value in state.items():
+        layer, which = name.rsplit(".", 2)[:2]
+        twin = f"{layer}.{'lora_B' if which == 'lora_A' else 'lora_A'}.weight"
+        if twin not in state:
+            raise InputError(f"The LoRA '{path}' has {name} but not {twin}: save it again, or train it anew.")
+        if which == "lora_A" and value.shape[0] != state[twin].shape[1]:
+            raise InputError(f"The LoRA '{path}' is damaged: {name} and {twin} are of different ranks. Save it again.")
+        if not torch.isfinite(value).all():
+            raise InputError(f"The LoRA '{path}' holds NaN or infinity ({name}): its training diverged, train it anew.")
 
 
 def write_lora(
@@ -106,7 +151,6 @@ def write_lora(
 ) -> Path:
     """One file of the adapters that ``networks`` have by that name; see :func:`adapted_networks`."""
     from peft.utils import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
     if not networks:
         raise InputError(f"There is no adapter '{adapter_name}': load or train one first.")
@@ -122,9 +166,7 @@ def write_lora(
         LORA_ADAPTER_METADATA_KEY: json.dumps(settings, sort_keys=True, default=str),
         _PROVENANCE: json.dumps(provenance, sort_keys=True, default=str),
     }
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
-    return Path(path)
+    return write_bytes(path, safetensors_bytes(tensors, metadata))
 
 
 def adapted_networks(owner: Any, adapter_name: str) -> dict[str, nn.Module]:

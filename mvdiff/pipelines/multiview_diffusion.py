@@ -26,8 +26,11 @@ from mvdiff.sampling.rig import DEFAULT_RIG, RigConfig
 from mvdiff.sampling.schedulers import make_scheduler, set_timesteps
 from mvdiff.sampling.settings import SamplingConfig
 from mvdiff.weights import packing
+from mvdiff.weights.architecture import MODEL_INDEX, check_saved_pipeline, read_config
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_file, is_folder
+from recon.core.reading import reading
 from recon.core.views import ViewSet
 from recon.ops.parallel import in_threads
 
@@ -42,8 +45,8 @@ class MultiViewOutput(BaseOutput):
     """Output of :class:`MultiViewDiffusionPipeline`."""
 
     views: Any
-    """ViewSet [n v] on the pipeline's device; with ``output_type`` "np" or "pil", arrays [n v h w 4] or lists of RGBA
-    pictures instead."""
+    """By ``output_type``: "views" a ViewSet [n v] on the pipeline's device, "pt" its RGBA tensor [n v 4 h w] in [0, 1],
+    "np" an array [n v h w 4], "pil" lists of RGBA images."""
     photo_cameras: PhotoCamera
     """Photo camera that each hypothesis drew, [n]."""
     reference: ReferenceImage
@@ -73,30 +76,44 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MultiViewDiffusionPipeline":
         """From the model in this package ("embedded"), packed weights, diffusers' own layout, or a training run."""
         folder = packing.resolve(pretrained_model_name_or_path)
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(
                 f"There are no weights at {folder}; pass a folder that save_pretrained wrote, or 'embedded'."
             )
-        if not (folder / packing.INDEX).exists():
-            if not (folder / "model_index.json").exists():
-                raise InputError(f"{folder} has neither model_index.json nor {packing.INDEX}: it is no saved pipeline.")
-            try:
-                return super().from_pretrained(folder, **kwargs)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise InputError(f"The weights in {folder} cannot be used: {error}") from error
+        with reading(folder, "folder of weights", "fetch or train these weights again"):
+            return (
+                cls._from_packed(folder, **kwargs) if packing.is_packed(folder) else cls._from_saved(folder, **kwargs)
+            )
+
+    @classmethod
+    def _from_saved(cls, folder: Path, **kwargs) -> "MultiViewDiffusionPipeline":
+        """Diffusers' own layout; nothing that is missing there is looked for on a network."""
+        if not is_file(folder / MODEL_INDEX):
+            raise InputError(f"{folder} has neither {MODEL_INDEX} nor {packing.INDEX}: it is no saved pipeline.")
+        check_saved_pipeline(folder)
+        kwargs = {"use_safetensors": True, **kwargs, "local_files_only": True}
+        return super().from_pretrained(folder, **kwargs)
+
+    @classmethod
+    def _from_packed(cls, folder: Path, **kwargs) -> "MultiViewDiffusionPipeline":
         dtype = kwargs.pop("torch_dtype", None) or kwargs.pop("dtype", None)
         scheduler = kwargs.pop("scheduler", None) or make_scheduler()
         models = {}
         for name, model_class in (("transformer", MultiViewTransformer), ("camera_estimator", PhotoCameraEstimator)):
             model = kwargs.pop(name, None)
             if model is None:
-                model = model_class.from_config(model_class.load_config(folder / name))
+                model = model_class.from_config(read_config(folder, name))
                 packing.load_packed(folder, name, model)
                 model = model.eval() if dtype is None else model.eval().to(dtype)
             models[name] = model
         pipeline = cls(**models, scheduler=scheduler)
         pipeline.register_to_config(_name_or_path=str(folder))
         return pipeline
+
+    @property
+    def num_timesteps(self) -> int:
+        """Denoising steps of the latest call."""
+        return self._num_timesteps
 
     def check_inputs(
         self,
@@ -345,9 +362,12 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
 
 
 def _as_output(views: ViewSet, output_type: str) -> Any:
-    if output_type in ("views", "pt"):
+    if output_type == "views":
         return views
-    pictures = torch.cat([views.rgb, views.alpha], 2).permute(0, 1, 3, 4, 2).cpu().numpy()
+    rgba = torch.cat([views.rgb, views.alpha], 2)
+    if output_type == "pt":
+        return rgba
+    pictures = rgba.permute(0, 1, 3, 4, 2).cpu().numpy()
     if output_type == "np":
         return pictures
     from PIL import Image

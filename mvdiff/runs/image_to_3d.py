@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import mvdiff
-from mvdiff.backbones.novelty import Novelty
+from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
@@ -33,7 +33,6 @@ from recon.objects import fitted_fields
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
 from recon.posterior.convergence import convergence
-from recon.posterior.novelty import novelty_p_value
 from recon.posterior.weighting import weigh_by_photo
 
 Photo = str | os.PathLike | Image.Image | np.ndarray | ReferenceImage
@@ -74,6 +73,7 @@ class ImageTo3D:
         calibration: str = "default",
         lora_scale: float = 1.0,
         backbone: str = "embedded",
+        attention_backend: str = "native",
     ) -> "ImageTo3D":
         """Load a model.
 
@@ -86,12 +86,16 @@ class ImageTo3D:
             lora: file of an adapter, fused into the weights.
             calibration: "default" (the file beside the weights, where there is one), "none", or a file.
             lora_scale: factor of the adapter, above 0.
+            attention_backend: implementation of attention, see :mod:`mvdiff.models.attention_backends`.
             backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
 
         Raises:
             InputError: one of these does not exist or does not fit the others.
         """
-        sampler = load_sampler(backbone, weights=weights, device=device, dtype=dtype, lora=lora, lora_scale=lora_scale)
+        options = {"weights": weights, "device": device, "dtype": dtype, "lora": lora, "lora_scale": lora_scale}
+        if attention_backend != "native":
+            options["attention_backend"] = attention_backend
+        sampler = load_sampler(backbone, **options)
         calibrations = Calibrations.find(calibration, packing.resolve(weights), sampler.info.weights)
         return ImageTo3D(
             sampler, reconstruction or ReconstructionConfig(), posterior or PosteriorConfig(), calibrations
@@ -240,7 +244,7 @@ class ImageTo3D:
                 new = self._sample_chunk(reference, config, missing, conditions or Conditions(), report)
                 kept |= new
                 store.save_samples(new)
-            found += kept.values()
+            found += [sample for sample in kept.values() if sample is not None]
             progress("sample", (start + len(indices)) * steps, total)
         views, cameras = zip(*found, strict=True)
         return Sampled(ViewSet.cat(views), PhotoCamera.cat(cameras))
@@ -328,7 +332,7 @@ class ImageTo3D:
             return None
         scores = self.sampler.self_errors(reference, Sampled(views, photo_cameras))
         calibration, _ = self._calibration(config or GenerationConfig())
-        return Novelty(scores, novelty_p_value(scores, calibration.scores if calibration else {}))
+        return judge(scores, calibration.scores if calibration else {})
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
         calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))

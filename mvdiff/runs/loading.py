@@ -14,11 +14,12 @@ def load_model(
     lora: Path | None = None,
     calibration: str = "default",
     lora_scale: float = 1.0,
+    attention_backend: str = "native",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
-    import diffusers
+    from diffusers.utils import logging
 
-    diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
+    logging.set_verbosity_error()  # its notes on loading are not for the user of a command
     pick_device(device)
     return ImageTo3D.from_pretrained(
         weights,
@@ -27,4 +28,5 @@ def load_model(
         lora=lora,
         calibration=calibration,
         lora_scale=lora_scale,
+        attention_backend=attention_backend,
     )

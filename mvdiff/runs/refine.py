@@ -26,8 +26,8 @@ from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.conditioning import Evidence, condition, stated
-from recon.posterior.feedback import LEAST, bandwidth_of, check_choice, feedback_weights, judged, systematic
+from recon.posterior.conditioning import Evidence, condition, uncertainty_record
+from recon.posterior.feedback import LEAST, apply_judgement, bandwidth_of, check_choice, feedback_weights, systematic
 
 #: Surface points by which a new hypothesis is compared with judged ones.
 _SAMPLES = 2048
@@ -124,7 +124,7 @@ def refine(
     conditioned = condition([h.mesh for h in run.result.hypotheses], posterior.weights, shown)
     inputs = {"verb": "refine", "evidence": evidence.record(), "resampled": resample}
     folder = run.begin(model, config, output_dir, overwrite, inputs)
-    record = {"before": stated(posterior), "reweighted": _reweighted(posterior, conditioned.weights)}
+    record = {"before": uncertainty_record(posterior), "reweighted": _reweighted(posterior, conditioned.weights)}
     record["reweighted"]["temperature"] = conditioned.temperature
     if folder.complete:
         return _changed(folder.load_result(), record)
@@ -160,9 +160,9 @@ def resample_with(
         weights = condition([h.mesh for h in hypotheses], even, shown).weights
         return [replace(h, weight=float(w)) for h, w in zip(hypotheses, weights, strict=True)]
 
-    first = photo_cameras[systematic(weights, config.num_hypotheses)]
+    first = photo_cameras[systematic(weights, config.count)]
     if isinstance(evidence, EditedView):  # the view belongs to the frame of its own hypothesis
-        first = photo_cameras[[evidence.hypothesis] * config.num_hypotheses]
+        first = photo_cameras[[evidence.hypothesis] * config.count]
     conditions = evidence.conditions(model, config, first)
     return model.run(reference, config, store, progress, conditions, reweight)
 
@@ -193,13 +193,13 @@ def feedback(
     if not 0 < strength <= 1:
         raise InputError(f"The strength lies above 0 and is at most 1, not {strength}.")
     config = run.next_config(num_hypotheses, seed) if resample else run.config
-    if resample and config.num_hypotheses <= len(keep):
+    if resample and config.count <= len(keep):
         raise InputError(f"{len(keep)} hypotheses are kept: pass --num-hypotheses {len(keep) + 1} or more.")
     weights = feedback_weights(posterior.distances, posterior.weights, keep, reject)
     judgement = {"keep": keep, "reject": reject, "strength": strength}
     inputs = {"verb": "feedback", "judgement": judgement, "resampled": resample}
     folder = run.begin(model, config, output_dir, overwrite, inputs)
-    record = {"before": stated(posterior), "reweighted": _reweighted(posterior, weights)}
+    record = {"before": uncertainty_record(posterior), "reweighted": _reweighted(posterior, weights)}
     if folder.complete:
         return _changed(folder.load_result(), record)
     folder.note(change=record)
@@ -208,7 +208,7 @@ def feedback(
 
     allowed = torch.zeros_like(weights)
     allowed[keep or [k for k in range(len(weights)) if k not in reject]] = 1.0
-    sources = keep + systematic(weights * allowed, config.num_hypotheses - len(keep))
+    sources = keep + systematic(weights * allowed, config.count - len(keep))
     folder.save_samples(
         {
             k: Sampled(result.views[source], result.photo_cameras[source : source + 1])
@@ -232,7 +232,7 @@ def _judge(posterior: Posterior, keep: Sequence[int], reject: Sequence[int]) -> 
     def reweight(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         distances = torch.stack([_distances(h, posterior) for h in hypotheses])
         even = torch.full((len(hypotheses),), 1 / len(hypotheses))
-        weights = judged(even, distances[:, list(keep)], distances[:, list(reject)], bandwidth)
+        weights = apply_judgement(even, distances[:, list(keep)], distances[:, list(reject)], bandwidth)
         return [replace(h, weight=max(float(w), LEAST)) for h, w in zip(hypotheses, weights, strict=True)]
 
     return reweight
@@ -252,8 +252,8 @@ def _uncalibrated(model: ImageTo3D) -> ImageTo3D:
 
 
 def _reweighted(posterior: Posterior, weights: Float[Tensor, "n"]) -> dict[str, Any]:
-    return stated(replace(posterior, weights=weights)) | {"weights": weights.tolist()}
+    return uncertainty_record(replace(posterior, weights=weights)) | {"weights": weights.tolist()}
 
 
 def _changed(result: GenerationResult, record: dict[str, Any]) -> Change:
-    return Change(result, record | {"after": stated(result.posterior)})
+    return Change(result, record | {"after": uncertainty_record(result.posterior)})

@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.io.folders import write_json
 from recon.posterior.calibration import Calibration
 
@@ -38,16 +41,15 @@ def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:
     """By framing, and the record of the weights that they belong to."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']!r}, this version reads {_FORMAT!r}")
-        found = {framing: Calibration.from_dict(entry) for framing, entry in content["framings"].items()}
-        return found, dict(content["weights"])
-    except FileNotFoundError as error:
-        raise InputError(f"There is no calibration '{path}': run `mvdiff calibrate`, or check the path.") from error
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"'{path}' is no readable calibration ({error}): run `mvdiff calibrate` again.") from error
+    with reading(path, "calibration", "run `mvdiff calibrate` again"):
+        content = read_json(path, _Saved)
+        return {name: Calibration.from_dict(entry) for name, entry in content.framings.items()}, content.weights
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    format: Literal["mvdiff-calibrations/1"]
+    framings: dict[Framing, dict[str, Any]]
+    weights: dict[str, Any]
 
 
 class Calibrations:

@@ -1,13 +1,25 @@
 """Settings of one generation. Free of torch, so that the command line's help stays fast."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
 
 Framing = Literal["recentre", "keep"]
 Weighting = Literal["uniform", "photo"]
+#: Names that :meth:`recon.ReconstructionConfig.preset` takes.
+Preset = Literal["fast", "default", "quality"]
+#: A switch that is on unless ``--no-matting`` is passed; its help describes that flag.
+Matting = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Use the photo as it is, with its background, even if it has no transparency.",
+        help_behavior_hint="(default: the object is cut out)",
+    ),
+]
 FileFormat = Literal["glb", "ply", "obj"]
 
 
@@ -21,8 +33,8 @@ class GenerationConfig(SamplingConfig):
     """Seed of the run. Hypothesis k has a seed of its own that does not depend on the number of hypotheses."""
     elevation: float | None = None
     """Elevation of the photo's camera in degrees above the horizon, if known; else each hypothesis draws its own."""
-    matting: bool = True
-    """Cut the object out of a photo without transparency; --no-matting takes the photo as it is."""
+    matting: Matting = True
+    """Cut the object out of a photo without transparency."""
     framing: Framing = "recentre"
     """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
     coverage: float = 0.9
@@ -31,6 +43,13 @@ class GenerationConfig(SamplingConfig):
     """Weights of the hypotheses: "uniform", or by their agreement with the "photo"."""
     format: FileFormat = "glb"
     """Mesh format of the hypotheses."""
+
+    @property
+    def count(self) -> int:
+        """Number of hypotheses as a number. Raises :class:`InputError` for "auto", which a run resolves."""
+        if isinstance(self.num_hypotheses, str):
+            raise InputError('num_hypotheses="auto" needs reconstructed shapes: pass a number.')
+        return self.num_hypotheses
 
     @staticmethod
     def from_manifest(values: dict[str, Any]) -> "GenerationConfig":

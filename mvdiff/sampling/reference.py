@@ -1,11 +1,12 @@
 """ReferenceImage: the photo as the network sees it, and how it was cut from its source."""
 
-import json
 import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
 from recon.io.images.files import load_image
@@ -117,21 +119,26 @@ class ReferenceImage:
     def load(folder: str | os.PathLike) -> "ReferenceImage":
         """Read what :meth:`save` wrote."""
         folder = Path(folder)
-        try:
-            record = json.loads((folder / _RECORD).read_text("utf-8"))
-            if record["format"] != _FORMAT:
-                raise ValueError(f"format {record['format']!r}")
-            left, top, side = (float(value) for value in record["crop"])
-            width, height = (int(value) for value in record["source_size"])
-            matte, framed = MatteReport.from_dict(record["matte"]), bool(record["framed"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"'{folder}' holds no readable reference ({_RECORD}: {error}): prepare it again."
-            ) from error
+        with reading(folder / _RECORD, "reference", "prepare the photo again"):
+            record = read_json(folder / _RECORD, _Record)
         rgba, detail = (_read(folder / name) if (folder / name).exists() else None for name in (_PICTURE, _DETAIL))
         if rgba is None:
             raise InputError(f"'{folder / _PICTURE}' is missing: prepare the photo again.")
-        return ReferenceImage(rgba, (left, top, side), (width, height), matte, detail, framed)
+        return ReferenceImage(rgba, record.crop, record.source_size, record.matte, detail, record.framed)
+
+
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+_Place = Annotated[float, msgspec.Meta(ge=-(2.0**22), le=2.0**22)]
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """``reference.json``."""
+
+    format: Literal["mvdiff-reference/1"]
+    crop: tuple[_Place, _Place, Annotated[float, msgspec.Meta(gt=0, le=2.0**22)]]
+    source_size: tuple[_Pixels, _Pixels]
+    matte: MatteReport
+    framed: bool
 
 
 def prepare(

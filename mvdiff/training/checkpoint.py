@@ -6,8 +6,9 @@ Everything is safetensors or JSON: loading a checkpoint of a stranger runs no co
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +16,11 @@ from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.sharding import share_like, whole
 from mvdiff.training.tracking import RESUME
 from recon.core.errors import InputError
+from recon.core.reading import fit, read_json, read_safetensors, reading, reason
 from recon.io.folders import DISK_FULL, place_errors_told
 
 _PREFIX = "checkpoint-"
+_REMEDY = "resume from an earlier one"
 _PARTIAL, _OLD = ".partial", ".old"
 
 
@@ -99,10 +102,18 @@ def find_checkpoint(folder: Path, resume: str) -> Path:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Record of a checkpoint's run: step, seconds, settings."""
-    try:
-        return json.loads((path / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    with reading(path / "state.json", "checkpoint", _REMEDY):
+        state = read_json(path / "state.json", dict[str, Any])
+        fit(state, _State)
+    return state
+
+
+class _State(msgspec.Struct, frozen=True):
+    """The part of a checkpoint's ``state.json`` that a run needs."""
+
+    step: Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    config: dict[str, Any] = {}
 
 
 def load_checkpoint(
@@ -114,9 +125,9 @@ def load_checkpoint(
         load_trained_state(module, raw)
         ema.load_state_dict(average)
         _restore_optimizer(module, optimizer, moments)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"The checkpoint {path} is of another model or optimiser than the config says: {error}."
+            f"The checkpoint {path} is of another model or optimiser than the config says: {reason(error)}."
         ) from error
     return state
 
@@ -127,13 +138,9 @@ def load_teacher(path: Path) -> dict[str, Tensor] | None:
 
 
 def _load_tensors(path: Path, part: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path / f"{part}.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+    file = path / f"{part}.safetensors"
+    with reading(file, "checkpoint", _REMEDY):
+        return read_safetensors(file)[0]
 
 
 def trained_state(module: nn.Module) -> dict[str, Tensor]:
@@ -158,10 +165,6 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
     # By Python and not by save_file, whose own error would not say that the disk is full.
     path.write_bytes(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"The checkpoint {path} is damaged or incomplete ({error}); resume from an earlier one.")
 
 
 def _flatten_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from mvdiff.training.losses import LossConfig
 from mvdiff.training.scenes.config import SceneTrainingConfig
 from mvdiff.training.tracking import LoggingConfig
 from recon.core.errors import InputError
+from recon.core.reading import read_yaml, reading
 
 
 @dataclass
@@ -181,12 +182,9 @@ def _describe(annotation: Any) -> str:
 
 def load_config(path: str | Path) -> TrainConfig:
     """Defaults overridden by a YAML file."""
-    import yaml
-
-    try:
-        overrides = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"The config {path} cannot be read: {error}") from error
+    path = Path(path)
+    with reading(path, "YAML config", "mend it"):
+        overrides = read_yaml(path) or {}
     if not isinstance(overrides, dict):
         raise InputError(f"The config {path} must be a mapping of settings.")
     config = TrainConfig()

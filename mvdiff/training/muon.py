@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
                     alike[matrix.shape].append(matrix)
             for shape, matrices in alike.items():
                 directions = [whole(self._direction(matrix, group["momentum"])) for matrix in matrices]
-                steps = orthogonalized(torch.stack([direction.bfloat16() for direction in directions]))
+                steps = orthogonalize(torch.stack([direction.bfloat16() for direction in directions]))
                 rate = group["lr"] * 0.2 * math.sqrt(max(shape))
                 for matrix, step in zip(matrices, steps, strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
         return matrix.grad.lerp(buffer, momentum)
 
 
-def orthogonalized(matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
+def orthogonalize(matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
     """Each with about the same singular vectors and singular values between .5 and 1.5 (Newton-Schulz)."""
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from mvdiff.training.checkpoint import load_trained_state, save_tensors, trained_state
+from recon.core.reading import read_safetensors, reading
 from recon.io.folders import atomic_write
 
 _BEST = "best.safetensors"
@@ -32,10 +33,9 @@ class Patience:
 
     def restore(self, module: nn.Module) -> None:
         """The weights of the best validation, where they were kept."""
-        from safetensors.torch import load_file
-
         if self.limit and self.path.is_file() and self.best_step:
-            load_trained_state(module, load_file(self.path))
+            with reading(self.path, "file of weights", "train again from the last checkpoint"):
+                load_trained_state(module, read_safetensors(self.path)[0])
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step, "worse": self.worse} if self.best_step else {}

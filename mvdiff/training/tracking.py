@@ -1,5 +1,7 @@
 """Trackers for a run's figures and images: metrics.jsonl always, wandb and TensorBoard on request."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.core.errors import InputError
+from recon.core.reading import READ_ERRORS, parse_json
 from recon.io.folders import DISK_FULL, place_errors_told, write_bytes
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Tracker:
         if not accelerator.is_main_process:
             return
         kept = [line for line in read_metrics(self.path) if line["step"] <= step] if step else []
+        self._validated = {line["step"] for line in kept if _is_validation(line)}
         write_bytes(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         if config.trackers:
             if config.wandb is not None:
@@ -70,9 +74,11 @@ class Tracker:
         if not self.accelerator.is_main_process:
             return
         line = {"step": step, "seconds": round(seconds, 2)} | values
+        if _is_validation(line) and step in self._validated:  # a finished run that was resumed says the same again
+            return
         # Strict JSON has no NaN: a diverged run must stay readable everywhere.
         strict = {name: value if math.isfinite(value) else str(value) for name, value in line.items()}
-        with place_errors_told(self.path, DISK_FULL, RESUME), self.path.open("a") as file:
+        with place_errors_told(self.path, DISK_FULL | {errno.ENOENT}, RESUME), self.path.open("a") as file:
             file.write(json.dumps(strict) + "\n")
         shown = {name: value for name, value in line.items() if name.count("/") < 2}
         print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items()), flush=True)
@@ -100,11 +106,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for text in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            lines.append(line)
+    for text in path.read_bytes().splitlines():
+        with contextlib.suppress(*READ_ERRORS):
+            line = parse_json(text, dict[str, Any])
+            if isinstance(line.get("step"), int):
+                lines.append(line)
     return lines
+
+
+def _is_validation(line: dict[str, Any]) -> bool:
+    return "validation/loss" in line

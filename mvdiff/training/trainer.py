@@ -33,7 +33,8 @@ from mvdiff.training.recipe import recipe_of
 from mvdiff.training.tracking import Tracker
 from mvdiff.weights import packing
 from recon.core.errors import InputError
-from recon.io.folders import write_json
+from recon.io.folders import place_errors_told, write_json
+from recon.io.locks import hold
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Trainer:
         self.step, self.seconds_before = 0, 0.0
         self.patience = Patience(config.validation.patience, self.folder)
         self.last_validation: dict[str, float] = {}
+        self._validated = -1
         if checkpoint is not None:
             self._resume(checkpoint)
         self.wrapped = self.objective if self.sharded else self.accelerator.prepare(self.objective)
@@ -96,7 +98,9 @@ class Trainer:
     def _claim_folder(self) -> Path | None:
         """The checkpoint to go on from; a folder with those of another run is not written to by accident."""
         if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with place_errors_told(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock, _ = hold(self.folder)  # as long as the trainer lives
             recover(self.folder)
         self.accelerator.wait_for_everyone()
         if self.config.resume:
@@ -257,8 +261,9 @@ class Trainer:
         return twin
 
     def validate(self) -> None:
-        if not self.config.validation.objects or not self.makes_copies:
+        if not self.config.validation.objects or not self.makes_copies or self._validated == self.step:
             return
+        self._validated = self.step
         averaged = self.averaged()
         if not self.accelerator.is_main_process:
             return

@@ -7,11 +7,15 @@ holds ``packed.json``, one ``<component>/config.json`` each and sharded safetens
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
 from recon.core.errors import InputError
+from recon.core.paths import inside, is_file, is_folder
+from recon.core.reading import MAX_ARRAYS, check_finite, read_bytes, read_json, read_safetensors, reading, reason
 
 FORMAT = "mvdiff-packed/1"
 INDEX = "packed.json"
@@ -26,7 +30,12 @@ def resolve(weights: str | Path) -> Path:
     if str(weights) in SHIPPED:
         return SHIPPED[str(weights)]
     averaged = Path(weights) / "ema"
-    return averaged if (averaged / "model_index.json").is_file() else Path(weights)
+    return averaged if is_file(averaged / "model_index.json") else Path(weights)
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether ``folder`` holds packed weights, rather than diffusers' own layout."""
+    return is_file(folder / INDEX)
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,37 +94,36 @@ def save_packed(components: dict[str, torch.nn.Module], folder: Path, provenance
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
 
-def read_index(folder: Path) -> dict:
-    try:
-        index = json.loads((folder / INDEX).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{folder} holds no readable {INDEX}: {error}. Install mvdiff again or pass other weights."
-        ) from error
-    if index.get("format") != FORMAT:
-        raise InputError(f"{folder / INDEX} has format {index.get('format')!r}, this version reads {FORMAT!r}.")
-    return index
+class Index(msgspec.Struct, frozen=True):
+    """``packed.json``."""
+
+    format: Literal["mvdiff-packed/1"]
+    files: dict[str, list[str]]
+    """Component to the files of its weights, in order."""
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    provenance: dict[str, Any] = {}
+
+
+def read_index(folder: Path) -> Index:
+    with reading(folder / INDEX, "index of weights", "install mvdiff again or pass other weights"):
+        return read_json(folder / INDEX, Index)
 
 
 def load_packed(folder: Path, component: str, model: torch.nn.Module) -> None:
     """Fill ``model`` with the component's weights."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     packed: dict[str, Tensor] = {}
-    for name in read_index(folder)["files"].get(component, []):
-        try:
-            packed |= load_file(folder / name)
-        except (SafetensorError, OSError) as error:
-            raise InputError(
-                f"The weights file {folder / name} is damaged or missing ({error}); fetch it again."
-            ) from error
+    for name in read_index(folder).files.get(component, []):
+        path = inside(folder, name)
+        with reading(path, "file of weights", "fetch it again"):
+            tensors, _ = read_safetensors(path)
+            check_finite(tensors)
+            packed |= tensors
     try:
         model.load_state_dict(unpack(packed))
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
+    except (RuntimeError, TypeError) as error:
+        first = reason(ValueError(str(error).strip().splitlines()[-1]))
         raise InputError(
-            f"The weights in {folder} are of another architecture than their config says: {first}"
+            f"The weights in {folder} are of another architecture than their config says ({first}): fetch them again."
         ) from error
 
 
@@ -127,10 +135,22 @@ def _forget_place(config: Path) -> None:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over the weights of a packed folder or of any folder of safetensors."""
-    if (folder / INDEX).exists():
-        return read_index(folder)["sha256"]
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors"))
+    """SHA-256 over the weights of a packed folder or of any folder of safetensors.
+
+    Raises:
+        InputError: where there are none, or a file of the index is missing.
+    """
+    if is_packed(folder):
+        index = read_index(folder)
+        gone = [name for names in index.files.values() for name in names if not is_file(inside(folder, name))]
+        if gone or not index.files:
+            raise InputError(
+                f"The weights in '{folder}' lack {gone[0] if gone else 'every network'}: fetch them again."
+            )
+        return index.sha256
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")) if is_folder(folder) else []
+    if not names:
+        raise InputError(f"There are no weights at '{folder}': pass a folder of weights, or 'embedded'.")
     return _digest(folder, {"all": names})
 
 
@@ -138,5 +158,5 @@ def _digest(folder: Path, files: dict[str, list[str]]) -> str:
     digest = hashlib.sha256()
     for names in files.values():
         for name in names:
-            digest.update((folder / name).read_bytes())
+            digest.update(read_bytes(folder / name, MAX_ARRAYS))
     return digest.hexdigest()

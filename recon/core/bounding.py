@@ -13,6 +13,8 @@ from recon.core.views import ViewSet
 #: Radius of every object's bounding sphere in this package's own world.
 UNIT_RADIUS = 0.5
 _MARGIN = 1.03
+#: Distances, in radii, from which single precision is too coarse for an object: its steps are then a 4,000th of it.
+_FAR = 2000.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class BoundingSphere:
         system = across.sum(0)
         if float(torch.linalg.eigvalsh(system)[0]) < 1e-3 * len(seen):
             raise InputError("All cameras look the same way: give views from around the object.")
-        centre = torch.linalg.solve(system, (across @ origins[:, :, None]).sum(0))[:, 0].float()
+        centre = torch.linalg.solve(system, (across @ origins[:, :, None]).sum(0))[:, 0].to(cameras.c2w.dtype)
         radius = max(_radius(cameras[i : i + 1], centre, pixels[i]) for i in range(len(seen)))
         return BoundingSphere(centre, radius)
 
@@ -58,14 +60,25 @@ class BoundingSphere:
         c2w = views.cameras.c2w.clone()
         c2w[..., :3, 3] = (c2w[..., :3, 3] - self.centre.to(c2w)) * scale
         depth = None if views.depth is None else views.depth * scale
-        return replace(views, cameras=replace(views.cameras, c2w=c2w), depth=depth)
+        # Near the origin single precision is enough, also for cameras that came in double.
+        cameras = replace(views.cameras, c2w=c2w.float(), intrinsics=views.cameras.intrinsics.float())
+        return replace(views, cameras=cameras, depth=depth)
 
     def from_unit(self, mesh: TexturedMesh) -> TexturedMesh:
-        """A mesh made from :meth:`to_unit`'s views, back in the cameras' own world."""
+        """A mesh made from :meth:`to_unit`'s views, back in the cameras' own world, but for its :attr:`shift`."""
         matrix = torch.eye(4)
         matrix[:3, :3] /= self._scale
-        matrix[:3, 3] = self.centre
+        matrix[:3, 3] = (self.centre.double() - torch.tensor(self.shift, dtype=torch.float64)).float()
         return mesh.transformed(matrix)
+
+    @property
+    def shift(self) -> tuple[float, float, float]:
+        """Whole numbers to add to a mesh from :meth:`from_unit`; 0 unless the world's origin is so far away that single
+        precision, which mesh files have, would make steps in the object."""
+        if float(self.centre.norm()) < _FAR * self.radius:
+            return 0.0, 0.0, 0.0
+        x, y, z = self.centre.double().round().tolist()
+        return x, y, z
 
     @property
     def _scale(self) -> float:

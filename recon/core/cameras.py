@@ -144,16 +144,16 @@ class Cameras:
         given = (azimuth, elevation, distance)
         device = next((a.device for a in given if isinstance(a, Tensor)), None)
         # Plain numbers are filled in on the device: copying them there would wait for all that it still has to do.
-        azimuth, elevation, distance = (
-            torch.full((), a, dtype=torch.float32, device=device)
-            if isinstance(a, float | int)
-            else torch.as_tensor(a, dtype=torch.float32, device=device)
-            for a in given
+        angles = (
+            torch.full((), value, dtype=torch.float32, device=device)
+            if isinstance(value, float | int)
+            else torch.as_tensor(value, dtype=torch.float32, device=device)
+            for value in given
         )
-        azimuth, elevation, distance = torch.broadcast_tensors(azimuth, elevation, distance)
-        a, e = torch.deg2rad(azimuth), torch.deg2rad(elevation)
+        azimuths, elevations, distances = torch.broadcast_tensors(*angles)
+        a, e = torch.deg2rad(azimuths), torch.deg2rad(elevations)
         unit = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
-        return Cameras.look_at(unit * distance[..., None], fov=fov, size=size)
+        return Cameras.look_at(unit * distances[..., None], fov=fov, size=size)
 
     @staticmethod
     def stack(cameras: Sequence["Cameras"], dim: int = 0) -> "Cameras":

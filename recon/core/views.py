@@ -1,9 +1,9 @@
 """ViewSet: posed pictures of one or several hypotheses of an object, the noun between sampling and reconstruction."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,15 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
+from recon.core.reading import check_finite, checked, read_safetensors, reading
+from recon.core.tensors import safetensors_bytes
 
-_FILE = "views.safetensors"
+VIEWS_FILE = "views.safetensors"
 _FORMAT = "mvdiff-views/1"
+_CHANNELS = ("rgb", "alpha", "normal", "depth")
+#: Longest side of a picture that is read.
+_MAX_SIDE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,11 @@ class ViewSet:
     def device(self) -> torch.device:
         return self.rgb.device
 
-    def _map(self, function) -> "ViewSet":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return ViewSet(**{name: None if value is None else function(value) for name, value in values.items()})
+    def _map(self, function: Callable[[Any], Any]) -> "ViewSet":
+        """Apply ``function`` to every channel and to the cameras."""
+        normal = None if self.normal is None else function(self.normal)
+        depth = None if self.depth is None else function(self.depth)
+        return ViewSet(function(self.rgb), function(self.alpha), function(self.cameras), normal, depth)
 
     def __getitem__(self, index: int | slice | list[int]) -> "ViewSet":
         """Hypotheses ``index``; an int keeps the leading axis."""
@@ -74,7 +82,7 @@ class ViewSet:
         def stored(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.half().float()
 
-        channels = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
+        channels: dict[str, Any] = {name: stored(getattr(self, name)) for name in ("rgb", "alpha", "normal", "depth")}
         return replace(self, **channels)
 
     def transformed(self, world: Float[Tensor, "4 4"]) -> "ViewSet":
@@ -90,41 +98,47 @@ class ViewSet:
     @staticmethod
     def cat(views: "Sequence[ViewSet]") -> "ViewSet":
         """The hypotheses of several sets, one after the other."""
-        channels = {
-            name: None if getattr(views[0], name) is None else torch.cat([getattr(v, name) for v in views])
-            for name in ("rgb", "alpha", "normal", "depth")
-        }
-        return ViewSet(cameras=Cameras.cat([v.cameras for v in views]), **channels)
+        normal = [v.normal for v in views if v.normal is not None]
+        depth = [v.depth for v in views if v.depth is not None]
+        return ViewSet(
+            torch.cat([v.rgb for v in views]),
+            torch.cat([v.alpha for v in views]),
+            Cameras.cat([v.cameras for v in views]),
+            None if views[0].normal is None else torch.cat(normal),
+            None if views[0].depth is None else torch.cat(depth),
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write ``views.safetensors`` into ``folder`` (created); returns the file."""
-        from safetensors.torch import save_file
-
+        tensors = {name: getattr(self, name) for name in _CHANNELS}
+        tensors = {name: value.half() for name, value in tensors.items() if value is not None}
+        tensors |= {"c2w": self.cameras.c2w.float(), "intrinsics": self.cameras.intrinsics.float()}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: getattr(self, name) for name in ("rgb", "alpha", "normal", "depth")}
-        tensors = {name: value.half().cpu().contiguous() for name, value in tensors.items() if value is not None}
-        tensors["c2w"] = self.cameras.c2w.float().cpu().contiguous()
-        tensors["intrinsics"] = self.cameras.intrinsics.float().cpu().contiguous()
-        temporary = folder / (_FILE + ".partial")
-        save_file(tensors, temporary, metadata={"format": _FORMAT, "n_views": json.dumps(self.rgb.shape[:2])})
-        temporary.replace(folder / _FILE)
-        return folder / _FILE
+        temporary = folder / (VIEWS_FILE + ".partial")
+        temporary.write_bytes(safetensors_bytes(tensors, {"format": _FORMAT}))
+        return temporary.replace(folder / VIEWS_FILE)
 
     @staticmethod
     def load(path: str | Path) -> "ViewSet":
         """Read a folder or file written by :meth:`save`."""
-        from safetensors import SafetensorError, safe_open
-
         path = Path(path)
-        path = path / _FILE if path.is_dir() else path
-        try:
-            with safe_open(path, framework="pt") as file:
-                if (file.metadata() or {}).get("format") != _FORMAT:
-                    raise ValueError(f"{path} is not a saved ViewSet ({_FORMAT}).")
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, FileNotFoundError) as error:
-            raise ValueError(f"{path} is not a readable ViewSet: {error}") from error
-        height, width = tensors["rgb"].shape[-2:]
-        cameras = Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height)
-        return ViewSet(cameras=cameras, **tensors)
+        path = path / VIEWS_FILE if is_folder(path) else path
+        with reading(path, "ViewSet", "save it again"):
+            tensors, header = read_safetensors(path)
+            if header.get("format") != _FORMAT:
+                raise ValueError(f"its header does not say {_FORMAT}")
+            return _assembled({name: value.float() for name, value in tensors.items()})
+
+
+def _assembled(tensors: dict[str, Tensor]) -> ViewSet:
+    """Raises ``ValueError`` for tensors that are no views."""
+    tensors = {name: value for name, value in tensors.items() if name in (*_CHANNELS, "c2w", "intrinsics")}
+    check_finite(tensors)
+    height, width = tensors["rgb"].shape[-2:]
+    if not 1 <= min(height, width) <= max(height, width) <= _MAX_SIDE:
+        raise ValueError(f"its pictures have {width} x {height} pixels")
+    cameras = checked(Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height))
+    if (torch.diagonal(cameras.intrinsics, dim1=-2, dim2=-1) <= 0).any():
+        raise ValueError("its focal lengths are not positive")
+    return checked(ViewSet(cameras=cameras, **tensors))

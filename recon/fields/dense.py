@@ -8,7 +8,7 @@ from recon.core.grid import VoxelGrid
 from recon.fields.field import numerical_gradient
 from recon.fields.interpolation import trilinear
 from recon.fields.opacity import neus_alpha
-from recon.ops.ragged import marked
+from recon.ops.ragged import padded_nonzero
 
 
 class DenseField(torch.nn.Module):
@@ -19,7 +19,7 @@ class DenseField(torch.nn.Module):
         flat = self.initial.flatten(1)
         # Saturated cells say only on which side they are: a few per cent of all need optimiser state.
         free = flat.abs() < 0.98 * flat.abs().amax(1, keepdim=True)
-        self.cells, self.used = marked(free)
+        self.cells, self.used = padded_nonzero(free)
         self.correction = torch.nn.Parameter(torch.zeros(self.cells.shape, device=initial.device))
         self._made: tuple[tuple[int, torch.device, bool, bool], Tensor] | None = None
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recon.core.views import ViewSet
-from recon.fusion.observations import VoteMaps, showing
+from recon.fusion.observations import ObservationMaps, showing
 from recon.ops.parallel import in_threads
 
 #: Cross-view errors are clamped to this distance (world units).
@@ -25,7 +25,7 @@ _POINTS = 2048
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ViewConsistency:
     """Consistency of the views of one hypothesis."""
 
     trust: Float[Tensor, "v"]
@@ -44,15 +44,15 @@ class Agreement:
         return 1 / (1 + (self.contradiction / _ROUNDING) ** 2)
 
     @staticmethod
-    def of(maps: VoteMaps, points_of_view: int = _POINTS) -> "Agreement":
+    def of(maps: ObservationMaps, points_of_view: int = _POINTS) -> "ViewConsistency":
         """Views without depth have no surface points, and are trusted."""
         v = len(maps.cameras)
         if maps.surface is None or v < 3:
-            return Agreement(maps.pictures.new_ones(v), maps.pictures.new_zeros(v))
+            return ViewConsistency(maps.pictures.new_ones(v), maps.pictures.new_zeros(v))
         error = _usual(_disagreement(maps, 1, points_of_view))[0]
         middle = float(error.median())
         trust = 1 / (1 + (error / (1.5 * max(middle, _ROUNDING))) ** 4)
-        return Agreement(trust, error)
+        return ViewConsistency(trust, error)
 
 
 def contradictions(views: ViewSet) -> Float[Tensor, "n"]:
@@ -73,11 +73,11 @@ def _contradictions(views: ViewSet) -> Float[Tensor, "n"]:
     if views.depth is None or v < 3 or not bool(shown.any()):
         return error
     whole = views[shown.nonzero()[:, 0].tolist()]
-    error[shown] = _usual(_disagreement(VoteMaps.of(whole.as_one()), len(whole), _POINTS)).mean(1)
+    error[shown] = _usual(_disagreement(ObservationMaps.of(whole.as_one()), len(whole), _POINTS)).mean(1)
     return error
 
 
-def _disagreement(maps: VoteMaps, n: int, points_of_view: int) -> Float[Tensor, "n v v"]:
+def _disagreement(maps: ObservationMaps, n: int, points_of_view: int) -> Float[Tensor, "n v v"]:
     """Pairwise cross-view errors from the concatenated ``maps`` of ``n`` hypotheses."""
     index, real = _some(maps.pictures[:, 1].flatten(1) > 0.5, points_of_view)
     points = maps.surface.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 3))

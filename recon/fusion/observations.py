@@ -8,8 +8,8 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
-from recon.ops.distance_transform import nearest_marked
-from recon.ops.windows import greatest_around, least_around
+from recon.ops.distance_transform import distance_transform
+from recon.ops.windows import max_pool_window, min_pool_window
 
 #: Beside a step of the depth of more than this, in world units, a pixel mixes front and back.
 _STEP = 0.06
@@ -34,7 +34,7 @@ class Readings:
 
 
 @dataclass(frozen=True)
-class VoteMaps:
+class ObservationMaps:
     """The views of one hypothesis, prepared for looking up points."""
 
     cameras: Cameras
@@ -45,7 +45,7 @@ class VoteMaps:
     """The points that the pixels show; None without depth."""
 
     @staticmethod
-    def of(views: ViewSet, step: float = _STEP) -> "VoteMaps":
+    def of(views: ViewSet, step: float = _STEP) -> "ObservationMaps":
         """Build the maps of ``views`` [1 v]; pixels beside a depth discontinuity above ``step`` get a low weight.
 
         Views that show nothing are left out where others show something.
@@ -55,12 +55,12 @@ class VoteMaps:
             views = views.select_views(shown.nonzero()[:, 0].tolist())
         cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
         if views.depth is None:
-            return VoteMaps(cameras, edge, None)
+            return ObservationMaps(cameras, edge, None)
         solid = ((views.alpha[0] > 0.5) & (views.depth[0] > 0)).float()
         weight = solid * (1 - 0.9 * _is_torn(views.depth[0], solid, step))
         # Weighted, so that interpolation at a silhouette does not mix in the background's zeros.
         pictures = torch.cat([edge, weight, weight * views.depth[0], weight * _cosine(views)], 1)
-        return VoteMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
+        return ObservationMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))
 
     def read(self, points: Float[Tensor, "#v p 3"]) -> Readings:
         """Observe the same points in every view, or separate points in each."""
@@ -88,7 +88,7 @@ def showing(views: ViewSet) -> Bool[Tensor, "n v"]:
 def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
     """Pixels from the contour alpha = 0.5, positive outside; sub-pixel next to it."""
     inside = alpha > 0.5
-    outwards, inwards = nearest_marked(torch.cat([inside, ~inside])[:, 0])[0][:, None].chunk(2)
+    outwards, inwards = distance_transform(torch.cat([inside, ~inside])[:, 0])[0][:, None].chunk(2)
     distance = outwards - inwards
     distance = distance - distance.sign() * 0.5  # between pixel centres, not at them
     far = float(sum(alpha.shape[-2:]))  # where there is no contour
@@ -99,8 +99,8 @@ def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h
 def _is_torn(depth: Float[Tensor, "v 1 h w"], solid: Float[Tensor, "v 1 h w"], step: float) -> Float[Tensor, "v 1 h w"]:
     """Pixels beside a step of the depth: they mix front and back."""
     inside = torch.where(solid > 0, depth, torch.inf)
-    low = least_around(inside)
-    high = greatest_around(torch.where(solid > 0, depth, -torch.inf))
+    low = min_pool_window(inside)
+    high = max_pool_window(torch.where(solid > 0, depth, -torch.inf))
     return (high - low > step).float()
 
 

@@ -19,7 +19,7 @@ from recon.fields.interpolation import trilinear
 from recon.fields.opacity import neus_alpha
 from recon.fusion.rays import RayBatch, RayPool, first_crossings
 from recon.fusion.tsdf import FusedFields
-from recon.ops.windows import greatest_around, least_around
+from recon.ops.windows import max_pool_window, min_pool_window
 from recon.rendering.volume import ray_weights
 
 
@@ -179,8 +179,8 @@ def _costs(
 def _unevenness(rgb: Float[Tensor, "v 3 h w"], alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h w"]:
     """Half the range of the object's colors around each pixel, averaged over channels."""
     inside = alpha > 0.4
-    high = greatest_around(torch.where(inside, rgb, -1.0))
-    low = least_around(torch.where(inside, rgb, 2.0))
+    high = max_pool_window(torch.where(inside, rgb, -1.0))
+    low = min_pool_window(torch.where(inside, rgb, 2.0))
     return ((high - low) / 2).clamp_min(0).mean(1, keepdim=True)
 
 

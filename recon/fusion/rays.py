@@ -9,8 +9,8 @@ from torch import Tensor
 from recon.core.grid import VoxelGrid
 from recon.core.views import ViewSet
 from recon.fields.interpolation import trilinear
-from recon.ops.ragged import marked
-from recon.ops.windows import greatest_around
+from recon.ops.ragged import padded_nonzero
+from recon.ops.windows import max_pool_window
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class RayPool:
 
     def __init__(self, views: ViewSet, trust: Float[Tensor, "n v"]) -> None:
         n, v = len(views), views.num_views
-        near = greatest_around(views.alpha, 3).reshape(n, -1) > 0.3
+        near = max_pool_window(views.alpha, 3).reshape(n, -1) > 0.3
         self.count = near.sum(1)
-        chosen, _ = marked(near)
+        chosen, _ = padded_nonzero(near)
 
         def take(value: Tensor) -> Tensor:
             return value.gather(1, chosen[..., None].expand(-1, -1, value.shape[-1]) if value.ndim == 3 else chosen)
@@ -64,7 +64,7 @@ class RayPool:
     @torch.no_grad()
     def surface_distances(self, values: Float[Tensor, "n g g g"], grid: VoxelGrid) -> Float[Tensor, "n q"]:
         """To what each pixel shows; where it shows no depth, to the first surface of the distances ``values``."""
-        index, used = marked(self.all.distance == 0)
+        index, used = padded_nonzero(self.all.distance == 0)
         origin, direction = (
             x.gather(1, index[..., None].expand(-1, -1, 3)) for x in (self.all.origin, self.all.direction)
         )

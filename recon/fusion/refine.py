@@ -11,8 +11,8 @@ from recon.core.views import ViewSet
 from recon.fields import Field, FieldConfig, make_field
 from recon.fields.color import ColorGrid
 from recon.fusion.rays import RayBatch, RayPool
-from recon.ops.cuda_graphs import RecordedPass
-from recon.ops.ragged import marked
+from recon.ops.cuda_graphs import CapturedGraph
+from recon.ops.ragged import padded_nonzero
 from recon.rendering.volume import Backend, render_rays
 
 
@@ -97,7 +97,7 @@ def fit(
 
     sizes = ((config.rays,), (config.rays, config.samples), (config.points,), (config.points, 3))
     if device.type == "cuda" and color is None and config.recordable:
-        descent = RecordedPass(descent, *(torch.zeros(size, device=device) for size in ((), *sizes)))
+        descent = CapturedGraph(descent, *(torch.zeros(size, device=device) for size in ((), *sizes)))
     for step in range(config.steps):
         progress = step / max(1, config.steps - 1)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -113,7 +113,7 @@ class _Near:
 
     def __init__(self, initial: Float[Tensor, "n g g g"], truncation: float) -> None:
         self.initial = initial
-        self.cells, used = marked(initial.flatten(1).abs() < 0.9 * truncation)
+        self.cells, used = padded_nonzero(initial.flatten(1).abs() < 0.9 * truncation)
         self.count = used.sum(1)
 
     def drawn(

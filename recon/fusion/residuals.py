@@ -8,10 +8,10 @@ from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
-from recon.fusion.observations import VoteMaps, showing
+from recon.fusion.observations import ObservationMaps, showing
 from recon.metrics.shape import nearest
-from recon.ops.windows import greatest_around
-from recon.rendering.visibility import reached, visibility
+from recon.ops.windows import max_pool_window
+from recon.rendering.visibility import unoccluded, visibility
 
 #: What a pixel of a contradicting silhouette counts, in world units; depth errors count up to this.
 _MISMATCH = 0.1
@@ -42,11 +42,11 @@ def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]
     shown = showing(views)[0]
     if len(mesh) == 0 or not bool(shown.any()):
         return own.new_zeros(len(mesh.vertices))
-    maps, own = VoteMaps.of(views, 0.5 * _MISMATCH), own[shown]
+    maps, own = ObservationMaps.of(views, 0.5 * _MISMATCH), own[shown]
     cameras, said = maps.cameras, maps.read(mesh.vertices[None])
     pixels, depth = cameras.project(mesh.vertices[None])
     # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
-    sees = reached(greatest_around(own), pixels, depth, 1.5 * depth / cameras.intrinsics[:, 1, 1, None]).float()
+    sees = unoccluded(max_pool_window(own), pixels, depth, 1.5 * depth / cameras.intrinsics[:, 1, 1, None]).float()
     error = torch.where(said.covered, said.ahead.abs(), said.outside.clamp_min(0)).clamp_max(_MISMATCH)
     value = (error * sees).sum(0) / sees.sum(0).clamp_min(1)
     seen = sees.sum(0) > 0

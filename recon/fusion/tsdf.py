@@ -8,8 +8,8 @@ from torch import Tensor
 
 from recon.core.grid import VoxelGrid
 from recon.core.views import ViewSet
-from recon.fusion.consistency import Agreement
-from recon.fusion.observations import VoteMaps, showing
+from recon.fusion.consistency import ViewConsistency
+from recon.fusion.observations import ObservationMaps, showing
 from recon.ops.parallel import each
 
 
@@ -66,8 +66,8 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
     grid = grid.to(views.device)
 
     def fused(k: int) -> tuple[Float[Tensor, "g g g"], Float[Tensor, "v"], float]:
-        maps = VoteMaps.of(views[k])
-        agreement = Agreement.of(maps)
+        maps = ObservationMaps.of(views[k])
+        agreement = ViewConsistency.of(maps)
         # The agreement is of the views that show something.
         trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)
         return _fused(maps, agreement, grid, config), trust, agreement.consistency
@@ -76,7 +76,9 @@ def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
     return FusedFields(torch.stack(values), grid, torch.stack(trust), consistency)
 
 
-def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseConfig) -> Float[Tensor, "g g g"]:
+def _fused(
+    maps: ObservationMaps, agreement: ViewConsistency, grid: VoxelGrid, config: FuseConfig
+) -> Float[Tensor, "g g g"]:
     """A grid of half the resolution first, then those cells of the fine one that a surface is near."""
 
     def votes(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
@@ -96,7 +98,9 @@ def _fused(maps: VoteMaps, agreement: Agreement, grid: VoxelGrid, config: FuseCo
     return field.reshape(size)
 
 
-def _vote(maps: VoteMaps, agreement: Agreement, points: Float[Tensor, "p 3"], config: FuseConfig) -> Float[Tensor, "p"]:
+def _vote(
+    maps: ObservationMaps, agreement: ViewConsistency, points: Float[Tensor, "p 3"], config: FuseConfig
+) -> Float[Tensor, "p"]:
     limit, seen = config.truncation, maps.read(points[None])
     outside = torch.where(seen.visible, seen.outside, -limit)
     if maps.surface is None:

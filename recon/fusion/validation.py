@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.views import ViewSet
-from recon.fusion.observations import VoteMaps, showing
+from recon.fusion.observations import ObservationMaps, showing
 from recon.ops.parallel import in_threads
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _ROTATION_TOLERANCE = 1e-2
 _PLACES = 24
 
 
-def checked(views: ViewSet, extent: float) -> ViewSet:
+def validate_views(views: ViewSet, extent: float) -> ViewSet:
     """``views`` [n v], with the silhouettes of their depths where they have no alpha of their own.
 
     Raises :class:`InputError` for views that no object can be made of. Views that show nothing are only warned of:
@@ -90,7 +90,7 @@ def _check_hypothesis(views: ViewSet, k: int, extent: float) -> None:
     if int(shown.sum()) < 2:
         return
     views = views.select_views(shown.nonzero()[:, 0].tolist())
-    maps = VoteMaps.of(replace(views, depth=None, normal=None))
+    maps = ObservationMaps.of(replace(views, depth=None, normal=None))
     points = VoxelGrid(torch.zeros(3, device=views.device), extent, _PLACES).points().reshape(-1, 3)
     spacing = 2 * extent / _PLACES
     seen = maps.read(points[None])

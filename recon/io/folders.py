@@ -7,9 +7,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from recon.core.errors import InputError
+from recon.core.paths import inside, is_file
+from recon.core.reading import READ_ERRORS, fit, read_json
+from recon.io.locks import LOCK, FolderLock, hold, is_lost
 
 MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-output/1"
@@ -31,6 +36,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     On any exception, Ctrl-C included, the old file stays as it was. Missing folders are created.
     """
     path = Path(path)
+    lost = is_lost(path)
+    if lost is not None:
+        raise _removed(lost)
     temporary = path.parent / f".{path.stem[:100]}{_PARTIAL}{secrets.token_hex(4)}{path.suffix}"
     with place_errors_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +48,14 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     try:
         with place_errors_told(path, DISK_FULL):
             yield temporary
+        with place_errors_told(path):
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        with place_errors_told(path):
             temporary.replace(path)
+    except FileNotFoundError as error:
+        if path.parent.is_dir():
+            raise
+        raise _removed(path.parent) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
@@ -56,9 +68,18 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> Path:
-    """Strict JSON: NaN and infinities are refused, as browsers cannot read them."""
+    """Strict UTF-8 JSON: NaN and infinities are refused; what is no text in a file's name becomes "?"."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_bytes(path, text.encode())
+    return write_bytes(path, text.encode(errors="replace"))
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """The entries of ``manifest.json`` that this package itself relies on."""
+
+    format: Literal["mvdiff-output/1"]
+    inputs: dict[str, Any]
+    files: list[str]
+    complete: bool
 
 
 class OutputFolder:
@@ -67,9 +88,10 @@ class OutputFolder:
     The manifest is read once and kept in memory; each change of it is written at once, whole or not at all.
     """
 
-    def __init__(self, path: Path, resumed: bool) -> None:
-        """``resumed``: whether an interrupted or finished run of the same inputs was found."""
-        self.path, self.resumed = path, resumed
+    def __init__(self, path: Path, resumed: bool, lock: FolderLock | None = None) -> None:
+        """``resumed``: whether an interrupted or finished run of the same inputs was found. ``lock``: the claim that
+        keeps other processes out for as long as this object lives."""
+        self.path, self.resumed, self.lock = path, resumed, lock
         self._manifest: dict[str, Any] | None = None
 
     @staticmethod
@@ -77,28 +99,30 @@ class OutputFolder:
         """Make or resume the folder for a run that is fully described by the JSON values ``inputs``.
 
         A non-empty folder of anything else is refused, unless ``overwrite``: then the files of the earlier run (and
-        only those that its manifest lists) are removed first. Raises :class:`InputError` where nothing can be written.
+        only those that its manifest lists) are removed first. Raises :class:`InputError` where nothing can be written,
+        or another process is writing.
         """
         path = Path(path)
-        inputs = json.loads(json.dumps(inputs, allow_nan=False))
+        inputs = json.loads(json.dumps(inputs, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
         with place_errors_told(path):
             if path.exists() and not path.is_dir():
                 raise InputError(f"The output folder '{path}' is an existing file: choose another name.")
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
+            lock, fresh = hold(path)
+            occupied = any(child.name != LOCK for child in path.iterdir())
+        if fresh:  # else they may belong to a job of this very process
+            _remove_partials(path)
         manifest = _read_manifest(path)
         if not overwrite and manifest is not None and manifest["inputs"] == inputs:
-            _remove_partials(path)
-            return OutputFolder(path, resumed=True)
+            return OutputFolder(path, resumed=True, lock=lock)
         if occupied and not overwrite:
             found = "holds the results of other inputs" if manifest else "is not empty"
             raise InputError(f"The output folder '{path}' {found}: choose another one, or pass --overwrite.")
         if manifest is not None:
-            _remove_partials(path)
-            for name in manifest["files"]:
-                _inside(path, name).unlink(missing_ok=True)
+            for old in [inside(path, name) for name in manifest["files"]]:
+                old.unlink(missing_ok=True)
         write_json(path / MANIFEST, {"format": _FORMAT, "complete": False, "inputs": inputs, "files": []})
-        return OutputFolder(path, resumed=False)
+        return OutputFolder(path, resumed=False, lock=lock)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -111,12 +135,12 @@ class OutputFolder:
 
     def has(self, name: str) -> bool:
         """Whether this run has already written ``name`` (whole, as writes are atomic)."""
-        return name in self.manifest["files"] and _inside(self.path, name).is_file()
+        return name in self.manifest["files"] and is_file(inside(self.path, name))
 
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[Path]:
         """:func:`atomic_write` of ``path / name``, noted in the manifest."""
-        target = _inside(self.path, name)
+        target = inside(self.path, name)
         self.list_files(name)
         with atomic_write(target) as temporary:
             yield temporary
@@ -142,26 +166,22 @@ class OutputFolder:
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
+        manifest = read_json(folder / MANIFEST, dict[str, Any])
+        fit(manifest, _Manifest)
+    except READ_ERRORS:
         return None
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        return None
-    files, inputs = manifest.get("files"), manifest.get("inputs")
-    valid = isinstance(inputs, dict) and isinstance(files, list) and all(isinstance(name, str) for name in files)
-    return manifest if valid else None
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """``folder / name``; a manifest from elsewhere must not reach outside its folder."""
-    if Path(name).is_absolute() or ".." in Path(name).parts or not name:
-        raise InputError(f"'{name}' is not a file inside the output folder '{folder}'.")
-    return folder / name
+    return manifest
 
 
 def _remove_partials(folder: Path) -> None:
     for leftover in folder.rglob(f".*{_PARTIAL}*"):
         leftover.unlink(missing_ok=True)
+
+
+def _removed(folder: Path) -> InputError:
+    return InputError(
+        f"The folder '{folder}' was removed while results were written to it: run the same command again."
+    )
 
 
 @contextlib.contextmanager

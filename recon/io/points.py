@@ -78,9 +78,19 @@ def splats_on(mesh: TexturedMesh, count: int) -> Splats:
     return Splats(points.position, scale, turn_to(points.normal), torch.full((count,), _OPACITY), points.color)
 
 
-def save_splats(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000, axes: SplatAxes = "gltf") -> Path:
-    """A PLY of ``count`` 3D Gaussians on the surface, in the mesh's own +Y-up world unless ``axes`` says otherwise."""
-    return save_splat_ply(splats_on(mesh, count), path, axes)
+def save_splats(
+    mesh: TexturedMesh,
+    path: str | os.PathLike,
+    count: int = 100_000,
+    axes: SplatAxes = "gltf",
+    *,
+    sh_degree: int = 3,
+) -> Path:
+    """A PLY of ``count`` 3D Gaussians on the surface, in the mesh's own +Y-up world unless ``axes`` says otherwise.
+
+    Spherical harmonics above the constant are zero up to ``sh_degree``: the reference trainer insists on degree 3.
+    """
+    return save_splat_ply(splats_on(mesh, count), path, axes, sh_degree=sh_degree)
 
 
 def turn_to(normal: Float[Tensor, "p 3"]) -> Float[Tensor, "p 4"]:

@@ -1,4 +1,4 @@
-"""Which surfaces one camera shows that another camera sees, too: exact, from true depth maps."""
+"""Covisibility: surfaces that two cameras both see, exactly, from true depth maps."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -1,4 +1,4 @@
-"""How far depth maps and normal maps are from the true ones."""
+"""Errors of depth maps and normal maps."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -27,7 +27,7 @@ class RigidMotion:
 
     @property
     def distance(self) -> float:
-        """How far the origin moves."""
+        """Displacement of the origin."""
         return float(self.matrix[:3, 3].norm())
 
 

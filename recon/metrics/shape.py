@@ -40,10 +40,10 @@ def visible_points(views: ViewSet, voxel: float) -> SurfacePoints:
         raise ValueError("Visible points need views with depth and normals.")
     seen = views.alpha[0, :, 0] > 0.5
     points = views.cameras[0].unproject(views.depth[0, :, 0])[seen]
-    return thinned(SurfacePoints(points, views.normal[0].movedim(1, -1)[seen]), voxel)
+    return thin_points(SurfacePoints(points, views.normal[0].movedim(1, -1)[seen]), voxel)
 
 
-def thinned(surface: SurfacePoints, voxel: float) -> SurfacePoints:
+def thin_points(surface: SurfacePoints, voxel: float) -> SurfacePoints:
     """One point for each occupied cell: the mean of those in it."""
     if len(surface) == 0:
         return surface

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class RecordedPass:
+class CapturedGraph:
     """A function of CUDA tensors, captured as one graph and replayed.
 
     Tensors that it reads beside its arguments must stay where they are. Threads that share it take turns.

@@ -9,7 +9,7 @@ from torch import Tensor
 _TRIED = 1 << 26
 
 
-def nearest_marked(marked: Bool[Tensor, "n *s"]) -> tuple[Float[Tensor, "n *s"], Int[Tensor, "n *s"]]:
+def distance_transform(marked: Bool[Tensor, "n *s"]) -> tuple[Float[Tensor, "n *s"], Int[Tensor, "n *s"]]:
     """Distance in cells, infinite where a grid has no mark, and the nearest marked cell, counted through its grid."""
     index = by_axes(marked) if marked.is_cuda else torch.stack([_by_scipy(one) for one in marked.numpy()])
     squared, cell = torch.zeros((), device=marked.device), torch.zeros((), dtype=torch.int32, device=marked.device)

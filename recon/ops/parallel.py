@@ -36,7 +36,7 @@ def each(function: Callable[[_Item], _Result], items: Sequence[_Item], device: t
 
 
 @contextmanager
-def meanwhile(function: Callable[[_Item], None], items: Sequence[_Item]) -> Iterator[None]:
+def meanwhile(function: Callable[[_Item], object], items: Sequence[_Item]) -> Iterator[None]:
     """:func:`in_threads` beside what the block does; when the block ends, both are finished."""
     workers = min(torch.get_num_threads() // 2, len(items))
     if workers < 1:

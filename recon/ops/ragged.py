@@ -5,7 +5,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 
-def marked(mask: Bool[Tensor, "n m"]) -> tuple[Int[Tensor, "n c"], Bool[Tensor, "n c"]]:
+def padded_nonzero(mask: Bool[Tensor, "n m"]) -> tuple[Int[Tensor, "n c"], Bool[Tensor, "n c"]]:
     """Padded indices of each row's true entries in rising order, and a mask of the real ones."""
     count = mask.sum(1)
     row, place = mask.nonzero(as_tuple=True)

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.ops.distance_transform import at_cells, nearest_marked
+from recon.ops.distance_transform import at_cells, distance_transform
 
 
-def redistanced(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2) -> Float[Tensor, "g g g"]:
+def reinitialize(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2) -> Float[Tensor, "g g g"]:
     """Keep values within ``kept`` cells of the surface; elsewhere add the distance to the nearest surface cell to that
     cell's value.
 
@@ -21,6 +21,6 @@ def redistanced(field: Float[Tensor, "g g g"], spacing: float, kept: float = 1.2
         beside.narrow(axis, 1, change.shape[axis]).logical_or_(change)
     if not bool(beside.any()):
         return field
-    cells, nearest = (found[0] for found in nearest_marked(beside[None]))
+    cells, nearest = (found[0] for found in distance_transform(beside[None]))
     far = torch.where(inside, -cells, cells) * spacing + at_cells(field, nearest)
     return torch.where(cells < kept, field, far)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
-from recon.ops.distance_transform import at_cells, nearest_marked
+from recon.ops.distance_transform import at_cells, distance_transform
 
 #: Cells around the surface in which distances are exact; beyond, they are continued.
 _BAND = 3.0
@@ -98,5 +98,5 @@ def mesh_distance(mesh: TexturedMesh, grid: VoxelGrid) -> Float[Tensor, "g g g"]
 
 def _other_side(inside: Bool[Tensor, "g g g"]) -> tuple[Float[Tensor, "g g g"], Int[Tensor, "g g g"]]:
     """Signed distance in cells to the nearest cell of the other kind, and that cell, counted through the grid."""
-    cells, nearest = nearest_marked(torch.stack([inside, ~inside]))
+    cells, nearest = distance_transform(torch.stack([inside, ~inside]))
     return torch.where(inside, -cells[1], cells[0]), torch.where(inside, nearest[1], nearest[0])

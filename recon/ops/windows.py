@@ -5,7 +5,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 
-def greatest_around(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shaped[Tensor, "*v h w"]:
+def max_pool_window(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shaped[Tensor, "*v h w"]:
     """Maximum over a square window of ``reach`` pixels to each side, separably along rows and columns: ten times as
     fast on a processor as torch's square max pooling."""
     for _ in range(2):
@@ -15,5 +15,5 @@ def greatest_around(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shape
     return pictures
 
 
-def least_around(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shaped[Tensor, "*v h w"]:
-    return -greatest_around(-pictures, reach)
+def min_pool_window(pictures: Shaped[Tensor, "*v h w"], reach: int = 1) -> Shaped[Tensor, "*v h w"]:
+    return -max_pool_window(-pictures, reach)

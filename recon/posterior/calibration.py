@@ -8,14 +8,16 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from recon.core.errors import InputError
+from recon.core.reading import fit, read_json, reading
 from recon.io.folders import write_json
 
 Values = TypeVar("Values", Tensor, np.ndarray)
@@ -143,9 +145,9 @@ class Calibration:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: weights, objects, settings."""
     held_out: Mapping[str, Any] = field(default_factory=dict)
-    """What cross-fitting found: coverage, width, calibration error."""
+    """Results of cross-fitting: coverage, width, calibration error."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Of the calibration set: what a photo's own scores are compared with."""
+    """Scores of the calibration set, with which a photo's own scores are compared."""
 
     def at(self, effective_size: float) -> tuple[int, Correction]:
         """The correction for the largest fitted number that is not above ``effective_size``: never too narrow."""
@@ -184,53 +186,81 @@ class Calibration:
 
     @staticmethod
     def from_dict(value: Mapping[str, Any]) -> "Calibration":
-        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is no calibration."""
-        if value["format"] not in (_FORMAT, _EARLIER):
-            raise ValueError(f"format {value['format']!r}, this version reads {_FORMAT!r}")
-        corrections = {int(count): _correction(_renamed(entry)) for count, entry in value["corrections"].items()}
-        if not corrections:
-            raise ValueError("no corrections")
+        """Raises ``ValueError`` for what is no calibration."""
+        if value.get("format") not in (_FORMAT, _EARLIER):
+            raise ValueError(f"format {value.get('format')!r}, this version reads {_FORMAT!r}")
+        found = fit(_renamed(value), _Saved)
+        for correction in found.corrections.values():
+            _check(correction)
         held_out = {count: _renamed(entry) for count, entry in value["held_out"].items()}
-        return Calibration(corrections, value["provenance"], held_out, value["scores"])
+        return Calibration(found.corrections, value["provenance"], held_out, found.scores)
 
     def save(self, path: str | Path) -> Path:
         return write_json(path, self.to_dict())
 
     @staticmethod
     def load(path: str | Path) -> "Calibration":
-        try:
-            return Calibration.from_dict(json.loads(Path(path).read_text("utf-8")))
-        except FileNotFoundError as error:
-            raise InputError(f"There is no calibration '{path}': run `mvdiff calibrate`, or check the path.") from error
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"'{path}' is no readable calibration ({error}): calibrate again.") from error
+        with reading(Path(path), "calibration", "run `mvdiff calibrate` again"):
+            return Calibration.from_dict(read_json(Path(path), dict[str, Any]))
 
 
-def _renamed(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _renamed(value: Any) -> Any:
     """Format 1 called the band "shells"; its probabilities end where its deepest cells were pooled."""
-    return {"band" if name == "shells" else name: value for name, value in entry.items()}
+    if not isinstance(value, dict):
+        return value
+    return {"band" if name == "shells" else name: _renamed(inner) for name, inner in value.items()}
 
 
-def _correction(entry: Mapping[str, Any]) -> Correction:
-    def numbers(values: Sequence[float], rising: str) -> tuple[float, ...]:
-        found = tuple(float(v) for v in values)
-        strict = rising == "strictly"
-        if not all(map(math.isfinite, found)) or any(
-            b < a or (strict and b == a) for a, b in itertools.pairwise(found)
-        ):
-            raise ValueError("its numbers do not rise")
-        return found
+class _HeldOut(msgspec.Struct, frozen=True):
+    class Row(msgspec.Struct, frozen=True):
+        level: float
+        coverage: float
+        coverage_std: float
 
-    def margin(value: Mapping[str, Any]) -> Margin:
-        levels, factors = numbers(value["levels"], "strictly"), numbers(value["factors"], "weakly")
-        if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
-            raise ValueError("its levels do not fit its factors")
-        return Margin(float(value["floor"]), float(value["of_mean"]), float(value["of_residual"]), levels, factors)
+    band: list[Row] = []
 
-    probability = entry["probability"]
-    knots = numbers(probability["logits"], "strictly")
-    values = numbers(probability["probabilities"], "weakly")
+
+class _Provenance(msgspec.Struct, frozen=True):
+    objects: list[Any] | int = []
+    settings: dict[str, Any] = {}
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    """A calibration's file; what is read of the parts that are otherwise free."""
+
+    corrections: Annotated[dict[Annotated[int, msgspec.Meta(ge=1)], Correction], msgspec.Meta(min_length=1)]
+    held_out: dict[str, _HeldOut]
+    scores: dict[str, list[float]]
+    provenance: _Provenance
+
+
+def _check(correction: Correction) -> None:
+    """Raise ``ValueError`` unless the numbers rise and belong together."""
+    for margin in (correction.band, correction.intervals):
+        check_margin(margin)
+    check_map(correction.probability)
+    if correction.probability.softness <= 0:
+        raise ValueError("its votes are not softened")
+
+
+def check_margin(margin: Margin) -> None:
+    """Raise ``ValueError`` unless levels and factors rise and belong together."""
+    levels, factors = margin.levels, margin.factors
+    if not levels or len(levels) != len(factors) or levels[0] <= 0 or factors[0] < 0:
+        raise ValueError("its levels do not fit its factors")
+    _check_rising(levels, strictly=True)
+    _check_rising(factors)
+
+
+def check_map(probability: ProbabilityMap) -> None:
+    """Raise ``ValueError`` unless votes and probabilities rise and belong together."""
+    knots, values = probability.logits, probability.probabilities
     if len(knots) < 2 or len(knots) != len(values) or values[0] < 0 or values[-1] > 1:
         raise ValueError("its probabilities do not fit its votes")
-    mapped = ProbabilityMap(float(probability["softness"]), knots, values)
-    return Correction(margin(entry["band"]), margin(entry["intervals"]), mapped)
+    _check_rising(knots, strictly=True)
+    _check_rising(values)
+
+
+def _check_rising(values: Sequence[float], strictly: bool = False) -> None:
+    if any(b < a or (strictly and b == a) for a, b in itertools.pairwise(values)):
+        raise ValueError("its numbers do not rise")

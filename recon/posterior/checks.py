@@ -1,4 +1,4 @@
-"""What a reader must know before believing a posterior: hypotheses that do not belong together, or say too little."""
+"""Warnings about a posterior: hypotheses that do not belong together, or are too few."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What another picture of the object says about which hypothesis is true."""
+"""Reweighting of hypotheses by a further picture of the object (importance weights)."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from recon.rendering import Surface, render_mesh
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """How a picture of the object differs from that of the right hypothesis: Gaussian in silhouette, colour and depth.
+    """Noise model of a picture given the right hypothesis: Gaussian in silhouette, color and depth.
 
     Errors of neighbouring pixels are not independent, so a picture counts for (size / correlation)^2 measurements.
     """
@@ -27,9 +27,9 @@ class NoiseModel:
     silhouette: float = 0.3
     """Standard deviation of a pixel's coverage."""
     colour: float = 0.3
-    """Of sRGB values; wide, as a photo carries light and hypotheses do not."""
+    """Standard deviation of sRGB values; wide, as a photo carries light and hypotheses do not."""
     depth: float | None = None
-    """Of depths in world units; None: the picture is a photo and measures none."""
+    """Standard deviation of depths in world units; None for photos, which measure none."""
     size: int = 32
     """Pixels along a side at which pictures are compared."""
     correlation: float = 4.0
@@ -73,8 +73,8 @@ class Conditioned:
     log_likelihood: Float[Tensor, "n"]
     """Before tempering, up to a constant."""
     temperature: float
-    """What the log-likelihood was divided by, 1 or more: how much worse than the noise model says the best hypothesis
-    fits. None of a few samples is the truth, so the plain likelihood would be too sure."""
+    """Divisor of the log-likelihood, 1 or more: the factor by which the noise model underestimates the misfit of the
+    best hypothesis. None of a few samples is the truth, so the plain likelihood would be too sure."""
     entropy_before: float
     """Bits, of the hypothesis' index."""
     entropy_after: float
@@ -113,11 +113,11 @@ def condition(
     temperature = max(1.0, float(misfit.min()) / noise.measurements(evidence.rgba[3]))
     log_likelihood = torch.logsumexp(-0.5 * misfit / temperature, 1) - math.log(misfit.shape[1])
     return Conditioned(
-        weights=reweighted(weights, log_likelihood),
+        weights=bayes_update(weights, log_likelihood),
         log_likelihood=log_likelihood * temperature,
         temperature=temperature,
         entropy_before=entropy_bits(weights),
-        entropy_after=entropy_bits(reweighted(weights, log_likelihood)),
+        entropy_after=entropy_bits(bayes_update(weights, log_likelihood)),
     )
 
 
@@ -138,7 +138,7 @@ def information_after(
     left = []
     for view in range(len(cameras)):
         temperature = max(1.0, float(misfit[:, view].min()) / noise.measurements(found.alpha[0, view, 0]))
-        left.append(entropy_bits(reweighted(weights, -0.5 * misfit[:, view] / temperature)))
+        left.append(entropy_bits(bayes_update(weights, -0.5 * misfit[:, view] / temperature)))
     return torch.tensor(left)
 
 
@@ -148,19 +148,19 @@ def predictions(meshes: Sequence[TexturedMesh | Surface], cameras: Cameras, nois
     return ViewSet.cat(in_threads(lambda mesh: render_mesh(mesh, cameras).to("cpu"), meshes))
 
 
-def reweighted(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+def bayes_update(weights: Float[Tensor, "n"], log_likelihood: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     """Bayes' rule; no weight falls to zero, so that a posterior can still hold every hypothesis."""
     log = weights.double().log() + log_likelihood.double()
     return (log - log.max()).clamp_min(-25.0).softmax(0).float()
 
 
 def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
-    """Of one distribution over hypotheses."""
+    """Statistics of one distribution over hypotheses."""
     w = weights.double()
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
 
 
-def stated(posterior: Posterior) -> dict[str, float]:
+def uncertainty_record(posterior: Posterior) -> dict[str, float]:
     """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
     posterior = replace(posterior, calibration=None)
     return {

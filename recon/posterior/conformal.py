@@ -127,7 +127,8 @@ class _Errors:
                 values = (error, np.asarray(observation[kind]["spread"]), observation["mean"], observation["residual"])
                 for column, value in zip(columns, (*values, weight), strict=True):
                     column.append(np.broadcast_to(value, error.shape))
-        return _Errors(*(np.concatenate(column) for column in columns), len(entries))
+        errors, spreads, means, residuals, weights = map(np.concatenate, columns)
+        return _Errors(errors, spreads, means, residuals, weights, len(entries))
 
     def scale(self, margin: Margin) -> np.ndarray:
         return margin.scale(self.spread, self.mean, self.residual)
@@ -185,7 +186,8 @@ def fit_probability(entries: Sequence[list[Observation]]) -> ProbabilityMap:
 
 def _pooled(entries: Sequence[list[Observation]], key: str) -> tuple[np.ndarray, np.ndarray]:
     votes = [observation["occupancy"][key] for own in entries for observation in own]
-    return tuple(np.sum([v[name] for v in votes], axis=0, dtype=np.float64) for name in ("cells", "inside"))
+    cells, inside = (np.asarray([vote[name] for vote in votes], np.float64).sum(0) for name in ("cells", "inside"))
+    return cells, inside
 
 
 def fit_correction(entries: Sequence[list[Observation]]) -> Correction:

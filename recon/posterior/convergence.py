@@ -1,4 +1,4 @@
-"""How many hypotheses are enough: what the posterior still changes by when another one is drawn."""
+"""Convergence in the number of hypotheses: change of the posterior as further ones are drawn."""
 
 import math
 from dataclasses import asdict, dataclass

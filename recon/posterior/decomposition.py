@@ -1,4 +1,4 @@
-"""Where the uncertainty comes from, and which side of the object it lies on."""
+"""Decomposition of the uncertainty by source and by side of the object."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ class Decomposition:
     within: float | None
     """Mean contradiction of the views that a hypothesis was made from: what the model does not keep consistent."""
     elevation_share: float | None
-    """Of ``between`` squared: what goes along with the drawn elevation of the photo's camera (law of total variance,
+    """Share of ``between`` squared explained by the drawn elevation of the photo's camera (law of total variance,
     linear, adjusted for chance)."""
 
     def to_dict(self) -> dict:
@@ -72,7 +72,7 @@ def _explained(
 
 
 def seen_by_photo(mesh: TexturedMesh, elevation: float) -> Bool[Tensor, "k"]:
-    """Which vertices a photo from azimuth 0 shows; the default lens stands in for the photo's own."""
+    """Mask of the vertices that a photo from azimuth 0 shows; the default lens stands in for the photo's own."""
     camera = Cameras.orbit([0.0], elevation, size=_SIZE)
     return sees(mesh, camera, mesh.vertices, _TOLERANCE)[0]
 

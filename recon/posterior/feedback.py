@@ -30,7 +30,7 @@ def check_choice(keep: Sequence[int], reject: Sequence[int], count: int) -> None
 
 
 def kernel(distance: Float[Tensor, "*shape"], bandwidth: float) -> Float[Tensor, "*shape"]:
-    """How much the judgement of one hypothesis holds for another at this mean surface distance: 1 at 0."""
+    """Weight with which a judgement of one hypothesis carries over to another at this mean surface distance: 1 at 0."""
     return torch.exp(-0.5 * (distance / bandwidth) ** 2)
 
 
@@ -39,7 +39,7 @@ def bandwidth_of(distances: Float[Tensor, "n n"], weights: Float[Tensor, "n"]) -
     return max(0.5 * mean_pair(distances, weights), LEAST_BANDWIDTH)
 
 
-def judged(
+def apply_judgement(
     weights: Float[Tensor, "n"],
     to_kept: Float[Tensor, "n k"],
     to_rejected: Float[Tensor, "n r"],
@@ -59,7 +59,9 @@ def feedback_weights(
 ) -> Float[Tensor, "n"]:
     """Weights of the judged hypotheses themselves and of those like them."""
     check_choice(keep, reject, len(weights))
-    return judged(weights, distances[:, list(keep)], distances[:, list(reject)], bandwidth_of(distances, weights))
+    return apply_judgement(
+        weights, distances[:, list(keep)], distances[:, list(reject)], bandwidth_of(distances, weights)
+    )
 
 
 def systematic(weights: Float[Tensor, "n"], count: int) -> list[int]:

@@ -12,7 +12,7 @@ from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
-from recon.ops.sdf import redistanced
+from recon.ops.sdf import reinitialize
 from recon.ops.voxelize import mesh_distance
 
 #: Half-width in cells of the band in which a hypothesis' SDF is trusted.
@@ -70,4 +70,4 @@ def signed_distance(hypothesis: Hypothesis, grid: VoxelGrid) -> Float[Tensor, "g
     if hypothesis.sdf is None:
         return mesh_distance(hypothesis.mesh, grid)
     source = VoxelGrid(torch.zeros(3), hypothesis.extent, hypothesis.sdf.shape[0])
-    return redistanced(source.sample(hypothesis.sdf[None].float(), grid.points())[0], grid.spacing, _BAND)
+    return reinitialize(source.sample(hypothesis.sdf[None].float(), grid.points())[0], grid.spacing, _BAND)

@@ -45,7 +45,7 @@ def deviation(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) ->
 def outward_offsets(
     mesh: TexturedMesh, own: Float[Tensor, "g g g"], fields: Float[Tensor, "n g g g"], grid: VoxelGrid
 ) -> Float[Tensor, "n k"]:
-    """How far outwards of each vertex the hypotheses' surfaces lie, in world units.
+    """Outward distance from each vertex to the hypotheses' surfaces, in world units.
 
     ``own`` is the field whose zero level the mesh is: reading it too cancels the resampling error.
     """
@@ -92,9 +92,10 @@ def with_colors(
 
     found = in_threads(seen, sources)
     painted = [k for k, colors in enumerate(found) if colors is not None]
+    seen_colors = [colors for colors in found if colors is not None]
     if not painted:
         return list(meshes)
-    parts = torch.stack([found[k] for k in painted]).split([len(mesh.vertices) for mesh in meshes], 1)
+    parts = torch.stack(seen_colors).split([len(mesh.vertices) for mesh in meshes], 1)
     w = weights[painted] / weights[painted].sum()
     return [_with_colors(mesh, part, w, coverage) for mesh, part in zip(meshes, parts, strict=True)]
 

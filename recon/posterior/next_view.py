@@ -1,4 +1,4 @@
-"""Where the next photo should be taken from: expected information about which hypothesis is true."""
+"""Next best view: the direction with the largest expected information about the true hypothesis."""
 
 import math
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class NextView:
     cumulative: tuple[float, ...]
     """Expected bits of the first, of the first two together, ..."""
     temperature: float
-    """How many times the variance of the noise model was taken, see :func:`discrepancy`."""
+    """Factor of the noise model's variance, see :func:`discrepancy`."""
 
     @property
     def best(self) -> tuple[float, float]:
@@ -127,7 +127,7 @@ def next_view(
     shape = (len(elevations), len(azimuths))
     cameras = Cameras.orbit(azimuths.repeat(shape[0]), elevations.repeat_interleave(shape[1]), size=config.noise.size)
     seen = predictions(meshes, cameras, config.noise)
-    gram = _gram(config.noise.features(seen))
+    gram = gram_of(config.noise.features(seen))
     temperature = discrepancy(gram, config.noise.measurements(seen.alpha.mean((0, 1, 2))))
     gram = gram / temperature
 
@@ -151,14 +151,14 @@ def next_view(
     )
 
 
-def _gram(features: Float[Tensor, "n v d"]) -> Float[Tensor, "v n n"]:
+def gram_of(features: Float[Tensor, "n v d"]) -> Float[Tensor, "v n n"]:
     """Inner products of the centred predictions: all that the information depends on."""
     by_view = (features - features.mean(0)).transpose(0, 1).double()
     return by_view @ by_view.transpose(1, 2)
 
 
 def discrepancy(gram: Float[Tensor, "v n n"], measurements: float) -> float:
-    """How much farther than the noise model says the object's pictures are from those of its nearest hypothesis.
+    """Ratio of the actual to the modeled distance between pictures of an object and of its nearest hypothesis.
 
     The object is none of the hypotheses, but one more draw like them: it is as far from the nearest as each of them is
     from its own nearest (leave one out). 1 or more.

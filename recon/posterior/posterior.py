@@ -216,7 +216,7 @@ class Posterior(WeightedFields):
 
     @cached_property
     def grouping(self) -> Grouping:
-        """How sure the division into ``modes`` is."""
+        """Confidence of the division into ``modes``."""
         return judge_modes(self.local_differences, self.modes)
 
     @cached_property
@@ -238,7 +238,8 @@ class Posterior(WeightedFields):
     def to(self, device: torch.device | str) -> "Posterior":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         movable = Tensor | TexturedMesh | VoxelGrid | ViewStatistics
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, movable)})
+        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, movable)}
+        return replace(self, **moved)
 
 
 def _numbers(values: Sequence[float | None]) -> Float[Tensor, "n"]:

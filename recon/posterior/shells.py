@@ -60,6 +60,8 @@ def band_distances(
     if correction is None:
         tail = (1 - coverage) / 2
         return torch.stack([weighted_quantile(shapes.fields, shapes.weights, level) for level in (tail, 1 - tail)])
+    if typical is None:
+        raise ValueError("A calibrated band needs the typical scales of the object.")
     margin = correction.band
     half = margin.factor(coverage) * margin.scale(shapes.spread, typical.spread, typical.residual)
     return torch.stack([shapes.location - half, shapes.location + half])
@@ -80,6 +82,8 @@ def vertex_intervals(
     if correction is None or len(mesh) == 0:
         return central_interval(outward_offsets(mesh, own, shapes.fields, shapes.grid), shapes.weights, coverage)
     center, spread = shapes.offsets(mesh, own)
+    if typical is None:
+        raise ValueError("Calibrated intervals need the typical scales of the object.")
     margin = correction.intervals
     half = margin.factor(coverage) * margin.scale(spread, typical.spread, typical.residual)
     return torch.stack([center - half, center + half], -1)

@@ -2,11 +2,11 @@
 
 import json
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import check_finite, checked, fit, parse_json, read_npz, reading
 from recon.io.folders import atomic_write
 from recon.metrics.distances import SPREAD_LIMIT
 from recon.posterior.calibration import CERTAIN_DEPTH, Calibration
@@ -31,6 +32,30 @@ _HYPOTHESIS_FORMAT = "mvdiff-hypothesis/1"
 _NUMBERS = ("extent", "seed", "weight", "elevation", "residual")
 _MESHES = ("representative", "median")
 _VIEWS = ("alpha_mean", "alpha_std", "rgb_mean", "rgb_std", "depth_mean", "depth_std", "normal_mean", "normal_spread")
+
+_Extent = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """Header of a posterior's file."""
+
+    extent: _Extent
+    coverage: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    representative_index: Annotated[int, msgspec.Meta(ge=0)]
+    seeds: tuple[int, ...]
+    warnings: tuple[str, ...]
+    modes: tuple[Mode, ...]
+    calibration: dict[str, Any] | None
+
+
+class _Numbers(msgspec.Struct, frozen=True):
+    """Header of a hypothesis' file."""
+
+    extent: _Extent
+    seed: int
+    weight: Annotated[float, msgspec.Meta(gt=0)]
+    elevation: float | None
+    residual: float | None
 
 
 def save_posterior(posterior: Posterior, folder: str | Path) -> Path:
@@ -108,7 +133,8 @@ def load_hypothesis(path: str | Path) -> Hypothesis:
     """
 
     def assemble(header: dict, arrays: dict[str, Tensor]) -> Hypothesis:
-        return Hypothesis(_mesh(arrays, "mesh"), arrays.get("sdf"), **{name: header[name] for name in _NUMBERS})
+        numbers = fit({name: header[name] for name in _NUMBERS}, _Numbers)
+        return checked(Hypothesis(_mesh(arrays, "mesh"), arrays.get("sdf"), **msgspec.structs.asdict(numbers)))
 
     return _read(Path(path), _HYPOTHESIS_FORMAT, "hypothesis", assemble)
 
@@ -124,23 +150,16 @@ def _write(path: Path, header: dict, arrays: dict[str, Tensor], compression: int
 
 
 def _read(path: Path, form: str, noun: str, assemble: Callable[[dict, dict[str, Tensor]], Noun]) -> Noun:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes())
-            arrays = {name: torch.as_tensor(file[name]) for name in file.files if name != "header"}
+    with reading(path, noun, "make it again"):
+        arrays = {name: torch.as_tensor(value) for name, value in read_npz(path).items()}
+        header = parse_json(arrays.pop("header").numpy().tobytes(), dict[str, Any])
         if header["format"] != form:
-            raise InputError(f"'{path}' {_other(header['format'], form)}")
+            raise InputError(f"'{path}' {_other(str(header['format']), form)}")
         return assemble(header, {name: _full(value) for name, value in arrays.items()})
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"'{path}' does not exist: give a saved {noun}.") from error
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"'{path}' is not a readable {noun}: make it again.") from error
 
 
 def _other(found: str, form: str) -> str:
-    """What to do about a file of format ``found`` where ``form`` is read."""
+    """Remedy for a file of format ``found`` where ``form`` is expected."""
     (kind, _, number), (own, _, current) = found.partition("/"), form.partition("/")
     if kind == own and number.isdigit() and int(number) < int(current):
         return "was made by an earlier version: run the same generate command again with --overwrite."
@@ -156,24 +175,31 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
         cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height)
-        views = ViewStatistics(**{name: arrays.get(f"views.{name}") for name in _VIEWS}, cameras=cameras)
-    return Posterior(
+        statistics: dict[str, Any] = {name: arrays.get(f"views.{name}") for name in _VIEWS}
+        views = checked(ViewStatistics(**statistics, cameras=checked(cameras)))
+    found = fit(header, _Header)
+    posterior = Posterior(
         weights=arrays["weights"],
         fields=arrays["fields"],
-        grid=VoxelGrid(arrays["centre"], header["extent"], arrays["fields"].shape[-1]),
+        grid=checked(VoxelGrid(arrays["centre"], found.extent, arrays["fields"].shape[-1])),
         distances=arrays["distances"],
-        modes=tuple(Mode(tuple(mode["members"]), mode["mass"], mode["medoid"]) for mode in header["modes"]),
+        modes=found.modes,
         representative=_mesh(arrays, "representative"),
         median=_mesh(arrays, "median"),
-        representative_index=header["representative_index"],
-        coverage=header["coverage"],
-        seeds=tuple(header["seeds"]),
+        representative_index=found.representative_index,
+        coverage=found.coverage,
+        seeds=found.seeds,
         elevations=arrays["elevations"],
         residuals=arrays["residuals"],
         views=views,
-        warnings=tuple(header["warnings"]),
-        calibration=None if header["calibration"] is None else Calibration.from_dict(header["calibration"]),
+        warnings=found.warnings,
+        calibration=None if found.calibration is None else Calibration.from_dict(found.calibration),
     )
+    check_finite({name: getattr(posterior, name) for name in ("weights", "fields", "distances")})
+    places = {found.representative_index, *(k for mode in found.modes for k in (mode.medoid, *mode.members))}
+    if not len(found.seeds) == len(posterior.weights) > max(places) or not found.modes:
+        raise ValueError("it names hypotheses that it does not hold")
+    return checked(posterior)
 
 
 def _mesh_arrays(mesh: TexturedMesh) -> dict[str, Tensor]:
@@ -185,4 +211,9 @@ def _mesh_arrays(mesh: TexturedMesh) -> dict[str, Tensor]:
 def _mesh(arrays: dict[str, Tensor], name: str) -> TexturedMesh:
     own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
     attributes = {k.removeprefix("attributes."): own.pop(k) for k in list(own) if k.startswith("attributes.")}
-    return TexturedMesh(**own, attributes=attributes)
+    mesh = checked(TexturedMesh(**own, attributes=attributes))
+    if len(mesh) and not 0 <= int(mesh.faces.min()) <= int(mesh.faces.max()) < len(mesh.vertices):
+        raise ValueError(f"the faces of {name} name vertices that it does not have")
+    if any(len(value) != len(mesh.vertices) for value in attributes.values()):
+        raise ValueError(f"the attributes of {name} are not one for each vertex")
+    return mesh

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,7 +34,8 @@ class ViewStatistics:
 
     def to(self, device: torch.device | str) -> "ViewStatistics":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return ViewStatistics(**{name: None if v is None else v.to(device) for name, v in values.items()})
+        moved: dict[str, Any] = {name: None if v is None else v.to(device) for name, v in values.items()}
+        return ViewStatistics(**moved)
 
     @staticmethod
     def from_views(views: Sequence[ViewSet], weights: Float[Tensor, "n"]) -> "ViewStatistics | None":
@@ -51,13 +53,15 @@ class ViewStatistics:
         rgb = torch.cat([v.composited() for v in views])
         rgb_mean, rgb_std = _moments(rgb, weights[:, None, None, None, None].expand_as(rgb))
         depth_mean = depth_std = None
-        if all(v.depth is not None for v in views):
-            depth = torch.cat([v.depth for v in views])
+        depths = [v.depth for v in views if v.depth is not None]
+        if len(depths) == len(views):
+            depth = torch.cat(depths)
             depth_mean, depth_std = _moments(depth, weights[:, None, None, None, None] * (alpha > 0.5))
         normal_mean = normal_spread = None
-        if all(v.normal is not None for v in views):
+        normals = [v.normal for v in views if v.normal is not None]
+        if len(normals) == len(views):
             normal_mean, normal_spread = _directions(
-                torch.cat([v.normal for v in views]), weights[:, None, None, None, None] * (alpha > 0.5)
+                torch.cat(normals), weights[:, None, None, None, None] * (alpha > 0.5)
             )
         return ViewStatistics(
             alpha_mean,

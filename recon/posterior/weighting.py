@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.core.cameras import Cameras
-from recon.posterior.conditioning import Evidence, NoiseModel, condition, reweighted
+from recon.posterior.conditioning import Evidence, NoiseModel, bayes_update, condition
 from recon.posterior.hypothesis import Hypothesis
 
 
@@ -17,7 +17,7 @@ class PhotoWeights:
     weights: Float[Tensor, "n"]
     """Sum to one."""
     temperature: float
-    """What the log-likelihood of silhouette and colour was divided by."""
+    """Divisor of the log-likelihood of silhouette and color."""
     effective_size: float
     """Kish's number of hypotheses that still count."""
 
@@ -50,12 +50,12 @@ def weigh_by_photo(
     low, high = 1.0, 1.0
 
     def size(temperature: float) -> float:
-        return float(1 / (reweighted(prior, log / temperature) ** 2).sum())
+        return float(1 / (bayes_update(prior, log / temperature) ** 2).sum())
 
     while size(high) < goal and high < 1e9:
         low, high = high, 2 * high
     for _ in range(40 if high > 1 else 0):
         middle = (low + high) / 2
         low, high = (low, middle) if size(middle) >= goal else (middle, high)
-    weights = reweighted(prior, log / high)
+    weights = bayes_update(prior, log / high)
     return PhotoWeights(weights, high, float(1 / (weights**2).sum()))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
-from recon.ops.windows import greatest_around
+from recon.ops.windows import max_pool_window
 from recon.rendering import raycast
 from recon.rendering.hits import Hits, planes
 
@@ -77,10 +77,10 @@ def sees(
     depth_maps = visibility(mesh, fine).depth
     pixels, depth = fine.project(points[None])
     # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-    return reached(greatest_around(depth_maps), pixels, depth, tolerance)
+    return unoccluded(max_pool_window(depth_maps), pixels, depth, tolerance)
 
 
-def reached(
+def unoccluded(
     maps: Float[Tensor, "v h w"],
     pixels: Float[Tensor, "v p 2"],
     depth: Float[Tensor, "v p"],

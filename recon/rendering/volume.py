@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.fields.field import Field
-from recon.ops.ragged import marked
+from recon.ops.ragged import padded_nonzero
 
 Backend = Literal["torch", "nerfacc"]
 #: Distance of samples that are skipped as empty.
@@ -61,7 +61,7 @@ def _evaluated_where(
 ) -> Float[Tensor, "n r s"]:
     """``field`` at the occupied points, each hypothesis padded to the longest list."""
     flat, wanted = points.flatten(1, 2), occupied.flatten(1)
-    chosen, used = marked(wanted)
+    chosen, used = padded_nonzero(wanted)
     values = field.evaluate(flat.gather(1, chosen[..., None].expand(-1, -1, 3)))
     # Fillers add nothing to the first place.
     added = torch.where(used, values - _EMPTY, 0.0)

@@ -27,11 +27,13 @@ def gallery(posterior: Posterior, summary: Summary, strips: Sequence[str]) -> st
     modes = summary["modes"]
     if len(modes) == 1:
         return cards(modes[0]["members"], modes[0]["medoid"])
-    return "".join(
-        f'<div class="mode"><div class="mass"><i style="width:{mode["mass"]:.1%}"></i></div>'
-        f"<p><b>Mode {number}</b> · {mode['mass']:.0%} of the weight</p>{cards(mode['members'], mode['medoid'])}</div>"
-        for number, mode in enumerate(modes, 1)
-    )
+    shown = []
+    for number, mode in enumerate(modes, 1):
+        kind = "mode broad" if len(mode["members"]) > 1 else "mode"
+        bar = f'<div class="mass"><i style="width:{mode["mass"]:.1%}"></i></div>'
+        head = f"<p><b>Mode {number}</b> · {mode['mass']:.0%} of the weight</p>"
+        shown.append(f'<div class="{kind}">{bar}{head}{cards(mode["members"], mode["medoid"])}</div>')
+    return f'<div class="modes">{"".join(shown)}</div>'
 
 
 def _note(k: int, posterior: Posterior) -> str:
@@ -40,7 +42,7 @@ def _note(k: int, posterior: Posterior) -> str:
 
 
 def modes_note(summary: Summary) -> str:
-    """How the hypotheses are grouped, and how sure that is."""
+    """Sentence on the grouping of the hypotheses and its confidence."""
     if summary["num_hypotheses"] < 4:
         return "Fewer than four hypotheses are not grouped into modes."
     grouping, count = summary["grouping"], len(summary["modes"])

@@ -91,7 +91,7 @@ def share_of_range(view: NextView, bits: float) -> float:
 
 
 def information_color(share: float) -> tuple[int, int, int]:
-    """Of a share in [0, 1], see :func:`share_of_range`."""
+    """Color of a share in [0, 1], see :func:`share_of_range`."""
     position = min(max(share, 0.0), 1.0) * (len(INFORMATION_RAMP) - 1)
     low = min(int(position), len(INFORMATION_RAMP) - 2)
     mixed = [a + (b - a) * (position - low) for a, b in zip(*INFORMATION_RAMP[low : low + 2], strict=True)]

@@ -61,7 +61,7 @@ def scale_of(values: torch.Tensor) -> float:
     return max(float(np.quantile(values.numpy(), 0.98)), LEAST_SCALE)
 
 
-def painted(mesh: TexturedMesh, name: str = "uncertainty") -> TexturedMesh:
+def paint(mesh: TexturedMesh, name: str = "uncertainty") -> TexturedMesh:
     """``mesh`` in the ramp's colours of one of its attributes."""
     values = mesh.attributes[name]
     colors = ramp(values.numpy() / scale_of(values)).astype(np.float32) / 255

@@ -15,7 +15,7 @@ from PIL import Image
 from recon.io.folders import write_bytes
 from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
-from recon.posterior.conditioning import stated
+from recon.posterior.conditioning import uncertainty_record
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
 from recon.rendering import Surface
 from recon.report import pictures, statements
@@ -52,7 +52,7 @@ def render_report(
         provenance: weights, hash, version; shown as they are.
         view: the best next photo; computed if it is not given.
         novelty: a record with the ``p_value`` of the photo.
-        change: for a refined run, :func:`stated` of the run ``before`` it and of that run ``reweighted``.
+        change: for a refined run, :func:`uncertainty_record` of the run ``before`` it and of that run ``reweighted``.
     """
     from plotly.offline import get_plotlyjs
 
@@ -63,7 +63,7 @@ def render_report(
     surfaces = in_threads(lambda hypothesis: Surface(hypothesis.mesh), hypotheses)
     *strips, spread = in_threads(
         lambda look: pictures.strip(pictures.render_sides(look)),
-        [*surfaces, pictures.painted(posterior.representative)],
+        [*surfaces, pictures.paint(posterior.representative)],
     )
     page = Template(resources.files("recon.report").joinpath("template.html").read_text("utf-8"))
     return page.substitute(
@@ -90,7 +90,7 @@ def render_report(
         sources=statements.sources(posterior, summary, novelty),
         convergence=statements.convergence(summary["convergence"]),
         convergence_data=_script_json(statements.convergence_traces(summary["convergence"])),
-        change=statements.changed(change, stated(posterior)) if change else "",
+        change=statements.changed(change, uncertainty_record(posterior)) if change else "",
         table="".join(table_row(k, posterior, summary) for k in range(len(hypotheses))),
         settings=statements.definitions(settings or {}),
         provenance=statements.definitions(provenance or {}),
@@ -128,11 +128,11 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
     )
     return (
         "<section><h2>The best next photo</h2>"
-        f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to tell "
+        f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to settle "
         f"{view.cumulative[0]:.2f} of the {view.entropy:.2f} bits that are open about which hypothesis is true; from a "
-        f"random direction {float(view.information.mean()):.2f}. That is so if one of them is true: an object that is "
-        "none of them tells less. Azimuths count from the photo, positive when you walk to the right around the "
-        "object. The plan's further photos are numbered.</p>"
+        f"random direction, {float(view.information.mean()):.2f}. This assumes that one of them is true; otherwise it "
+        "tells less. Azimuths are measured from the photo, positive to the right around the object. Numbers mark the "
+        "further photos of the plan.</p>"
         f"<div class='scroll'><table class='map'><caption>Expected bits by elevation and azimuth</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<h3>What each hypothesis predicts there</h3><div class='tiles'>{tiles}</div></section>"
@@ -140,7 +140,7 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
 
 
 def _volume(posterior: Posterior) -> dict[str, Any]:
-    """What the sections' slider draws from."""
+    """Data of the sections' slider."""
     return {
         "size": posterior.grid.resolution,
         "probability": pictures.atlas(posterior.probability),

@@ -17,7 +17,7 @@ from recon.io.meshes.glb import uncertainty_colors
 from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior
 from recon.report.pictures import ramp, scale_of
-from recon.surface.decimate import decimated
+from recon.surface.decimate import decimate_with_index
 
 FACES = 4000
 #: Shared by all hypotheses of the linked figure: many hypotheses are each shown more coarsely.
@@ -67,11 +67,11 @@ class _Light:
     full: TexturedMesh
     mesh: TexturedMesh
     source: Int[Tensor, "k"]
-    """Of each vertex, the one of ``full`` whose values it takes."""
+    """For each vertex, the vertex of ``full`` whose values it takes."""
 
 
 def _light(mesh: TexturedMesh, faces: int) -> _Light:
-    return _Light(mesh, *decimated(mesh, faces))
+    return _Light(mesh, *decimate_with_index(mesh, faces))
 
 
 def _spread_trace(light: _Light) -> dict[str, Any]:

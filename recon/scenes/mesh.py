@@ -10,8 +10,8 @@ from torch import Tensor
 from recon.core.mesh import TexturedMesh
 from recon.scenes.field import SceneField
 from recon.scenes.grid import SceneGrid
-from recon.surface.cleanup import compacted, part_of_face
-from recon.surface.decimate import simplified
+from recon.surface.cleanup import drop_unused_vertices, part_of_face
+from recon.surface.decimate import simplify_quadric
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,17 @@ def without_fragments(mesh: TexturedMesh, least_area: float) -> TexturedMesh:
     area = torch.linalg.cross(b - a, c - a).norm(dim=-1).cpu() / 2
     total = torch.zeros(int(part.max()) + 1).index_add_(0, part, area)
     keep = (total >= min(least_area, float(total.max())))[part]
-    return compacted(replace(mesh, faces=mesh.faces[keep.to(mesh.device)]))
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[keep.to(mesh.device)]))
 
 
 def decimate_open(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     """At most about ``faces`` triangles by quadric error; open borders stay where they are."""
     if len(mesh) <= faces:
         return mesh
-    fewer, triangles = simplified(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), faces, 5.0)
+    fewer, triangles = simplify_quadric(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), faces, 5.0)
     corners = fewer[triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
-    return compacted(TexturedMesh.from_arrays(fewer, triangles[area > 0])).to(mesh.device)
+    return drop_unused_vertices(TexturedMesh.from_arrays(fewer, triangles[area > 0])).to(mesh.device)
 
 
 def split_long_edges(

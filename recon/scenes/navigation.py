@@ -75,7 +75,7 @@ def walkable(field: SceneField, body: Body, start: Float[Tensor, "3"] | None = N
     floor = free.clone()
     floor[:, 1:] &= occupied[:, :-1]
     floor[:, 0] = False
-    cells = (floor & _stands(free, body, grid)).nonzero()
+    cells = (floor & stands(free, body, grid)).nonzero()
     if not len(cells):
         return NavMesh(_no_mesh(grid), cells, None, False, grid)
     part = _parts(cells, grid, body)
@@ -87,7 +87,7 @@ def walkable(field: SceneField, body: Body, start: Float[Tensor, "3"] | None = N
     return NavMesh(_floor_mesh(own, heights, grid), own, place, connected, grid)
 
 
-def _stands(free: Bool[Tensor, "x y z"], body: Body, grid: SceneGrid) -> Bool[Tensor, "x y z"]:
+def stands(free: Bool[Tensor, "x y z"], body: Body, grid: SceneGrid) -> Bool[Tensor, "x y z"]:
     """Cells over which the body's cylinder, from a step above the floor on, is free."""
     above, top = math.ceil(body.step / grid.cell), max(1, math.ceil(body.height / grid.cell))
     clear = _eroded(free, body.radius / grid.cell)

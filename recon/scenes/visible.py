@@ -9,8 +9,8 @@ from torch import Tensor
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
-from recon.ops.windows import greatest_around
-from recon.rendering.visibility import reached, visibility
+from recon.ops.windows import max_pool_window
+from recon.rendering.visibility import unoccluded, visibility
 from recon.scenes.strata import OUTSIDE, point_strata
 
 PHOTO, IMPLIED, GUESSED = 0, 1, 2
@@ -39,9 +39,9 @@ class Sight:
         """Views [1 v] on their own mesh."""
         cameras, normals = views.cameras[0], mesh.vertex_normals()
         fine = cameras.resized(2 * cameras.width, 2 * cameras.height)
-        first = greatest_around(visibility(mesh, fine).depth)
+        first = max_pool_window(visibility(mesh, fine).depth)
         pixels, depth = cameras.project(mesh.vertices[None])
-        seen = reached(first, 2 * pixels, depth, _SLACK * depth.clamp_min(0))
+        seen = unoccluded(first, 2 * pixels, depth, _SLACK * depth.clamp_min(0))
         toward = torch.nn.functional.normalize(cameras.position[:, None] - mesh.vertices, dim=-1)
         cosine = (toward * normals).sum(-1)
         seen = seen & (cosine > _GRAZING)

@@ -10,8 +10,8 @@ from torch import Tensor
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.fusion.observations import silhouette_distance
-from recon.ops.windows import greatest_around, least_around
-from recon.rendering.visibility import reached, visibility
+from recon.ops.windows import max_pool_window, min_pool_window
+from recon.rendering.visibility import unoccluded, visibility
 
 #: Surfaces seen at a flatter angle than this cosine are not read: a pixel is too long on them.
 _GRAZING = 0.05
@@ -41,14 +41,14 @@ class Witness:
         fine = cameras.resized(cameras.width * _SUPERSAMPLE, cameras.height * _SUPERSAMPLE)
         depth = visibility(mesh, fine).depth
         # The surfaces of the pixel and its neighbours: depth changes within a pixel where it is slanted.
-        near, far = least_around(torch.where(depth > 0, depth, torch.inf)), greatest_around(depth)
+        near, far = min_pool_window(torch.where(depth > 0, depth, torch.inf)), max_pool_window(depth)
         # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour:
         # beside a jump of the depth within the object, more than a surface at a grazing angle explains.
         torn = (depth > 0) & (far - near > 10 * _pixel(views))
         torn = torch.nn.functional.max_pool2d(torn[:, None].float(), _SUPERSAMPLE)
         solid = alpha * (1 - torn)
         inside = (-silhouette_distance(solid) / edge_pixels).clamp(0, 1)
-        mean, weight = blurred(torch.cat([rgb * alpha, alpha], 1), _BROAD * cameras.height).split([3, 1], 1)
+        mean, weight = blur_maps(torch.cat([rgb * alpha, alpha], 1), _BROAD * cameras.height).split([3, 1], 1)
         broad = mean / weight.clamp_min(1e-4)
         maps = torch.cat([rgb * alpha, broad * alpha, alpha, inside], 1)
         return Witness(views, maps, far + 1.5 * _pixel(views))
@@ -66,13 +66,13 @@ class Witness:
         towards = torch.nn.functional.normalize(cameras.position[:, None] - points, dim=-1)
         cosine = (towards * normals).sum(-1)
         alpha, inside = values[:, 6].clamp(0, 1), values[:, 7].clamp(0, 1)
-        seen = reached(self.reach, pixels * _SUPERSAMPLE, depth) & (cosine > _GRAZING)
+        seen = unoccluded(self.reach, pixels * _SUPERSAMPLE, depth) & (cosine > _GRAZING)
         weight = seen * cosine.clamp(0, 1) * alpha * (0.02 + inside)
         color, broad = (values[:, :6] / alpha.clamp_min(1e-3)[:, None]).split([3, 3], 1)
         return color, broad, weight
 
 
-def blended(
+def blend_views(
     witness: Witness, points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sharpness: float
 ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
     """sRGB of points and the largest weight that a view has there (0: nothing is known).
@@ -95,7 +95,7 @@ def _mean(values: Float[Tensor, "v 3 p"], weights: Float[Tensor, "v p"]) -> Floa
     return (weights[:, None] * values).sum(0) / weights.sum(0).clamp_min(1e-9)
 
 
-def blurred(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
+def blur_maps(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
     """Gaussian of ``sigma`` pixels, nothing beyond the border."""
     radius = max(1, round(3 * sigma))
     kernel = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(radius + 1)]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
-from recon.surface.decimate import simplified
+from recon.surface.decimate import simplify_quadric
 
 #: Of a triangle, as a share of the mesh's size: lower ones have no direction to speak of in single precision.
 _LEAST_HEIGHT = 1e-5
@@ -27,7 +27,7 @@ def significant_parts(mesh: TexturedMesh, share: float) -> TexturedMesh:
     # Signed tetrahedra: an inner surface, turned the other way, has a negative volume.
     volume.index_add_(0, part, (torch.linalg.cross(a, b) * c).sum(-1).cpu() / 6)
     keep = volume >= max(share * float(volume.max()), 1e-12)
-    return compacted(replace(mesh, faces=mesh.faces[keep[part].to(mesh.device)]))
+    return drop_unused_vertices(replace(mesh, faces=mesh.faces[keep[part].to(mesh.device)]))
 
 
 def part_of_face(mesh: TexturedMesh) -> Int[Tensor, "f"]:
@@ -41,7 +41,7 @@ def part_of_face(mesh: TexturedMesh) -> Int[Tensor, "f"]:
     return torch.from_numpy(connected_components(graph, directed=False)[1][faces[:, 0]]).long()
 
 
-def compacted(mesh: TexturedMesh) -> TexturedMesh:
+def drop_unused_vertices(mesh: TexturedMesh) -> TexturedMesh:
     """Without vertices that no face uses."""
     used, faces = torch.unique(mesh.faces, return_inverse=True)
     colors = None if mesh.colors is None else mesh.colors[used]
@@ -60,16 +60,16 @@ def is_watertight(mesh: TexturedMesh) -> bool:
     return bool((a != b).all() and (np.diff(edges) > 0).all() and (edges == back).all())
 
 
-def decimated(mesh: TexturedMesh, faces: int) -> TexturedMesh:
+def decimate(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     """At most ``faces`` triangles, none degenerate; still watertight where ``mesh`` is."""
-    return tidied(mesh if len(mesh) <= faces else _fewer(mesh, faces))
+    return remove_degenerate(mesh if len(mesh) <= faces else _fewer(mesh, faces))
 
 
 def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     source = mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy()
     # Collapses may fold a thin part onto itself; a gentler run folds less, and what it folds can be parted.
     for aggressiveness in (7.0, 3.0):
-        small = compacted(TexturedMesh.from_arrays(*simplified(*source, faces, aggressiveness)))
+        small = drop_unused_vertices(TexturedMesh.from_arrays(*simplify_quadric(*source, faces, aggressiveness)))
         if len(small) <= faces and is_watertight(small):
             return small.to(mesh.device)
     parted = _parted(small)
@@ -82,7 +82,7 @@ def _fewer(mesh: TexturedMesh, faces: int) -> TexturedMesh:
     return _from_solid(solid).to(mesh.device)
 
 
-def tidied(mesh: TexturedMesh) -> TexturedMesh:
+def remove_degenerate(mesh: TexturedMesh) -> TexturedMesh:
     """No triangle lower than :data:`_LEAST_HEIGHT` and no two vertices at one place: such vertices move towards their
     neighbours' mean.
 
@@ -126,7 +126,7 @@ def _size(mesh: TexturedMesh) -> float:
     return float((high - low).max())
 
 
-def closed(mesh: TexturedMesh) -> TexturedMesh:
+def make_watertight(mesh: TexturedMesh) -> TexturedMesh:
     """A watertight mesh as it is. Else sheets that share vertices are parted by manifold3d; where that is not enough
     (holes, open sheets), the surface is made anew around what its winding number calls inside."""
     if len(mesh) == 0 or is_watertight(mesh):
@@ -176,4 +176,4 @@ def _from_solid(solid) -> TexturedMesh:
     # Vertices that carry several properties come back doubled; the merge vectors say which are one.
     index = np.arange(len(raw.vert_properties))
     index[np.asarray(raw.merge_from_vert, dtype=np.int64)] = np.asarray(raw.merge_to_vert, dtype=np.int64)
-    return compacted(TexturedMesh.from_arrays(np.asarray(raw.vert_properties)[:, :3], index[faces]))
+    return drop_unused_vertices(TexturedMesh.from_arrays(np.asarray(raw.vert_properties)[:, :3], index[faces]))

@@ -13,7 +13,7 @@ from recon.core.mesh import TexturedMesh
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def simplified(
+def simplify_quadric(
     vertices: Float[np.ndarray, "k 3"], faces: Int[np.ndarray, "f 3"], target: int, aggressiveness: float = 7.0
 ) -> tuple[Float[np.ndarray, "j 3"], Int[np.ndarray, "t 3"]]:
     """About ``target`` triangles by quadric error (Garland and Heckbert 1997); may be called from any thread."""
@@ -26,7 +26,7 @@ def simplified(
     return fewer, triangles.astype(np.int64)
 
 
-def decimated(mesh: TexturedMesh, faces: int) -> tuple[TexturedMesh, Int[Tensor, "k"]]:
+def decimate_with_index(mesh: TexturedMesh, faces: int) -> tuple[TexturedMesh, Int[Tensor, "k"]]:
     """A surface of at most about ``faces`` triangles, bare of colours, and for each of its vertices the nearest vertex
     of ``mesh``: whatever lives on vertices is carried over by that index.
     """
@@ -35,6 +35,6 @@ def decimated(mesh: TexturedMesh, faces: int) -> tuple[TexturedMesh, Int[Tensor,
     if len(mesh) <= faces:
         return TexturedMesh(mesh.vertices, mesh.faces), torch.arange(len(mesh.vertices), device=mesh.device)
     vertices = mesh.vertices.detach().cpu().numpy()
-    fewer, triangles = simplified(vertices, mesh.faces.cpu().numpy(), faces)
+    fewer, triangles = simplify_quadric(vertices, mesh.faces.cpu().numpy(), faces)
     _, source = cKDTree(vertices).query(fewer)
     return TexturedMesh.from_arrays(fewer, triangles).to(mesh.device), torch.as_tensor(source, device=mesh.device)

@@ -10,7 +10,7 @@ from recon.core.conventions import linear_to_srgb, srgb_to_linear
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.rendering.mesh_renderer import render_mesh
-from recon.surface.baking import blurred
+from recon.surface.baking import blur_maps
 
 #: Rec. 709: light is taken as white, so that the photo keeps its own hues.
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -44,7 +44,7 @@ def delit(photo: ViewSet, mesh: TexturedMesh) -> ViewSet:
     sure = ((alpha > 0.95) & (believed.alpha[0] > 0.95)).float()
     # A little blur: the two need not agree to the pixel.
     luminance = [
-        blurred(_luminance(rgb) * sure, 1.5) / blurred(sure, 1.5).clamp_min(1e-3)
+        blur_maps(_luminance(rgb) * sure, 1.5) / blur_maps(sure, 1.5).clamp_min(1e-3)
         for rgb in (picture / alpha.clamp_min(1e-3), believed.rgb[0])
     ]
     usable = (sure > 0) & (luminance[0] > _DARK) & (luminance[1] > _DARK)
@@ -59,7 +59,7 @@ def delit(photo: ViewSet, mesh: TexturedMesh) -> ViewSet:
     light = torch.einsum("c,vchw->vhw", coefficients, _polynomials(full.normal[0]))[:, None].clamp(*_RANGE)
     # Normals step from face to face and end at the mesh's outline; light does neither.
     weight, width = full.alpha[0], 0.01 * camera.height
-    light = (blurred(light * weight, width) + 1e-3 * ratio.median()) / (blurred(weight, width) + 1e-3)
+    light = (blur_maps(light * weight, width) + 1e-3 * ratio.median()) / (blur_maps(weight, width) + 1e-3)
     albedo = linear_to_srgb((srgb_to_linear(photo.rgb[0].to(light)) / light).clamp(0, 1))
     return replace(photo, rgb=albedo.clamp(0, 1)[None])
 

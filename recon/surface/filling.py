@@ -38,7 +38,7 @@ class Links:
         return Links(links + links.T, float(length.mean()))
 
 
-def carried_on(links: Links, colors: Float[Tensor, "k 3"], known: Bool[Tensor, "k"]) -> Float[Tensor, "k 3"]:
+def extend_colors(links: Links, colors: Float[Tensor, "k 3"], known: Bool[Tensor, "k"]) -> Float[Tensor, "k 3"]:
     """Vertex colours that keep the ``known`` ones and are the weighted mean of their neighbours elsewhere.
 
     The way is along the surface, not through it: the inside of a cup does not take the colour of its outside.
@@ -48,7 +48,9 @@ def carried_on(links: Links, colors: Float[Tensor, "k 3"], known: Bool[Tensor, "
     return _solved(links, colors, known, _PULL, colors[known].mean(0)).clamp(0, 1)
 
 
-def faded(links: Links, offsets: Float[Tensor, "k 3"], known: Bool[Tensor, "k"], reach: float) -> Float[Tensor, "k 3"]:
+def fade_offsets(
+    links: Links, offsets: Float[Tensor, "k 3"], known: Bool[Tensor, "k"], reach: float
+) -> Float[Tensor, "k 3"]:
     """Offsets that keep the ``known`` ones and fade along the surface, to a third within about ``reach``.
 
     Added to what lies beside a patch, they take away the step at its edge (Pérez et al. 2003, here with a limit).

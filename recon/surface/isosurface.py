@@ -1,4 +1,4 @@
-"""The zero level of a signed-distance grid as triangles: marching cubes, or FlexiCubes where kaolin is installed."""
+"""Zero level of a signed-distance grid as triangles: marching cubes, or FlexiCubes if kaolin is installed."""
 
 import importlib
 import importlib.util
@@ -26,13 +26,14 @@ def isosurface(field: Float[Tensor, "g g g"], grid: VoxelGrid, method: str = "ma
         raise InputError(f"There is no iso-surface '{method}': use marching_cubes or flexicubes.")
     if not has_kaolin():
         raise InputError(
-            "FlexiCubes needs NVIDIA's kaolin 0.18 or newer: install it from NVIDIA's index, or use marching_cubes."
+            "FlexiCubes needs NVIDIA's kaolin 0.18 or newer. PyPI has only a placeholder of it: install the wheel that "
+            "kaolin's installation page names for your versions of torch and CUDA, or use marching_cubes."
         )
     return _flexicubes(field, grid)
 
 
 def has_kaolin() -> bool:
-    """Whether the real kaolin is there: PyPI's package of that name is an empty placeholder."""
+    """Whether NVIDIA's kaolin is installed; PyPI's package of that name is an empty placeholder."""
     if importlib.util.find_spec("kaolin") is None:
         return False
     kaolin = importlib.import_module("kaolin")

@@ -69,7 +69,7 @@ def in_rows(uv: Float[np.ndarray, "f 3 2"], cut: Charts) -> Float[np.ndarray, "f
     return (uv - low[cut.chart, None] + start[cut.chart, None]) / max(row, y + height)
 
 
-def packed(
+def pack_charts(
     uv: Float[np.ndarray, "f 3 2"], faces: Int[np.ndarray, "f 3"], cut: Charts, size: int
 ) -> Float[np.ndarray, "f 3 2"]:
     """Charts turned and moved by xatlas, which fit closely; in 0…1 of about ``size`` squared texels.

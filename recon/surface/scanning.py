@@ -17,7 +17,7 @@ class Scan:
     bary: Float[Tensor, "q 3"]
 
 
-def scanned(triangles: Float[Tensor, "f 3 2"], size: int) -> Scan:
+def scan_convert(triangles: Float[Tensor, "f 3 2"], size: int) -> Scan:
     """Triangles in 0…1 over ``size`` squared texels; what lies on a common edge belongs to both."""
     corners = triangles * size - 0.5  # centres are whole numbers
     order = corners[..., 1:].argsort(1).expand(-1, -1, 2)

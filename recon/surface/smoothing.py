@@ -13,7 +13,7 @@ from recon.core.mesh import TexturedMesh
 _SHRINK, _SWELL = 0.5, -0.53
 
 
-def smoothed_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
+def smooth_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
     """Vertices moved by ``rounds`` of shrinking and swelling towards the means of their neighbours."""
     if rounds == 0 or len(mesh) == 0:
         return mesh
@@ -31,7 +31,7 @@ def smoothed_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
     return replace(mesh, vertices=torch.from_numpy(vertices).to(mesh.vertices))
 
 
-def smoothed_fields(
+def smooth_fields(
     fields: Float[Tensor, "n g g g"], sigma: Float[Tensor, "n"], limit: float
 ) -> Float[Tensor, "n g g g"]:
     """Each convolved with its own Gaussian of ``sigma`` cells, at most ``limit``: takes away crumbs and pits, which no

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
-from recon.ops.distance_transform import at_cells, nearest_marked
-from recon.surface.baking import Witness, blended
+from recon.ops.distance_transform import at_cells, distance_transform
+from recon.surface.baking import Witness, blend_views
 from recon.surface.delight import delit
-from recon.surface.filling import Links, carried_on, faded
-from recon.surface.unwrap import texels, unwrapped
+from recon.surface.filling import Links, extend_colors, fade_offsets
+from recon.surface.unwrap import texels, unwrap
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,14 @@ _PHOTO_FROM, _PHOTO_TO = 0.15, 0.45
 _TONE_REACH = 0.4
 
 
-def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: ViewSet | None = None) -> TexturedMesh:
+def bake_texture(
+    mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: ViewSet | None = None
+) -> TexturedMesh:
     """``mesh`` with an atlas painted from ``views`` [1 v].
 
     Where ``photo`` [1 1] (with its light, of any size) sees the surface, its own pixels win once they are delit.
     """
-    mesh = unwrapped(mesh, config.size)
+    mesh = unwrap(mesh, config.size)
     sites = _Sites.of(mesh, config.size)
     vertices, texels = sites.read(Witness.of(mesh, views, config.edge_pixels), config)
     painted = sites.painted(mesh, vertices, texels)
@@ -49,7 +51,7 @@ def textured(mesh: TexturedMesh, views: ViewSet, config: TextureConfig, photo: V
     own_vertices, own_texels = sites.read(Witness.of(mesh, delit(photo, painted), edge), config)
     # Beside the photo the views follow its tone, or its border would show.
     sure, size = _share(own_vertices) > 0.99, float((mesh.bounds[1] - mesh.bounds[0]).max())
-    tone = faded(sites.links, own_vertices.colors - vertices.colors, sure, _TONE_REACH * size)
+    tone = fade_offsets(sites.links, own_vertices.colors - vertices.colors, sure, _TONE_REACH * size)
     vertices = _with_photo(vertices, own_vertices, tone)
     texels = _with_photo(texels, own_texels, _interpolated(tone, sites.corners, sites.weights))
     return sites.painted(mesh, vertices, texels)
@@ -99,19 +101,19 @@ class _Sites:
         points = torch.cat([mesh.vertices, _interpolated(mesh.vertices, corners, weights)])
         between = torch.nn.functional.normalize(_interpolated(normals, corners, weights), dim=-1)
         number = covered.flatten().cumsum(0).reshape_as(face) - 1
-        shown = at_cells(number, nearest_marked(covered[None])[1][0])
+        shown = at_cells(number, distance_transform(covered[None])[1][0])
         return _Sites(shown, corners, weights, points, torch.cat([normals, between]), Links.of(mesh))
 
     def read(self, witness: Witness, config: TextureConfig) -> tuple[_Colored, _Colored]:
         """Colors of the vertices and of the texels."""
         texels = len(self.corners)
         sizes = [len(self.points) - texels, texels]
-        colors, weight = blended(witness, self.points, self.normals, config.sharpness)
+        colors, weight = blend_views(witness, self.points, self.normals, config.sharpness)
         return tuple(map(_Colored, colors.split(sizes), weight.split(sizes)))
 
     def painted(self, mesh: TexturedMesh, vertices: _Colored, texels: _Colored) -> TexturedMesh:
         """Bake the texture: observed colors by their confidence, the neighborhood's elsewhere."""
-        around = carried_on(self.links, vertices.colors, vertices.weight > _BELIEVED)
+        around = extend_colors(self.links, vertices.colors, vertices.weight > _BELIEVED)
         share = (texels.weight / _BELIEVED).clamp(0, 1)[:, None]
         colors = torch.lerp(_interpolated(around, self.corners, self.weights), texels.colors, share)
         return replace(mesh, colors=None, texture=colors[self.shown].movedim(-1, 0))

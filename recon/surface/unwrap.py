@@ -9,8 +9,8 @@ from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
 from recon.surface import charts
-from recon.surface.packing import Projection, in_rows, packed
-from recon.surface.scanning import scanned
+from recon.surface.packing import Projection, in_rows, pack_charts
+from recon.surface.scanning import scan_convert
 
 #: Texels across the picture in which overlaps are looked for.
 _SEARCH = 256
@@ -19,7 +19,7 @@ _ROUNDS = 4
 _APART = 1e-3
 
 
-def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
+def unwrap(mesh: TexturedMesh, size: int) -> TexturedMesh:
     """The mesh with texture coordinates, per corner, in an atlas of ``size`` squared texels; no texel belongs twice.
 
     xatlas alone (charts by its own growing and conformal maps) takes a hundred times as long for 20,000 faces and cuts
@@ -40,12 +40,12 @@ def unwrapped(mesh: TexturedMesh, size: int) -> TexturedMesh:
         label = layer * len(charts.DIRECTIONS) + cut.direction
         cut = replace(cut, chart=charts.components(neighbour, label))
         flat = projection.flat(cut)
-    return replace(mesh, uv=torch.from_numpy(packed(flat, mesh.faces.cpu().numpy(), cut, size)).to(mesh.device))
+    return replace(mesh, uv=torch.from_numpy(pack_charts(flat, mesh.faces.cpu().numpy(), cut, size)).to(mesh.device))
 
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:
     """Face (-1: none) and barycentric coordinates at each texel's centre."""
-    scan = scanned(mesh.uv, size)
+    scan = scan_convert(mesh.uv, size)
     count = len(scan.face)
     number = torch.arange(count, device=mesh.device)
     # Of the faces along an edge the first.
@@ -58,7 +58,7 @@ def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Ten
 
 def _hidden(flat: Float[Tensor, "f 3 2"], height: Float[Tensor, "f 3"]) -> Bool[np.ndarray, "f"]:
     """Faces that lie over another one in the atlas, and are the uppermost there."""
-    scan = scanned(flat, _SEARCH)
+    scan = scan_convert(flat, _SEARCH)
     height = (height[scan.face] * scan.bary).sum(-1)
     least, most = (
         height.new_zeros(_SEARCH**2).scatter_reduce(0, scan.texel, height, kind, include_self=False)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff import ImageTo3D, MultiViewDiffusionPipeline
+from mvdiff.training.lora import ADAPTER, LoraConfig, add_lora
 from recon import Cameras, ViewSet
 from recon.io.meshes.files import load_mesh
 from recon.rendering import render_mesh
@@ -25,7 +26,17 @@ def finished_run(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "mvdiff/assets/hidden_handle_mug.png", folder / "photo.png")
     with contextlib.chdir(folder):
         ImageTo3D.from_pretrained("embedded", "cpu").generate("photo.png", "out", seed=0, **QUICK)
+    save_untrained_lora(folder / "runs/finetune-lora/lora.safetensors")
     return folder
+
+
+def save_untrained_lora(path: Path) -> None:
+    """Write an adapter of the embedded model as training begins with it."""
+    path.parent.mkdir(parents=True)
+    pipeline = MultiViewDiffusionPipeline.from_pretrained("embedded")
+    config = LoraConfig(rank=4)
+    add_lora(pipeline.transformer, config, config.targets)
+    pipeline.save_lora_weights(path, ADAPTER)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import torch
 from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, reconstruct
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
-from recon.fusion.consistency import Agreement, contradictions
-from recon.fusion.observations import VoteMaps, silhouette_distance
+from recon.fusion.consistency import ViewConsistency, contradictions
+from recon.fusion.observations import ObservationMaps, silhouette_distance
 from recon.fusion.refine import FitConfig, fit
 from recon.fusion.tsdf import FuseConfig, _vote, fuse
 from recon.metrics.shape import nearest
 from recon.rendering import render_mesh
-from recon.surface.cleanup import decimated, is_watertight, significant_parts
+from recon.surface.cleanup import decimate, is_watertight, significant_parts
 from recon.surface.texture import TextureConfig
 
 _CONFIG = ReconstructionConfig(
@@ -147,14 +147,14 @@ def test_contradicting_views_raise_the_residual_and_keep_the_object(seat, rebuil
 
 def test_the_view_that_all_others_contradict_is_not_trusted(seat):
     views = views_of(seat)
-    true = Agreement.of(VoteMaps.of(views))
+    true = ViewConsistency.of(ObservationMaps.of(views))
     assert true.contradiction < 0.002
     assert true.trust.min() > 0.9
     turned = render_mesh(seat.transformed(_turned(40.0)), views.cameras[0])
     channels = {name: getattr(views, name).clone() for name in ("rgb", "alpha", "normal", "depth")}
     for name, value in channels.items():
         value[:, 2] = getattr(turned, name)[:, 2]
-    wrong = Agreement.of(VoteMaps.of(replace(views, **channels)))
+    wrong = ViewConsistency.of(ObservationMaps.of(replace(views, **channels)))
     assert wrong.trust.argmin() == 2
     assert wrong.trust[2] < 0.5 * wrong.trust.median()
 
@@ -188,8 +188,8 @@ def test_fusion_hands_on_how_far_the_views_agree(seat):
 def test_fine_cells_are_computed_only_where_it_matters():
     views = views_of(sphere(0.35))
     grid = replace(_GRID, resolution=72)
-    maps = VoteMaps.of(views)
-    whole = _vote(maps, Agreement.of(maps), grid.points().reshape(-1, 3), FuseConfig()).reshape(72, 72, 72)
+    maps = ObservationMaps.of(views)
+    whole = _vote(maps, ViewConsistency.of(maps), grid.points().reshape(-1, 3), FuseConfig()).reshape(72, 72, 72)
     assert (fuse(views, grid, FuseConfig()).values[0] - whole).abs().max() < 0.05 * FuseConfig().truncation
 
 
@@ -232,7 +232,7 @@ def test_small_parts_and_cavities_go_and_decimation_stays_closed():
     kept = significant_parts(whole, 0.01)
     assert len(kept) == len(ball)
     assert is_watertight(kept)
-    small = decimated(kept, 1000)
+    small = decimate(kept, 1000)
     assert is_watertight(small)
     assert 800 < len(small) <= 1100
     assert not is_watertight(replace(small, faces=small.faces[1:]))

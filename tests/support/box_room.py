@@ -84,9 +84,11 @@ class RoomJob:
     """A case to be made, as the evaluation takes it; the kind is the first part of the name."""
 
     name: str
+    size: int = 32
 
     def make(self) -> SceneCase:
-        return replace(room_case(32), name=self.name, kind=self.name.split("/")[0])
+        kind, _, seed = self.name.partition("/")
+        return replace(room_case(self.size), name=self.name, kind=kind, seed=int(seed))
 
 
 def room_solid(points: Float[Tensor, "*s 3"], room=ROOM, box=BOX) -> Tensor:

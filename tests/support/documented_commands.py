@@ -19,15 +19,16 @@ def lines_of(block: str) -> list[str]:
     return [line for line in block.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
-def check_line(line: str) -> None:
-    """Run or parse one documented command; raises where it would fail."""
+def check_line(line: str, resample: bool = True) -> None:
+    """Run or parse one documented command; raises where it would fail. ``resample``: also run what samples again."""
     words = shlex.split(line, comments=True)
     while re.fullmatch(r"[A-Z_]+=\S+", words[0]):
         words.pop(0)
     program, rest = words[0], words[1:]
     checks = {"mvdiff": _mvdiff, "python": _python, "accelerate": _accelerate, "make": _make, "pip": _pip}
     assert program in checks, f"a test should know how to check {line!r}"
-    if program == "mvdiff" and not any(part in line for part in _PARSED):
+    samples = rest[:1] in (["refine"], ["feedback"]) and "--no-resample" not in rest
+    if program == "mvdiff" and not any(part in line for part in _PARSED) and (resample or not samples):
         return _run(shlex.split(line.replace("--num-hypotheses 8", QUICK), comments=True)[1:])
     return checks[program](rest)
 

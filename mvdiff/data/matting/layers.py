@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mvdiff.data.render.lighting import Light
 from mvdiff.data.render.record import to_bytes
-from mvdiff.data.warp import Dice
+from mvdiff.data.warp import SeededRandom
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering import render_mesh
@@ -45,7 +45,7 @@ def photo_layers(mesh: TexturedMesh, seed: int, count: int, size: int) -> PhotoL
     The shadow is cast exactly: the mesh is flattened onto the ground along directions around the lamp's, and the
     coverages are averaged. The object fills a quarter to nearly all of the picture, and may be cut by its edge.
     """
-    dice = Dice(seed)
+    dice = SeededRandom(seed)
     cameras = _draw_cameras(dice, count, size).to(mesh.device)
     floor = float(mesh.vertices[:, 1].amin())
     shadow = torch.stack([_shadow(mesh, cameras[k : k + 1], floor, dice)[0] for k in range(count)])
@@ -57,7 +57,7 @@ def photo_layers(mesh: TexturedMesh, seed: int, count: int, size: int) -> PhotoL
     )
 
 
-def _draw_cameras(dice: Dice, count: int, size: int) -> Cameras:
+def _draw_cameras(dice: SeededRandom, count: int, size: int) -> Cameras:
     elevation = torch.where(dice.uniform(0, 1, count) < 0.85, dice.uniform(2, 40, count), dice.uniform(40, 80, count))
     cameras = Cameras.orbit(dice.uniform(0, 360, count), elevation, dice.uniform(1.3, 3.0, count), size=size)
     intrinsics = cameras.intrinsics.clone()
@@ -66,7 +66,7 @@ def _draw_cameras(dice: Dice, count: int, size: int) -> Cameras:
     return replace(cameras, intrinsics=intrinsics)
 
 
-def _lit(mesh: TexturedMesh, cameras: Cameras, dice: Dice) -> UInt8[Tensor, "r 4 h w"]:
+def _lit(mesh: TexturedMesh, cameras: Cameras, dice: SeededRandom) -> UInt8[Tensor, "r 4 h w"]:
     fine = cameras.resized(2 * cameras.width, 2 * cameras.height)
     light, surface, parts = Light.draw(fine, dice), Surface(mesh), []
     for own, points in surface.parts(fine):
@@ -75,7 +75,7 @@ def _lit(mesh: TexturedMesh, cameras: Cameras, dice: Dice) -> UInt8[Tensor, "r 4
     return torch.cat(parts)
 
 
-def _shadow(mesh: TexturedMesh, camera: Cameras, floor: float, dice: Dice) -> Float[Tensor, "1 1 h w"]:
+def _shadow(mesh: TexturedMesh, camera: Cameras, floor: float, dice: SeededRandom) -> Float[Tensor, "1 1 h w"]:
     """Coverage of the ground by the flattened mesh, averaged over the directions of one soft lamp."""
     towards = torch.cat([dice.normal(2), dice.uniform(0.7, 2.5, 1)])
     softness, total = dice.number(0.02, 0.35), 0.0
@@ -95,7 +95,7 @@ def _shadow(mesh: TexturedMesh, camera: Cameras, floor: float, dice: Dice) -> Fl
 
 
 def _ground(cameras: Cameras, floor: float) -> Float[Tensor, "r 2 h w"]:
-    """Where each pixel's ray meets the plane y = ``floor``; NaN where it does not."""
+    """Intersection of each pixel's ray with the plane y = ``floor``; NaN if there is none."""
     v, u = torch.meshgrid(torch.arange(cameras.height) + 0.5, torch.arange(cameras.width) + 0.5, indexing="ij")
     pixel = torch.stack([u, v, torch.ones_like(u)], -1).to(cameras.c2w)
     ways = torch.einsum("rij,rjk,hwk->rhwi", cameras.c2w[:, :3, :3], torch.linalg.inv(cameras.intrinsics), pixel)

@@ -15,7 +15,7 @@ from mvdiff.data.render.record import ObjectRecord, RecordConfig, render_record
 from mvdiff.data.render.workers import Workers, deaths_told
 from mvdiff.data.sources.meshes import MeshSource, pack_sources, procedural_sources
 from mvdiff.data.stores.store import ViewStore
-from mvdiff.data.warp import Dice, warp_mesh
+from mvdiff.data.warp import SeededRandom, warp_mesh
 from recon.core.errors import InputError
 
 __all__ = [
@@ -85,7 +85,7 @@ def _take(shot: Shot, config: RecordConfig, device: str):
     except InputError as error:
         return str(error)
     mesh = mesh.to(device)
-    mesh = warp_mesh(mesh, Dice(shot.seed)) if shot.warp else mesh
+    mesh = warp_mesh(mesh, SeededRandom(shot.seed)) if shot.warp else mesh
     record = render_record(mesh, shot.seed, config, _FRONT if shot.source.faces_camera else _AROUND)
     if multiprocessing.parent_process() is None:
         return record
@@ -155,7 +155,7 @@ class StoreRefresher:
 
     def _shot(self, number: int) -> tuple[int, Shot]:
         """Draw job ``number``: index of the record to replace, and its new shot; depends on seed and number alone."""
-        dice = Dice(record_seed(self.seed, number, 1))
+        dice = SeededRandom(record_seed(self.seed, number, 1))
         index = int(dice.number(0, len(self.store)))
         source = self._sources[index]
         if source.path is None:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mvdiff.data.warp import Dice
+from mvdiff.data.warp import SeededRandom
 from recon.core.cameras import Cameras
 from recon.core.conventions import linear_to_srgb, srgb_to_linear
 from recon.rendering.shade import SurfacePoints
@@ -35,7 +35,7 @@ class Light:
     """Whether the albedo is seen as it is."""
 
     @staticmethod
-    def draw(cameras: Cameras, dice: Dice) -> "Light":
+    def draw(cameras: Cameras, dice: SeededRandom) -> "Light":
         r = len(cameras)
 
         def directions(towards: Float[Tensor, "r 3"]) -> Tensor:

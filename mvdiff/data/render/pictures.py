@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mvdiff.data.procedural import FAMILIES, ProceduralObject, make, remake
 from mvdiff.data.render.lighting import Light
-from mvdiff.data.warp import Dice
+from mvdiff.data.warp import SeededRandom
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
@@ -57,7 +57,7 @@ def take_picture(config: TakePicture) -> Path:
         except ValueError as error:
             raise InputError(f"--hidden {config.hidden} does not fit: {error}") from error
     cameras = Cameras.orbit([config.azimuth], config.elevation, size=config.size)
-    rgba = photo_like(thing.mesh, cameras, Dice(config.light_seed), config.supersample)
+    rgba = photo_like(thing.mesh, cameras, SeededRandom(config.light_seed), config.supersample)
     with atomic_write(config.output) as temporary:
         Image.fromarray((rgba.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()).save(temporary, optimize=True)
     return config.output
@@ -70,7 +70,7 @@ def _hidden_value(thing: ProceduralObject, text: str) -> Any:
     return kinds.get(thing.hidden.kind, float)(text)
 
 
-def photo_like(mesh: TexturedMesh, cameras: Cameras, dice: Dice, supersample: int) -> Float[Tensor, "4 h w"]:
+def photo_like(mesh: TexturedMesh, cameras: Cameras, dice: SeededRandom, supersample: int) -> Float[Tensor, "4 h w"]:
     """RGBA of the first camera, lit as training's references are."""
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
     points = Surface(mesh).points(fine)

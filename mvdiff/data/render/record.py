@@ -8,12 +8,14 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mvdiff.data.render.lighting import Light
-from mvdiff.data.warp import Dice, Pattern
+from mvdiff.data.warp import Pattern, SeededRandom
 from mvdiff.sampling.photo_camera import RADIUS, PhotoCamera
 from mvdiff.sampling.reference import MARGIN
 from recon.core.cameras import DEFAULT_DISTANCE, Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering.shade import Surface, SurfacePoints, as_pictures, covered
+
+_RANGES = {"size": (8, 2048), "supersample": (1, 8), "ring_views": (0, 360), "references": (0, 360)}
 
 
 @dataclass
@@ -36,6 +38,9 @@ class RecordConfig:
     def __post_init__(self) -> None:
         if self.ring_views % 6:
             raise ValueError(f"ring_views must be a multiple of 6, got {self.ring_views}.")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} lies between {least} and {most}, got {getattr(self, name)}.")
 
     @property
     def num_targets(self) -> int:
@@ -78,7 +83,7 @@ def render_record(
     mesh: TexturedMesh, seed: int, config: RecordConfig, azimuths: tuple[float, float] = (0.0, 360.0)
 ) -> ObjectRecord:
     """Photograph ``mesh`` (radius 0.5) from all sides, on its own device; ``azimuths``: of the references, degrees."""
-    dice = Dice(seed)
+    dice = SeededRandom(seed)
     photos = _draw_photo_cameras(mesh, dice, config, azimuths)
     angles = torch.zeros(0, 2)
     if config.ring_views:
@@ -121,7 +126,7 @@ def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     return values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
 
 
-def _ring(dice: Dice, config: RecordConfig) -> Float[Tensor, "t 2"]:
+def _ring(dice: SeededRandom, config: RecordConfig) -> Float[Tensor, "t 2"]:
     index = torch.arange(config.ring_views)
     azimuth = (index + dice.uniform(0, 1, 1)) * (360 / config.ring_views) + dice.uniform(-4, 4, config.ring_views)
     high, low = config.ring_elevations
@@ -132,7 +137,7 @@ def _ring(dice: Dice, config: RecordConfig) -> Float[Tensor, "t 2"]:
 
 
 def _draw_photo_cameras(
-    mesh: TexturedMesh, dice: Dice, config: RecordConfig, azimuths: tuple[float, float]
+    mesh: TexturedMesh, dice: SeededRandom, config: RecordConfig, azimuths: tuple[float, float]
 ) -> PhotoCamera:
     """Random directions and perspectives; each crop is the object's own box with a margin, as ``prepare`` makes it."""
     r = config.references

@@ -1,6 +1,6 @@
-"""What real cameras and pens do to photos of scenes, for whole batches at once.
+"""Photo augmentations for batches of scenes: effects of real cameras and of pen drawings.
 
-Views to be learnt stay clean: only the photo that a network is given passes through here.
+Target views stay clean; only the photo that a network is given is augmented.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.data.augment import Batch, blurred, compressed
+from mvdiff.data.augment import Batch, blurred, compress
 
 
-@dataclass(frozen=True)
+@dataclass
 class PhotoDefects:
-    """How often photos have each defect."""
+    """Probabilities of each defect of photos."""
 
     exposure: float = 0.7
     """Share of photos with another exposure and contrast."""
@@ -57,7 +57,7 @@ def augment_photos(
     photo = torch.where(dice.chosen(config.exposure), exposed, photo)
     grain = torch.randn(photo.shape, generator=generator, device=photo.device) * dice.uniform(0.005, 0.04)
     photo = torch.where(dice.chosen(config.noise), photo + grain, photo)
-    photo = torch.where(dice.chosen(config.compression), compressed(photo, dice.uniform(0.01, 0.06)), photo)
+    photo = torch.where(dice.chosen(config.compression), compress(photo, dice.uniform(0.01, 0.06)), photo)
     drawing = line_drawing(rgb, normal, depth, dice.chosen(0.5).to(rgb))
     return torch.where(dice.chosen(config.drawing), drawing, photo).clamp(0, 1)
 

@@ -1,6 +1,5 @@
 """Cameras in scenes: photos, spheres around a place, views along a way."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -10,59 +9,19 @@ from torch import Tensor
 
 from mvdiff.data.scenes.ground import Walkable
 from mvdiff.data.scenes.scene import Scene
-from recon.core.cameras import Cameras
+from mvdiff.sampling.scene_rig import SPHERE_VIEWS, Pose, cameras_of, sphere_rig
+
+__all__ = ["SPHERE_VIEWS", "Director", "Pose", "Role", "cameras_of", "good_photo", "sphere_rig"]
 
 Rng = np.random.Generator
 
-#: Views of a sphere: six around, up, down; degrees.
-SPHERE_VIEWS = 8
-_AROUND_FOV, _POLE_FOV = 90.0, 100.0
-
 
 class Role(IntEnum):
-    """What a view of a record is for."""
+    """Purpose of a view in a record."""
 
     PHOTO = 0
     SPHERE = 1
     PATH = 2
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Of one camera: position in the scene, angles and lens in degrees."""
-
-    position: tuple[float, float, float]
-    yaw: float
-    """0 looks along -Z, 90 along +X."""
-    pitch: float
-    """Positive looks up."""
-    roll: float
-    """Positive turns the camera clockwise."""
-    fov: float
-
-
-def cameras_of(poses: list[Pose], size: int) -> Cameras:
-    """Square pictures of ``size`` pixels, OpenCV axes."""
-    yaw, pitch, roll = (torch.deg2rad(torch.tensor([getattr(p, n) for p in poses], dtype=torch.float64))
-                        for n in ("yaw", "pitch", "roll"))  # fmt: skip
-    ahead = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), -yaw.cos() * pitch.cos()], -1)
-    level = torch.stack([yaw.cos(), torch.zeros_like(yaw), yaw.sin()], -1)
-    under = torch.linalg.cross(ahead, level)
-    c, s = roll.cos()[:, None], roll.sin()[:, None]
-    c2w = torch.eye(4, dtype=torch.float64).repeat(len(poses), 1, 1)
-    position = torch.tensor([p.position for p in poses], dtype=torch.float64)
-    c2w[:, :3] = torch.stack([c * level + s * under, c * under - s * level, ahead, position], -1)
-    focal = size / 2 / torch.tan(torch.deg2rad(torch.tensor([p.fov for p in poses], dtype=torch.float64)) / 2)
-    intrinsics = torch.eye(3, dtype=torch.float64).repeat(len(poses), 1, 1)
-    intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
-    intrinsics[:, :2, 2] = size / 2
-    return Cameras(c2w.float(), intrinsics.float(), size, size)
-
-
-def sphere_rig(position: tuple[float, float, float], yaw: float) -> list[Pose]:
-    """Six views around from ``yaw`` on, clockwise from above, then straight up, then straight down."""
-    around = [Pose(position, yaw + 60.0 * k, 0.0, 0.0, _AROUND_FOV) for k in range(6)]
-    return [*around, Pose(position, yaw, 90.0, 0.0, _POLE_FOV), Pose(position, yaw, -90.0, 0.0, _POLE_FOV)]
 
 
 class Director:
@@ -113,7 +72,7 @@ class Director:
         return self.walkable.between(self.rng, middle, 0.3 * median, 1.5 * median)
 
     def _open_yaw(self, position: tuple[float, float, float]) -> float:
-        """Of twelve random directions, more often one in which surfaces are far, but not the sky alone."""
+        """Draw one of twelve random directions, preferring distant surfaces over near ones and over plain sky."""
         yaw = self.rng.uniform(0, 2 * np.pi, 12)
         fan = (yaw[:, None] + np.radians([-22, 0, 22])).ravel()
         ways = np.stack([np.sin(fan), np.full(len(fan), -0.08), -np.cos(fan)], -1).astype(np.float32)

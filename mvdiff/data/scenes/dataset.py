@@ -85,14 +85,14 @@ def _origin(job: SceneJob, record: SceneRecord) -> dict[str, Any]:
 
 
 def _key(jobs: list[SceneJob]) -> str:
-    """Of all that the pictures depend on; packs count by name, size and time of change."""
+    """Hash of everything that the images depend on; packs count by name, size and modification time."""
     stamps = {str(pack): (pack.stat().st_size, pack.stat().st_mtime_ns) for pack in jobs[0].packs}
     plan = [[job.kind, job.seed, job.split, asdict(job.config)] for job in jobs]
     return hashlib.sha256(json.dumps([SCENES.format, stamps, plan]).encode()).hexdigest()
 
 
 def _write_sheet(config: RenderScenes) -> None:
-    """Of the first scenes, read back from their shards."""
+    """Contact sheet of the first scenes, read back from their shards."""
     from PIL import Image
 
     reader = ShardReader(config.output, SCENES)

@@ -13,7 +13,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Style:
-    """Of one house."""
+    """Facade of one house."""
 
     wall: int
     glass: int
@@ -26,7 +26,7 @@ class Style:
     bay: float
     """Distance between windows."""
     depth: float
-    """Of the recess."""
+    """Depth of the recess."""
     balconies: float
     shop: bool
     pitched: bool

@@ -1,4 +1,4 @@
-"""What is fixed to walls: windows, doors, curtains, skirting, pictures, shelves, radiators."""
+"""Wall fixtures: windows, doors, curtains, skirting, pictures, shelves, radiators."""
 
 import numpy as np
 

@@ -113,7 +113,7 @@ class Furnisher:
         return True
 
     def _spot(self, room: Room, wall: Wall, size: np.ndarray, tries: int = 3) -> tuple[np.ndarray, float] | None:
-        """Where a thing of this size can stand with its back to the wall, and its left end along it."""
+        """Place for a thing of this size with its back to a wall, and the position of its left end along the wall."""
         for _ in range(tries if wall.length > size[0] + 0.1 else 0):
             left = self.rng.uniform(0.04, wall.length - size[0] - 0.04)
             at = wall.at(left + size[0] / 2, 0, size[2] / 2 + 0.03)

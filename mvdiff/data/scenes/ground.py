@@ -1,4 +1,4 @@
-"""Where one can stand and walk in a scene."""
+"""Walkable ground of a scene."""
 
 from functools import cached_property
 
@@ -29,7 +29,7 @@ class Walkable:
         return np.asarray(within & self.free[row, column])
 
     def height(self, points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
-        """Of the floor at x, z."""
+        """Height of the floor at x, z."""
         row, column, _ = self._cells_of(points)
         return np.asarray(self.ground.height[row, column], np.float64)
 

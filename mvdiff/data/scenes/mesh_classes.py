@@ -1,4 +1,4 @@
-"""Which class of things a mesh of a pack belongs to, by its name."""
+"""Classes of the meshes of packs, by their names."""
 
 import re
 

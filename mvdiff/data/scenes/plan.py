@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Rect:
-    """Of the ground, in metres."""
+    """Rectangle of the ground, in meters."""
 
     x0: float
     x1: float
@@ -57,7 +57,7 @@ class Link:
 
     along: str
     start: float
-    """Where the wall begins, on the other axis; it ends at ``start + thickness``."""
+    """Start of the wall on the other axis; it ends at ``start + thickness``."""
     thickness: float
     low: float
     high: float
@@ -123,7 +123,7 @@ def walls_of(rect: Rect, height: float, links: Sequence[Link] = ()) -> dict[str,
 
 
 def _side(rect: Rect, link: Link) -> str | None:
-    """Which of the rectangle's sides the opening is in."""
+    """Side of the rectangle that holds the opening."""
     start, end, near = link.start, link.start + link.thickness, 1e-6
     if link.along == "z":
         within = rect.z0 - near <= link.low and link.high <= rect.z1 + near

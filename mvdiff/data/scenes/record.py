@@ -21,7 +21,7 @@ _TRIES = 8
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Which views a record holds."""
+    """Views of a record."""
 
     size: int = 128
     """Pixels of a picture's side."""
@@ -62,7 +62,7 @@ class SceneRecord:
     """:class:`Role` of each view."""
     kind: str
     hidden: dict[str, str] = field(default_factory=dict)
-    """What the photos of place 0 cannot show, and its value."""
+    """Attribute that the photos of place 0 cannot show, and its value."""
     seed: int = 0
     split: Split = "train"
 

@@ -25,7 +25,7 @@ _EDGE_RAYS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 
 @dataclass(frozen=True)
 class SceneViews:
-    """What cameras see."""
+    """Rendered channels of several cameras."""
 
     rgb: Float[Tensor, "v h w 3"]
     """sRGB in [0, 1], lit; the sky has its colour, too."""
@@ -53,7 +53,7 @@ class SceneRenderer:
         self._sky = torch.from_numpy(scene.sky)
 
     def views(self, cameras: Cameras) -> SceneViews:
-        """What ``cameras`` [v] see."""
+        """Render the views of ``cameras`` [v]."""
         v, h, w = len(cameras), cameras.height, cameras.width
         values = torch.empty(v, h * w, 8)
         together = max(1, _RAYS // (h * w))
@@ -194,7 +194,7 @@ def sky_color(sky: Float[Tensor, "h w 3"], ways: Float[Tensor, "p 3"]) -> Float[
 
 
 def _periods_per_metre(vertices: np.ndarray, uv: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Of each face: the root of the ratio of its areas in the texture and in the world."""
+    """Texture scale of each face: square root of the ratio of its areas in the texture and in the world."""
 
     def area(points: np.ndarray) -> np.ndarray:
         one, two = points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]

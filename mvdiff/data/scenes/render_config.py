@@ -16,7 +16,7 @@ Kind = Literal["room", "flat", "hidden_room", "corridor", "street", "courtyard",
 
 @dataclass(frozen=True)
 class RenderScenes:
-    """Which scenes become a data set, and how they are photographed."""
+    """Scenes to render, and the settings of their images."""
 
     output: tyro.conf.Positional[Path]
     """Folder of the data set."""

@@ -57,7 +57,7 @@ class Ground:
 
     free: Bool[np.ndarray, "nz nx"]
     height: Float[np.ndarray, "nz nx"]
-    """Of the walking surface."""
+    """Height of the walking surface."""
     origin: tuple[float, float]
     """x and z of the grid's corner."""
     cell: float
@@ -65,7 +65,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where the photo of a scene with a hidden attribute is taken, so that it cannot show it."""
+    """Camera of the photo of a scene with a hidden attribute, placed so that it cannot show it."""
 
     low: tuple[float, float]
     """Least x and z."""

@@ -7,7 +7,7 @@ from mvdiff.data.scenes.record import SceneRecord
 
 
 def contact_row(record: SceneRecord, paths: int = 2) -> np.ndarray:
-    """Of place 0: photo, its depth, the sphere's eight views, some path views; uint8 [h w 3]."""
+    """Contact sheet of place 0: photo, its depth, the sphere's eight views, some path views; uint8 [h w 3]."""
     first = record.place == 0
     photo = np.flatnonzero(first & (record.role == Role.PHOTO))[:1]
     sphere = np.flatnonzero(first & (record.role == Role.SPHERE))[:SPHERE_VIEWS]

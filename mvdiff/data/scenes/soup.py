@@ -134,7 +134,7 @@ class SoupBuilder:
 
 
 def turned(yaw: float) -> tuple[Vector, Vector]:
-    """Where +X and +Z go when turned by ``yaw`` radians from +Z towards +X."""
+    """Images of +X and +Z under a rotation by ``yaw`` radians from +Z towards +X."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([c, 0, -s]), np.array([s, 0, c])
 

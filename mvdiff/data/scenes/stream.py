@@ -81,7 +81,7 @@ class SceneStore:
 
 @dataclass(frozen=True)
 class SceneStreamConfig:
-    """Which scenes stream, and how many are kept."""
+    """Settings of the scenes' stream and of its memory."""
 
     capacity: int = 512
     """Scenes in memory at once."""

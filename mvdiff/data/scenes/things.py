@@ -76,7 +76,7 @@ class Library:
     split: Split = "train"
     packs: tuple[Path, ...] = ()
     share: float = 0.6
-    """Of things from packs, where they have the class."""
+    """Share of things taken from packs, if these have the class."""
     _classes: dict[str, list[tuple[Path, int]]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

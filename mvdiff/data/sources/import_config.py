@@ -17,7 +17,7 @@ class ImportPhotos:
     """Photo sets to import, and the settings of their images."""
 
     photos: tyro.conf.Suppress[tuple[Path, ...]] = ()
-    """transforms.json files (or their folders), or saved ViewSets; one for each object."""
+    """One transforms.json (or its folder), or one saved ViewSet, per object."""
     output: tyro.conf.Suppress[Path] = Path("views")
     """Folder of the data set."""
     up: Literal["z_up", "y_up"] = "z_up"

@@ -15,6 +15,7 @@ import tyro
 
 from mvdiff.data.sources.named_files import named_files
 from recon.core.errors import InputError
+from recon.core.reading import read_text, reading
 from recon.io.folders import write_bytes
 from recon.io.meshes.files import load_mesh, save_mesh
 
@@ -56,10 +57,8 @@ def fetch_meshes(config: FetchMeshes) -> tuple[int, dict[str, str]]:
 
 
 def read_listing(path: Path) -> list[dict[str, str]]:
-    try:
-        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"'{path}' is no readable CSV file ({error}): check the path.") from error
+    with reading(path, "CSV file", "check --listing"):
+        rows = list(csv.DictReader(read_text(path).splitlines()))
     for row in rows:
         names = [row.get(column) for column in _COLUMNS]
         if not all(names) or any(_strays(PurePosixPath(name)) for name in names):

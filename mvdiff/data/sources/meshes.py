@@ -13,7 +13,7 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.meshes.atlas import vertex_colors
 from recon.io.meshes.files import READABLE, load_mesh
-from recon.surface.decimate import decimated
+from recon.surface.decimate import decimate_with_index
 
 #: Enough for pictures of 128 pixels, where a face covers about one.
 MAX_FACES = 7000
@@ -56,7 +56,7 @@ def load_object(path: str | Path, max_faces: int | None = MAX_FACES) -> Textured
     if max_faces is not None:
         if mesh.texture is not None:
             mesh = _refined(mesh, max_faces)
-        light, source = decimated(mesh, max_faces)
+        light, source = decimate_with_index(mesh, max_faces)
         colors = vertex_colors(mesh)
         mesh = _used_vertices(replace(light, colors=None if colors is None else colors[source].clamp(0, 1)))
         if len(mesh) == 0:

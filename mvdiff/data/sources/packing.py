@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tyro
 
 from mvdiff.data.sources.meshes import MAX_FACES, MeshSource, find_all, iter_objects
 from mvdiff.data.sources.packs import MAX_VERTICES, MeshPack
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import MAX_ARRAYS, READ_ERRORS, parse_json, read_bytes, read_text, reading
 from recon.io.folders import write_bytes
 
 logger = logging.getLogger(__name__)
@@ -77,23 +79,21 @@ def pack_meshes(config: PackMeshes) -> tuple[int, dict[str, str]]:
 
     def write_manifest() -> None:
         lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-        write_bytes(config.manifest, "".join(lines).encode())
+        write_bytes(config.manifest, "".join(lines).encode(errors="replace"))
 
     count = MeshPack.write(config.output, usable(), before=write_manifest)
     return count, skipped
 
 
-def read_credits(path: Path) -> dict[str, dict[str, str]]:
+def read_credits(path: Path) -> dict[str, dict[str, str | None]]:
     """Licence, creator and source by the name, id or file of each row."""
-    try:
-        text = path.read_text("utf-8")
+    with reading(path, "CSV or JSONL file", "check --credits"):
+        lines = read_text(path).splitlines()
         if path.suffix.lower() == ".csv":
-            rows = list(csv.DictReader(text.splitlines()))
+            rows = list(csv.DictReader(lines))
         else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [parse_json(line, dict[str, Any]) for line in lines if line.strip()]
         rows = [{str(key).lower(): value for key, value in row.items()} for row in rows]
-    except (OSError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(f"'{path}' is no readable CSV or JSONL file ({error}): check --credits.") from error
     found = {}
     for row in rows:
         credit = {
@@ -109,16 +109,24 @@ def read_credits(path: Path) -> dict[str, dict[str, str]]:
 def gltf_copyright(path: Path) -> str | None:
     """``asset.copyright`` of a .glb or .gltf file."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_ARRAYS)
         if data[:4] == b"glTF":
             data = data[20 : 20 + struct.unpack_from("<I", data, 12)[0]]
-        copyright = json.loads(data)["asset"].get("copyright")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return parse_json(data, _GltfHead).asset.copyright
+    except READ_ERRORS:
         return None
-    return copyright if isinstance(copyright, str) else None
 
 
-def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str]]) -> dict[str, Any]:
+class _GltfHead(msgspec.Struct, frozen=True):
+    class Asset(msgspec.Struct, frozen=True):
+        copyright: str | None = None
+
+    asset: Asset
+
+
+def _entry(
+    name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str, dict[str, str | None]]
+) -> dict[str, Any]:
     file = Path(source.path)
     credit = credit_of(source.name, file, credits, name)
     return {
@@ -132,7 +140,7 @@ def _entry(name: str, source: MeshSource, mesh: TexturedMesh, credits: dict[str,
     }
 
 
-def credit_of(name: str, file: Path, credits: dict[str, dict[str, str]], *names: str) -> dict[str, str | None]:
+def credit_of(name: str, file: Path, credits: dict[str, dict[str, str | None]], *names: str) -> dict[str, str | None]:
     """Licence, creator and source of the object ``name`` (or one of ``names``) of ``file``; None where not known."""
     known = (*names, name, f"{name}{file.suffix}", file.name, file.stem)
     return dict(next((credits[key] for key in known if key in credits), dict.fromkeys(CREDITS)))

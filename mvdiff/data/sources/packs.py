@@ -4,7 +4,6 @@ Positions are 16-bit inside the unit cube (objects are normalised to radius 0.5)
 bits, colours are 8-bit sRGB per vertex.
 """
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.reading import read_npz, reading
 from recon.io.folders import atomic_write
 
 _ARRAYS = ("vertices", "faces", "colors", "vertex_offsets", "face_offsets", "names")
@@ -53,13 +53,32 @@ class MeshPack:
 
     @staticmethod
     def load(path: str | Path) -> "MeshPack":
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return MeshPack(**{name: file[name] for name in _ARRAYS})
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path} is not a readable mesh pack: {error}. Make one with tools/pack_meshes.py."
-            ) from error
+        path = Path(path)
+        with reading(path, "mesh pack", "make one with tools/pack_meshes.py"):
+            arrays = read_npz(path)
+            pack = MeshPack(**{name: arrays[name] for name in _ARRAYS})
+            pack.check()
+            return pack
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where the arrays do not fit each other, or faces name vertices of other meshes."""
+        for name, kind in (("vertices", "uint16"), ("faces", "uint16"), ("colors", "uint8")):
+            array = getattr(self, name)
+            if array.dtype != kind or array.ndim != 2 or array.shape[1] != 3:
+                raise ValueError(f"{name} is {array.dtype} {list(array.shape)} instead of {kind} [*, 3]")
+        for name, array in (("vertex_offsets", self.vertices), ("face_offsets", self.faces)):
+            offsets = getattr(self, name)
+            whole = offsets.ndim == 1 and len(offsets) and np.issubdtype(offsets.dtype, np.integer)
+            if not whole or offsets[0] != 0 or offsets[-1] != len(array) or (np.diff(offsets) < 0).any():
+                raise ValueError(f"{name} does not divide its {len(array)} rows")
+        if len(self.colors) != len(self.vertices) or self.names.ndim != 1 or self.names.dtype.kind != "U":
+            raise ValueError("it has not one color for each vertex, or names that are no text")
+        if not len(self.names) == len(self.vertex_offsets) - 1 == len(self.face_offsets) - 1:
+            raise ValueError("names and offsets differ in number")
+        # Each face against the size of its own mesh.
+        sizes = np.repeat(np.diff(self.vertex_offsets), np.diff(self.face_offsets))
+        if (self.faces.max(1, initial=0) >= sizes).any():
+            raise ValueError("a face names a vertex that its mesh does not have")
 
     @staticmethod
     def write(

@@ -16,7 +16,7 @@ from torch import Tensor
 from mvdiff.data.render.record import ObjectRecord, RecordConfig, reference_cameras, target_cameras, to_bytes
 from mvdiff.data.sources.import_config import ImportPhotos
 from mvdiff.data.stores.shards import ShardInfo, ShardObject, ShardWriter
-from mvdiff.data.warp import Dice
+from mvdiff.data.warp import SeededRandom
 from mvdiff.sampling.photo_camera import RADIUS
 from mvdiff.sampling.reference import MARGIN
 from recon.core.bounding import BoundingSphere
@@ -73,7 +73,7 @@ def upright(views: ViewSet, up: str) -> ViewSet:
 
 def photo_record(views: ViewSet, seed: int, config: RecordConfig) -> ObjectRecord:
     """A record of :func:`upright` views; which photos stand in which place depends on ``seed``."""
-    dice = Dice(seed)
+    dice = SeededRandom(seed)
     position = views.cameras.position[0]
     distance = position.norm(dim=-1)
     if float(distance.min()) <= RADIUS * 1.05:
@@ -96,14 +96,14 @@ def photo_record(views: ViewSet, seed: int, config: RecordConfig) -> ObjectRecor
     )
 
 
-def _ring(azimuth: Float[Tensor, "v"], dice: Dice, count: int) -> Tensor:
+def _ring(azimuth: Float[Tensor, "v"], dice: SeededRandom, count: int) -> Tensor:
     """For each place of an even ring the photo that is nearest in azimuth."""
     places = (torch.arange(count) + dice.uniform(0, 1, 1)) * (360 / count)
     apart = (places[:, None] - azimuth[None] + 180) % 360 - 180
     return apart.abs().argmin(1)
 
 
-def _spread(azimuth: Float[Tensor, "v"], dice: Dice, count: int) -> Tensor:
+def _spread(azimuth: Float[Tensor, "v"], dice: SeededRandom, count: int) -> Tensor:
     """``count`` photos from all around, the same ones again only when there are fewer."""
     order = azimuth.argsort().roll(int(dice.number(0, len(azimuth))))
     return order[torch.linspace(0, len(azimuth) - 1e-3, count + 1)[:-1].long()]

@@ -9,21 +9,26 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from mvdiff.data.render.record import ObjectRecord, RecordConfig
 from recon.core.errors import InputError
-from recon.io.folders import atomic_write, write_json
+from recon.core.reading import MAX_TEXT, READ_ERRORS, fit, parse_json, reason
+from recon.io.folders import atomic_write, place_errors_told, write_json
+from recon.io.locks import hold
 
 MANIFEST = "manifest.json"
 #: Objects a shard: some hundred megabytes at 128 pixels.
 SHARD_OBJECTS = 64
 _HEAD = "__shard__.json"  # WebDataset's own readers pass over such names
 _LARGEST_MEMBER = 1 << 30
+_UNREADABLE = (*READ_ERRORS, tarfile.TarError, ImportError, SafetensorError)
 
 
 def _decode_tensors(data: bytes) -> dict[str, torch.Tensor]:
@@ -34,7 +39,7 @@ def _decode_tensors(data: bytes) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class RecordKind:
-    """What a data set is a set of: its config, its record's arrays, and how these come to and from shards."""
+    """Kind of a data set: its config, the arrays of its records, and their conversion to and from shards."""
 
     format: str
     config: Callable[..., Any]
@@ -46,11 +51,11 @@ class RecordKind:
     record: Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]
     """A record of its arrays and its origin."""
     command: str
-    """Which command makes such data sets."""
+    """Command that makes such data sets."""
 
 
 def record_shapes(config: RecordConfig) -> dict[str, tuple[int, ...]]:
-    """Of each array of a record."""
+    """Shape of each array of a record."""
     t, r, size = config.num_targets, config.references, config.size
     shapes = {
         "targets": (t, 8, size, size),
@@ -67,7 +72,7 @@ OBJECTS = RecordKind(
     "mvdiff-shards/2", RecordConfig, record_shapes, vars, lambda arrays, _: ObjectRecord(**arrays), "mvdiff data render"
 )
 
-_DECODERS: dict[str, Callable[[bytes], Any]] = {"safetensors": _decode_tensors, "json": json.loads}
+_DECODERS: dict[str, Callable[[bytes], Any]] = {"safetensors": _decode_tensors, "json": parse_json}
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class ShardObject:
     """One rendered object or scene."""
 
     record: Any
-    """Of the data set's :class:`RecordKind`: an ``ObjectRecord`` unless that says something else."""
+    """Record of the data set's :class:`RecordKind`, an ``ObjectRecord`` by default."""
     origin: dict[str, Any]
     """At least ``name``; licence, creator, source and file where they are known."""
 
@@ -102,40 +107,44 @@ class ShardReader:
         from fsspec.core import url_to_fs
 
         self.url, self.kind = str(url), kind
-        try:
+        with self._reading():
             self._files, self._root = url_to_fs(self.url)
-            document = json.loads(self._files.cat_file(f"{self._root}/{MANIFEST}"))
+            place = f"{self._root}/{MANIFEST}"
+            if self._files.size(place) > MAX_TEXT:
+                raise ValueError(f"{MANIFEST} is larger than {MAX_TEXT:,} bytes")
+            document = parse_json(self._files.cat_file(place), dict[str, Any])
             if document["format"] != kind.format:
                 raise ValueError(f"format {document['format']!r} instead of {kind.format!r}")
-            self.config = kind.config(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in document["config"].items()}
-            )
-            self.shards = [ShardInfo(**shard) for shard in document["shards"]]
+            self.config = fit(document["config"], kind.config)
+            self.shards = fit(document["shards"], list[ShardInfo])
             self.names = [str(origin["name"]) for shard in self.shards for origin in shard.origins]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-            raise self._unusable(error) from error
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def _unusable(self, why: object) -> InputError:
-        return InputError(f"'{self.url}' is no complete data set ({why}): render it again with `{self.kind.command}`.")
+    @contextmanager
+    def _reading(self, where: str = "") -> Iterator[None]:
+        try:
+            yield
+        except InputError:
+            raise
+        except _UNREADABLE as error:
+            raise InputError(
+                f"'{self.url}' is no complete data set ({where}{reason(error)}): make it again with "
+                f"`{self.kind.command}`."
+            ) from error
 
     def read(self, number: int) -> Iterator[ShardObject]:
         """The objects of shard ``number`` in order, while it is read."""
-        info, found = self.shards[number], 0
-        try:
-            with self._files.open(f"{self._root}/{shard_name(number)}", "rb") as file:
-                members = _members(file)
-                if next(members, (None, {}))[1].get("key") != info.key:
-                    raise ValueError(f"shard {number} belongs to other pictures")
-                for origin, (tensors, own) in zip(info.origins, _pairs(members), strict=True):
-                    if own["name"] != origin["name"]:
-                        raise ValueError(f"shard {number} holds {own['name']} in the place of {origin['name']}")
-                    yield ShardObject(self.kind.record(self._checked(tensors), own), own)
-                    found += 1
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, tarfile.TarError, EOFError) as error:
-            raise self._unusable(f"shard {number} after {found} objects: {error}") from error
+        info = self.shards[number]
+        with self._reading(f"shard {number}: "), self._files.open(f"{self._root}/{shard_name(number)}", "rb") as file:
+            members = _members(file)
+            if next(members, (None, {}))[1].get("key") != info.key:
+                raise ValueError("it belongs to other pictures")
+            for place, (origin, (tensors, own)) in enumerate(zip(info.origins, _pairs(members), strict=True)):
+                if own["name"] != origin["name"]:
+                    raise ValueError(f"it holds {own['name']} in the place of {origin['name']}, after {place} objects")
+                yield ShardObject(self.kind.record(self._checked(tensors), own), own)
 
     def _checked(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         expected = self.kind.shapes(self.config)
@@ -151,6 +160,9 @@ class ShardWriter:
     def __init__(self, folder: str | Path, config: Any, kind: RecordKind = OBJECTS) -> None:
         self.folder, self.config, self.kind = Path(folder), config, kind
         self.shards: list[ShardInfo] = []
+        with place_errors_told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock, _ = hold(self.folder)  # as long as the writer lives
 
     def keep(self, key: str) -> bool:
         """Whether the next shard is there under ``key`` already; it then belongs to the data set."""
@@ -160,7 +172,7 @@ class ShardWriter:
                 info = ShardInfo(**next(_members(file), (None, {}))[1])
             with tarfile.open(path, "r:") as tar:  # headers alone; raises where the file was cut short
                 whole = len(tar.getmembers()) == 1 + 2 * len(info.origins)
-        except (OSError, ValueError, TypeError, AttributeError, tarfile.TarError, EOFError):
+        except _UNREADABLE:
             return False
         if info.key != key or not whole:
             return False
@@ -211,7 +223,7 @@ def shard_name(number: int) -> str:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 def _members(file: Any) -> Iterator[tuple[str, Any]]:
@@ -224,16 +236,7 @@ def _members(file: Any) -> Iterator[tuple[str, Any]]:
             data = tar.extractfile(member).read()
             if len(data) < member.size:
                 raise ValueError(f"it ends within {member.name!r}")
-            yield member.name, _decoded(kind, data)
-
-
-def _decoded(kind: str, data: bytes) -> Any:
-    from safetensors import SafetensorError
-
-    try:
-        return _DECODERS[kind](data)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
+            yield member.name, _DECODERS[kind](data)
 
 
 def _pairs(members: Iterator[tuple[str, Any]]) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mvdiff.evaluation.benchmarks.machine import device_name, recorded, versions
+from mvdiff.evaluation.benchmarks.machine import config_to_json, device_name, versions
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
@@ -82,7 +82,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     result = {
         "part": part,
         "command": command,
-        "settings": recorded(config),
+        "settings": config_to_json(config),
         "weights": model.weights,
         "device": device_name(model.device),
         "threads": torch.get_num_threads(),

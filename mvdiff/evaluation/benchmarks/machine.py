@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
     return {"mvdiff": mvdiff.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def made_by(command: str, model: Any) -> dict[str, Any]:
+def provenance(command: str, model: Any) -> dict[str, Any]:
     """The head of every file of results: what was asked of which model (an ``ImageTo3D``), where."""
     return {
         "command": command,
@@ -37,6 +37,6 @@ def made_by(command: str, model: Any) -> dict[str, Any]:
     }
 
 
-def recorded(config: Any) -> dict[str, Any]:
+def config_to_json(config: Any) -> dict[str, Any]:
     """Settings (a dataclass) as the file of the results gives them back."""
     return json.loads(json.dumps(asdict(config), default=str))

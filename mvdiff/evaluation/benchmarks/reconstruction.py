@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mvdiff.evaluation.benchmarks.machine import device_name, recorded, versions
+from mvdiff.evaluation.benchmarks.machine import config_to_json, device_name, versions
 from mvdiff.evaluation.benchmarks.reconstruction_config import ReconstructionBenchmarkConfig
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.protocols.contradictions import Contradictions
@@ -74,7 +74,7 @@ def benchmark_reconstruction(config: ReconstructionBenchmarkConfig, command: str
     result = {
         "part": "recon",
         "command": command,
-        "settings": recorded(config),
+        "settings": config_to_json(config),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": versions(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvdiff.evaluation.benchmarks.machine import device_name, recorded, versions
+from mvdiff.evaluation.benchmarks.machine import config_to_json, device_name, versions
 from recon.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def benchmark_rendering(config: RenderingBenchmarkConfig, command: str = "") -> 
     record = {
         "part": "render",
         "command": command,
-        "settings": recorded(config),
+        "settings": config_to_json(config),
         "device": device_name(device),
         "versions": versions(),
         "objects": len(shots),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvdiff.evaluation.benchmarks.machine import device_name, recorded, versions
+from mvdiff.evaluation.benchmarks.machine import config_to_json, device_name, versions
 from recon.core.errors import InputError
 
 
@@ -115,7 +115,7 @@ def benchmark_training(config: TrainingBenchmarkConfig, command: str = "") -> di
     record = {
         "part": "train",
         "command": command,
-        "settings": recorded(config) | {"batch_size": size},
+        "settings": config_to_json(config) | {"batch_size": size},
         "device": device_name(device),
         "versions": versions(),
         "parameters": sum(p.numel() for p in objective.parameters()),

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from mvdiff.backbones.novelty import judge
 from mvdiff.evaluation.jobs.objects import View
 from mvdiff.evaluation.jobs.records import finite
 from mvdiff.evaluation.protocols.distribution import distribution_scores
@@ -17,10 +18,9 @@ from recon.core.views import ViewSet
 from recon.fusion.tsdf import FusedFields
 from recon.metrics.image import mask_iou, psnr
 from recon.metrics.shape import SurfaceComparison
-from recon.objects import ReconstructionConfig, untextured
+from recon.objects import ReconstructionConfig, extract_untextured
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
-from recon.posterior.novelty import novelty_p_value
 from recon.rendering import render_mesh
 
 
@@ -49,7 +49,7 @@ class Case:
 
     def meshed(self, config: ReconstructionConfig) -> "Case":
         """With hypotheses of geometry only, made from ``fields``."""
-        made = untextured(self.fields, self.sampled_views, config)
+        made = extract_untextured(self.fields, self.sampled_views, config)
         hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
         return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)
 
@@ -108,7 +108,7 @@ def score(
             [shapes[k]["cd"] for k in kept],
         )
         entry["baselines"] = {name: chamfer(mesh, truth) for name, mesh in case.baselines.items()}
-        entry["novelty_p"] = novelty_p_value(case.novelty, calibration.scores if calibration else {})
+        entry["novelty_p"] = judge(case.novelty, calibration.scores if calibration else {}).p_value
     return finite(entry)
 
 

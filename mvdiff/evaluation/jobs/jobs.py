@@ -12,7 +12,7 @@ import torch
 
 import mvdiff
 from mvdiff.data.render.workers import Workers, deaths_told, worker_number
-from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.evaluation.benchmarks.machine import config_to_json
 from mvdiff.evaluation.config import JobConfig
 from mvdiff.evaluation.jobs.cases import Case
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
@@ -39,7 +39,7 @@ def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
     """Everything that the numbers depend on, the model included."""
     return config.identity() | {
         "weights": model.weights.get("sha256"),
-        "reconstruction": recorded(model.reconstruction),
+        "reconstruction": config_to_json(model.reconstruction),
         "posterior": asdict(model.posterior),
         "version": mvdiff.__version__,
     }
@@ -58,11 +58,11 @@ def remaining(
     done = len(objects) - len(pending)
     if done:
         report(f"{done} of {len(objects)} objects are done already.")
-    for number, result in enumerate(finished(config, model, objects, pending, finish), done + 1):
+    for number, result in enumerate(evaluate_pending(config, model, objects, pending, finish), done + 1):
         yield f"[{number}/{len(objects)}]", result
 
 
-def finished(
+def evaluate_pending(
     config: JobConfig,
     model: ImageTo3D,
     objects: ObjectSet,

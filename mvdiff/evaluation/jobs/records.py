@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from recon.core.errors import InputError
+from recon.core.reading import fit, parse_json, read_bytes, reading
 from recon.io.folders import write_bytes
 
 _FORMAT = "mvdiff-evaluation/1"
@@ -57,21 +60,15 @@ def _line(value: dict[str, Any]) -> bytes:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """Whole lines; the last one may have been cut off."""
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): choose another output.") from error
-    lines = []
-    for line in text.split("\n")[:-1]:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"'{path}' is damaged: choose another output or pass --overwrite.") from error
-    if not all(isinstance(line, dict) for line in lines):
-        raise InputError(f"'{path}' is no file of evaluation records: choose another output.")
-    return lines
+    with reading(path, "file of evaluation records", "choose another output or pass --overwrite"):
+        head, *entries = [parse_json(line, dict[str, Any]) for line in read_bytes(path).split(b"\n")[:-1]] or [None]
+        return [] if head is None else [head, *(entry for entry in entries if fit(entry, _Entry))]
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    name: str
 
 
 def finite(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from mvdiff.evaluation.benchmarks.machine import made_by
+from mvdiff.evaluation.benchmarks.machine import provenance
 from mvdiff.evaluation.config import EvaluationConfig
 from mvdiff.evaluation.jobs.cases import Case, score
 from mvdiff.evaluation.jobs.jobs import identity_of, remaining
@@ -45,7 +45,7 @@ def evaluate(config: EvaluationConfig, model: ImageTo3D, command: str = "", repo
     entries = [records.entries[name] for name in objects.names]
     results = {
         "protocol": config.protocol,
-        **made_by(command, model),
+        **provenance(command, model),
         "settings": identity,
         "seconds": round(time.perf_counter() - start, 3),
         "summary": summarise(entries),

@@ -11,7 +11,7 @@ import torch
 import mvdiff
 from mvdiff.evaluation.config import CalibrationConfig
 from mvdiff.evaluation.jobs.cases import Case
-from mvdiff.evaluation.jobs.jobs import finished, identity_of
+from mvdiff.evaluation.jobs.jobs import evaluate_pending, identity_of
 from mvdiff.evaluation.jobs.objects import ObjectSet
 from mvdiff.evaluation.jobs.records import Records
 from mvdiff.evaluation.protocols.shape import Subject
@@ -44,7 +44,7 @@ def calibrate(
         settings = replace(config, framing=framing)
         pending = [k for k, name in enumerate(objects.names) if _key(framing, name) not in records.entries]
         done = len(objects) - len(pending)
-        for entry in finished(settings, model, objects, pending, _learnt_from):
+        for entry in evaluate_pending(settings, model, objects, pending, _learnt_from):
             records.add(entry)
             done += 1
             seconds = time.perf_counter() - start

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.data.procedural import Distribution, ProceduralObject, make, remake
-from mvdiff.evaluation.benchmarks.machine import made_by, recorded
+from mvdiff.evaluation.benchmarks.machine import config_to_json, provenance
 from mvdiff.evaluation.jobs.objects import FIRST_PROCEDURAL, View, photograph
 from mvdiff.evaluation.summary import mean_of
 from mvdiff.runs.image_to_3d import ImageTo3D
@@ -73,11 +73,11 @@ def known_posterior(config: KnownPosteriorConfig, model: ImageTo3D, command: str
         views, _ = model.sample(model.prepare(picture, settings), settings)
         values = classify(mug, views.select_views(slice(int(DEFAULT_RIG.photo_view), None)))
         truth = remake(mug, None).hidden.condition(config.elevation)
-        entries.append({"name": f"{FAMILY}/{mug.seed}", **compared(values, truth), "values": values})
+        entries.append({"name": f"{FAMILY}/{mug.seed}", **compare_with_truth(values, truth), "values": values})
     keys = ("total_variation", "total_variation_by_chance", "present", "present_truth", "visible_arc", "kuiper_p")
     results = {
-        **made_by(command, model),
-        "settings": recorded(config),
+        **provenance(command, model),
+        "settings": config_to_json(config),
         "summary": {key: mean_of([entry[key] for entry in entries]) for key in keys},
         "objects": entries,
     }
@@ -110,7 +110,7 @@ def _features(views: ViewSet) -> Float[Tensor, "n d"]:
     return channels.flatten(1)
 
 
-def compared(values: Sequence[float | None], truth: Distribution) -> dict[str, Any]:
+def compare_with_truth(values: Sequence[float | None], truth: Distribution) -> dict[str, Any]:
     """Shares of absent, visible and hidden (in equal parts of the arc) against the truth, and the angle's evenness."""
     low, high = truth.interval
     absent = math.exp(truth.log_prob(None))

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from mvdiff.evaluation.benchmarks.machine import made_by
+from mvdiff.backbones.novelty import HARMLESS, judge
+from mvdiff.evaluation.benchmarks.machine import provenance
 from mvdiff.evaluation.jobs.jobs import self_errors
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.protocols.non_objects import KINDS, non_object
@@ -16,7 +17,7 @@ from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
 from recon.io.folders import write_json
 from recon.metrics.probabilistic import auroc
-from recon.posterior.novelty import novelty_distance, novelty_p_value
+from recon.posterior.novelty import novelty_distance
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
         known = {name: [entry["scores"][name] for entry in own[::2]] for name in own[0]["scores"]}
         own = own[1::2]
     for entry in scored:
-        entry["distance"] = novelty_distance(entry["scores"], known)
-        entry["p_value"] = novelty_p_value(entry["scores"], known)
+        entry["distance"] = novelty_distance(entry["scores"], known, HARMLESS)
+        entry["p_value"] = judge(entry["scores"], known).p_value
     apart = torch.tensor([entry["distance"] for entry in own])
     summary: dict[str, Any] = {"objects": len(own), "known": len(next(iter(known.values())))}
     summary["objects_below_05"] = float(sum((e["p_value"] or 1) < 0.05 for e in own) / max(len(own), 1))
@@ -81,7 +82,7 @@ def judge_novelty(config: NoveltyConfig, model: ImageTo3D, command: str = "") ->
         if strange and own:
             summary[f"auroc_{kind or 'all'}"] = auroc(torch.tensor([e["distance"] for e in strange]), apart)
     results = {
-        **made_by(command, model),
+        **provenance(command, model),
         "calibration": None if calibration is None else calibration.name,
         "summary": summary,
         "pictures": scored,

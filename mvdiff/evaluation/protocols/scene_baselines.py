@@ -10,6 +10,10 @@ from torch import Tensor
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
+from recon.rendering.warp import depth_edges
+
+#: Points to a pixel's side of an extruded photo, and the distance of its sky in median depths.
+_FINER, _SKY = 3, 1e4
 
 #: From a case, the number of hypotheses and a seed to views [n v] of the case's cameras with depth and normals, in its
 #: unit. A network reads the photo, the cameras and the unit alone.
@@ -28,23 +32,37 @@ def mean_color(case: SceneCase, num_hypotheses: int, seed: int) -> ViewSet:
 
 
 def extruded(case: SceneCase, num_hypotheses: int, seed: int) -> ViewSet:
-    """The photo's pixels at their true depth, moved into every view; holes as :func:`mean_color`. N times.
+    """The photo's surface at its true depth, moved into every view; holes as :func:`mean_color`. N times.
 
     What a perfect single-image depth network without invention reaches.
     """
-    blank, photo = _blank(case), case.truth.select_views([0])
+    blank = _blank(case)
     assert blank.depth is not None
-    values = torch.cat([photo.rgb, photo.alpha, photo.normal, photo.depth], 2)[0, 0].flatten(1).T
-    shown = case.surface[0].flatten()
-    points = case.cameras[0].unproject(case.depth[0]).reshape(-1, 3)
-    rows = torch.cat([blank.rgb, blank.alpha, blank.normal], 2)[0].clone()
-    depth = blank.depth[0, :, 0].clone()
-    for k in range(case.truth.num_views):
-        _splat(case.cameras[k], points[shown], values[shown, :7], rows[k], depth[k])
+    rows, depth = torch.cat([blank.rgb, blank.alpha, blank.normal], 2)[0].clone(), blank.depth[0, :, 0].clone()
+    points, values = _fine_surface(case)
+    for k in range(1, case.truth.num_views):
+        _splat(case.cameras[k], points, values, rows[k], depth[k])
+    depth = torch.where(rows[:, 3] > 0.5, depth, 0.0)
     own = case.truth
-    rows[0, :3], rows[0, 3:4], rows[0, 4:7], depth[0] = own.rgb[0, 0], own.alpha[0, 0], own.normal[0, 0], case.depth[0]
-    made = ViewSet(rows[None, :, :3], rows[None, :, 3:4], case.truth.cameras, rows[None, :, 4:7], depth[None, :, None])
-    return made[[0] * num_hypotheses]
+    rows[0], depth[0] = torch.cat([own.rgb[0, 0], own.alpha[0, 0], own.normal[0, 0]]), case.depth[0]
+    rgb, alpha, normal = rows[None].split([3, 1, 3], 2)
+    return ViewSet(rgb, alpha, own.cameras, normal, depth[None, :, None])[[0] * num_hypotheses]
+
+
+def _fine_surface(case: SceneCase) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 7"]]:
+    """Points of the photo's surface, ``_FINER`` to a pixel's side, with color, alpha and normal; the sky stands far.
+
+    Between pixels 1 / depth is interpolated, except at edges of depth, where a pixel is extended.
+    """
+    depth, truth = case.depth[0], case.truth
+    inverse = torch.where(depth > 0, 1 / depth.clamp_min(1e-6), 1 / (_SKY * case.unit))
+    maps = torch.cat([truth.rgb[0, 0], truth.alpha[0, 0], truth.normal[0, 0], inverse[None]])[None]
+    edge = torch.nn.functional.max_pool2d(depth_edges(depth)[None, None].float(), 3, 1, 1)
+    smooth = torch.nn.functional.interpolate(maps, scale_factor=_FINER, mode="bilinear")
+    blocks, edge = (torch.nn.functional.interpolate(x, scale_factor=_FINER) for x in (maps, edge))
+    fine = torch.where(edge > 0, blocks, smooth)[0]
+    camera = case.cameras[0].resized(_FINER * truth.rgb.shape[-1], _FINER * truth.rgb.shape[-2])
+    return camera.unproject(1 / fine[7]).reshape(-1, 3), fine[:7].flatten(1).T
 
 
 def copied(sampler: SceneSampler) -> SceneSampler:

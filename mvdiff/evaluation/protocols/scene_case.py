@@ -29,7 +29,7 @@ class Hidden:
     shares: Mapping[str, float]
     """Probability of each value."""
     views: Mapping[str, ViewSet]
-    """What the case's cameras see [1 v] with each value in turn."""
+    """Views [1 v] of the case's cameras with each value in turn."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvdiff.evaluation.benchmarks.machine import recorded
+from mvdiff.evaluation.benchmarks.machine import config_to_json
 from recon.core.errors import InputError
 
 #: Samplers without a network, by the names that --model takes.
@@ -19,7 +19,7 @@ MIXTURE = (
 
 @dataclass(frozen=True)
 class SceneSampling:
-    """How a network samples the views of a scene."""
+    """Settings for sampling the views of a scene with a network."""
 
     num_inference_steps: int = 6
     """Denoising steps of the photo's own place."""
@@ -92,4 +92,4 @@ class SceneEvaluationConfig(SceneSampling):
     def identity(self) -> dict[str, Any]:
         """Settings on which the numbers depend, as JSON: a resumed run must agree in all of them."""
         free = ("output", "model", "data", "scenes", "device", "workers", "sheet", "overwrite", "calibration")
-        return {name: value for name, value in recorded(self).items() if name not in free}
+        return {name: value for name, value in config_to_json(self).items() if name not in free}

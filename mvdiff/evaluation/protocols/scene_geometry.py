@@ -12,7 +12,7 @@ from recon.metrics.covisibility import seen_from
 from recon.metrics.depth import median_scale
 from recon.metrics.points import PointScores
 from recon.metrics.registration import register
-from recon.metrics.shape import SurfacePoints, thinned
+from recon.metrics.shape import SurfacePoints, thin_points
 
 #: Shares of the photo's median depth.
 THRESHOLDS = tuple(k / 100 for k in range(1, 11))
@@ -73,7 +73,7 @@ def _cloud(
     centre = case.cameras[0].position
     points = (case.cameras.unproject(depth)[mask & (depth > 0)] - centre) * scale
     points = points[points.norm(dim=-1) < _REACH * case.unit]
-    return thinned(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + centre
+    return thin_points(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + centre
 
 
 def control_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
@@ -128,17 +128,19 @@ def agreement_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
 
 
 def _pairs(case: SceneCase) -> list[tuple[int, int, Bool[Tensor, "h w"]]]:
-    """Each view with the earlier one that truly shows most of it, and where it does."""
+    """Each view with the other one that truly shows most of it, told by every fourth pixel, and where it does."""
     points, found = case.cameras.unproject(case.depth), []
+
+    def shown(view: int, other: int, step: int) -> Bool[Tensor, "i j"]:
+        own = seen_from(points[view, ::step, ::step], case.cameras[other], case.depth[other])
+        return own & case.surface[view, ::step, ::step]
+
     for view in range(1, case.truth.num_views):
-        shown = [
-            seen_from(points[view], case.cameras[k], case.depth[k]) & case.surface[view]
-            for k in range(case.truth.num_views)
-            if k != view
-        ]
-        best = max(range(len(shown)), key=lambda k: int(shown[k].sum()))
-        if int(shown[best].sum()) >= LEAST_PIXELS:
-            found.append((view, best + (best >= view), shown[best]))
+        others = [k for k in range(case.truth.num_views) if k != view]
+        best = max(others, key=lambda k: int(shown(view, k, 4).sum()))
+        mask = shown(view, best, 1)
+        if int(mask.sum()) >= LEAST_PIXELS:
+            found.append((view, best, mask))
     return found
 
 

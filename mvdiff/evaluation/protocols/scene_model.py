@@ -1,30 +1,29 @@
 """The scene network as a sampler of a case: sphere first, then path views and further stations from what is there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from mvdiff.evaluation.protocols.scene_config import SceneSampling
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_memory import MEMORY, PHOTO_TRUST, SAMPLED_TRUST, covering
 from mvdiff.sampling.schedulers import make_scheduler
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
-from recon.rendering.warp import forward_warp
-
-#: Known views that stand beside the photo when further ones are sampled, and trust in the photo and in sampled views.
-MEMORY = 3
-_PHOTO_TRUST, _SAMPLED_TRUST = 1.0, 0.5
+from recon.rendering.warp import Warped, forward_warp
 
 
 @dataclass(frozen=True)
 class SceneModel:
     """Samples each place's sphere jointly, then its path views in groups, each from a warp of all that is known.
 
-    Hypothesis k of a seed is the same for any number of hypotheses. Views of role ``revisit`` are sampled from further
-    stations alone: neither the photo's own pixels nor its sphere are read.
+    Hypothesis k of a seed is the same for any number of hypotheses. Views of role ``revisit`` are sampled from those of
+    further stations alone: neither the photo nor its sphere is shown to the network.
     """
 
     pipeline: Any
@@ -49,33 +48,64 @@ class SceneModel:
     def _group(
         self, case: SceneCase, own: Sequence[int], made: dict[int, ViewSet], generators: list[torch.Generator]
     ) -> ViewSet:
-        first, s = not made, self.settings
-        shift, steps = (s.shift, s.num_inference_steps) if first else (s.station_shift, s.station_steps)
-        self.pipeline.scheduler = make_scheduler("unipc", shift)
+        """The photo and the views ``own`` of all hypotheses."""
+        s = self.settings
         targets = case.cameras[list(own)]
+        if not made:
+            return self._sampled(case.photo, case.cameras[:1], targets, generators, s.shift, s.num_inference_steps)
+        shift, steps = s.station_shift, s.station_steps
+        elsewhere = [k for k in made if case.stations[k] > 0]
+        if case.roles[own[0]] != "revisit" or not elsewhere:
+            known = self._known(made, list(made), 0, targets)
+            return self._sampled(case.photo, case.cameras[:1], targets, generators, shift, steps, **known)
+        # In the photo's place stands, for each hypothesis, its own view that shows most of what is asked for.
+        first = covering(_joined([made[k] for k in elsewhere]), targets, range(len(elsewhere)), 1) or [0]
+        known = self._known(made, elsewhere, elsewhere[first[0]], targets)
+        parts = []
+        for k, generator in enumerate(generators):
+            mine = {name: _only(value, k) for name, value in known.items()}
+            front = mine["photo_geometry"]
+            photo, cameras = front.rgb[0, 0], front.cameras[0]
+            parts.append(self._sampled(photo, cameras, targets, [generator], shift, steps, **mine))
+        return ViewSet.cat(parts)
+
+    def _sampled(
+        self,
+        photo: Float[Tensor, "3 h w"],
+        photo_cameras: Cameras,
+        targets: Cameras,
+        generators: list[torch.Generator],
+        shift: float,
+        steps: int,
+        **known: Any,
+    ) -> ViewSet:
+        self.pipeline.scheduler = make_scheduler("unipc", shift)
         return self.pipeline(
-            case.photo,
-            case.cameras[:1],
+            photo,
+            photo_cameras,
             targets,
             num_hypotheses=len(generators),
             num_inference_steps=steps,
-            guidance_scale=s.guidance_scale,
+            guidance_scale=self.settings.guidance_scale,
             generator=generators,
-            **({} if first else self._known(case, own, targets, made)),
+            **known,
         ).views
 
-    def _known(self, case: SceneCase, own: Sequence[int], targets: Cameras, made: dict[int, ViewSet]) -> dict[str, Any]:
-        """Arguments of the pipeline: warp, memory and the photo's geometry."""
-        again = case.roles[own[0]] == "revisit"
-        usable = [k for k in made if not again or case.stations[k] > 0]
-        if not usable:
-            return {"photo_geometry": made[0]}
-        trust = torch.tensor([_PHOTO_TRUST if k == 0 else _SAMPLED_TRUST for k in usable])
+    def _known(self, made: dict[int, ViewSet], usable: list[int], first: int, targets: Cameras) -> dict[str, Any]:
+        """Arguments of the pipeline: warp of the ``usable`` views, memory, and the geometry of the ``first``."""
         every = _joined([made[k] for k in usable])
-        warp = forward_warp(every, targets.reshape(1, -1).expand(len(every), len(own)), trust.expand(len(every), -1))
-        chosen = covering(every, targets, [place for place, k in enumerate(usable) if k != 0], MEMORY)
+        trust = torch.tensor([PHOTO_TRUST if k == 0 else SAMPLED_TRUST for k in usable])
+        warp = forward_warp(every, targets.reshape(1, -1).expand(len(every), -1), trust.expand(len(every), -1))
+        chosen = covering(every, targets, [place for place, k in enumerate(usable) if k != first], MEMORY)
         memory = every.select_views(chosen) if chosen else None
-        return {"photo_geometry": made[0], "known_views": memory, "warp": warp}
+        return {"photo_geometry": made[first], "known_views": memory, "warp": warp}
+
+
+def _only(value: ViewSet | Warped | None, k: int) -> ViewSet | Warped | None:
+    """Hypothesis ``k`` of what is known."""
+    if value is None or isinstance(value, ViewSet):
+        return None if value is None else value[k]
+    return Warped(*(getattr(value, field.name)[k : k + 1] for field in fields(value)))
 
 
 def groups(case: SceneCase, size: int) -> list[list[int]]:
@@ -86,25 +116,6 @@ def groups(case: SceneCase, size: int) -> list[list[int]]:
             own = [k for k, s in enumerate(case.stations) if s == station and case.roles[k] == role]
             found += [own[start : start + size] for start in range(0, len(own), size)]
     return found
-
-
-def covering(views: ViewSet, targets: Cameras, candidates: Sequence[int], count: int) -> list[int]:
-    """Greedy choice of the ``candidates`` among views [n m] that show most of the targets' pixels (set cover).
-
-    Depths are those of the first hypothesis, so that the choice does not depend on how many there are.
-    """
-    first, asked = views[0], targets.reshape(1, -1)
-    shown = {k: forward_warp(first.select_views([k]), asked).valid[0, :, 0] > 0.5 for k in candidates}
-    chosen: list[int] = []
-    covered = torch.zeros(targets.shape[0], targets.height, targets.width, dtype=torch.bool)
-    while len(chosen) < count and len(chosen) < len(shown):
-        gains = {k: int((cell & ~covered).sum()) for k, cell in shown.items() if k not in chosen}
-        best = max(gains, key=gains.__getitem__)
-        if gains[best] == 0:
-            break
-        chosen.append(best)
-        covered |= shown[best]
-    return sorted(chosen)
 
 
 def _joined(parts: Sequence[ViewSet]) -> ViewSet:

@@ -19,6 +19,7 @@ from mvdiff.evaluation.protocols.scene_distribution import distribution_scores
 from mvdiff.evaluation.protocols.scene_geometry import agreement_scores, cloud_scores, control_scores
 from mvdiff.evaluation.protocols.scene_hidden import hidden_entry
 from mvdiff.evaluation.protocols.scene_sheet import scene_strip
+from mvdiff.evaluation.protocols.scene_space import space_scores
 from mvdiff.evaluation.protocols.scene_summary import GOALS, scene_table, summarize
 from mvdiff.evaluation.protocols.scene_views import (
     drift_scores,
@@ -32,6 +33,7 @@ from mvdiff.sampling.candidates import hypothesis_seed
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_bytes, write_json
 from recon.ops.parallel import worker_threads
+from recon.posterior.scene_calibration import SceneCalibration
 
 Report = Callable[[str], None]
 
@@ -60,13 +62,16 @@ def evaluate_scenes(
     """
     config.check()
     start = time.perf_counter()
-    identity = config.identity() | {"weights": head.get("weights"), "version": head["versions"]["mvdiff"]}
+    calibration = None if config.calibration is None else SceneCalibration.load(config.calibration)
+    head = head | {"calibration": None if calibration is None else calibration.name}
+    own = {"weights": head["weights"], "calibration": head["calibration"], "version": head["versions"]["mvdiff"]}
+    identity = config.identity() | own
     records = Records.open(config.output.with_suffix(".scenes.jsonl"), identity, config.overwrite)
     pending = [job for job in jobs if job.name not in records.entries]
     done = len(jobs) - len(pending)
     if done:
         report(f"{done} of {len(jobs)} scenes are done already.")
-    for number, (entry, picture) in enumerate(_scored(config, pending, sampler), done + 1):
+    for number, (entry, picture) in enumerate(_scored(config, pending, sampler, calibration), done + 1):
         with atomic_write(_strip_path(config.output, entry["name"])) as temporary:
             picture.save(temporary)
         records.add(entry)
@@ -87,15 +92,18 @@ def evaluate_scenes(
 
 
 def _scored(
-    config: SceneEvaluationConfig, pending: Sequence[CaseJob], sampler: SceneSampler
+    config: SceneEvaluationConfig,
+    pending: Sequence[CaseJob],
+    sampler: SceneSampler,
+    calibration: SceneCalibration | None,
 ) -> Iterator[tuple[dict[str, Any], Image.Image]]:
     """Entries and pictures, as they are ready: processes make cases, this thread samples, threads score."""
     with Workers(min(config.workers, len(pending))) as workers, _scoring(config.workers) as submit:
         running: set[Future] = set()
-        for _, case in workers.map(_make, pending, ahead=2 * config.workers):
+        for _, case in workers.map(make_case, pending, ahead=2 * config.workers):
             began = time.perf_counter()
             sampled = sampler(case, config.num_hypotheses, hypothesis_seed(config.seed, case.seed)).to("cpu")
-            running.add(submit(_finish, case, sampled, time.perf_counter() - began))
+            running.add(submit(_finish, case, sampled, calibration, time.perf_counter() - began))
             done, running = wait(running, None if len(running) > config.workers else 0, FIRST_COMPLETED)
             yield from (future.result() for future in done)
         while running:
@@ -103,7 +111,8 @@ def _scored(
             yield from (future.result() for future in done)
 
 
-def _make(job: CaseJob) -> SceneCase:
+def make_case(job: CaseJob) -> SceneCase:
+    """As a function, which processes can be given."""
     return job.make()
 
 
@@ -123,12 +132,14 @@ def _scoring(workers: int) -> Iterator[Callable[..., Future]]:
     yield at_once
 
 
-def _finish(case: SceneCase, sampled: ViewSet, seconds: float) -> tuple[dict[str, Any], Image.Image]:
-    entry = score_scene(case, sampled) | {"seconds": seconds}
+def _finish(
+    case: SceneCase, sampled: ViewSet, calibration: SceneCalibration | None, seconds: float
+) -> tuple[dict[str, Any], Image.Image]:
+    entry = score_scene(case, sampled, calibration) | {"seconds": seconds}
     return finite(entry), scene_strip(case, sampled, _title(entry))
 
 
-def score_scene(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
+def score_scene(case: SceneCase, sampled: ViewSet, calibration: SceneCalibration | None = None) -> dict[str, Any]:
     """All scores of protocol S1 for one scene; lists hold one value a hypothesis."""
     walked = [k for k, role in enumerate(case.roles) if role != "revisit"]
     own, made = case.select(walked), sampled.select_views(walked)
@@ -142,6 +153,7 @@ def score_scene(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:
         **control_scores(own, made),
         **agreement_scores(own, made),
         **distribution_scores(own, made),
+        **space_scores(own, made, calibration),
         **drift_scores(own, made),
         **revisit_scores(case, sampled),
         **hidden_entry(own, made),

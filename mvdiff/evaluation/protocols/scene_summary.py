@@ -38,9 +38,13 @@ GOALS = (
     ("energy score, unseen depth", "energy_unseen"),
     ("energy score below one guess", "energy_reduction_unseen"),
     ("CRPS, unseen log-depth", "crps_unseen"),
+    ("90 % intervals hold, seen", "coverage_90_seen"),
     ("90 % intervals hold, unseen", "coverage_90_unseen"),
     ("raw 90 % quantiles hold, unseen", "raw_coverage_90_unseen"),
-    ("free at .95 that is free", "free_right"),
+    ("called free at .95 that is free", "free_right"),
+    ("share of free space called so", "free_called"),
+    ("Brier score of free space", "brier"),
+    ("the same of one hypothesis", "brier_one"),
     ("view agreement, median relative depth", "agreement_depth"),
 )
 

@@ -12,7 +12,7 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.evaluation.benchmarks.machine import made_by
+from mvdiff.evaluation.benchmarks.machine import provenance
 from mvdiff.evaluation.config import JobConfig
 from mvdiff.evaluation.jobs.cases import Case, chamfer
 from mvdiff.evaluation.jobs.jobs import identity_of, remaining
@@ -27,7 +27,7 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import write_bytes, write_json
 from recon.posterior import Posterior
-from recon.posterior.conditioning import condition, stated
+from recon.posterior.conditioning import condition, uncertainty_record
 from recon.posterior.next_view import NextView, NextViewConfig, next_view
 
 Report = Callable[[str], None]
@@ -86,12 +86,12 @@ def judge_second_photos(
     objects = ObjectSet(config.meshes, config.limit)
     identity = identity_of(config, model) | {"meshes": config.meshes.name}
     records = Records.open(config.output.with_suffix(".objects.jsonl"), identity, config.overwrite)
-    for place, entry in remaining(config, model, objects, records, informed, report):
+    for place, entry in remaining(config, model, objects, records, second_photo_entry, report):
         records.add(entry)
         report(f"{place} {_line(entry)}")
     entries = [records.entries[name] for name in objects.names]
     results = {
-        **made_by(command, model),
+        **provenance(command, model),
         "settings": identity,
         "seconds": round(time.perf_counter() - start, 3),
         "summary": summarise(entries),
@@ -103,7 +103,7 @@ def judge_second_photos(
     return results
 
 
-def informed(case: Case, config: SecondPhotoConfig, model: ImageTo3D) -> dict[str, Any]:
+def second_photo_entry(case: Case, config: SecondPhotoConfig, model: ImageTo3D) -> dict[str, Any]:
     """The object's entry, JSON-ready: what is known before a second photo, after the chosen one, after random ones."""
     name = {"name": case.name, "azimuth": case.view.azimuth, "elevation": case.view.elevation}
     if sum(len(h.mesh) > 0 for h in case.hypotheses) < 2:
@@ -158,7 +158,7 @@ def random_views(plan: NextView, count: int, seed: int) -> list[tuple[int, int]]
 
 def known(posterior: Posterior, distances: Float[Tensor, "n"]) -> dict[str, float]:
     """:data:`MEASURES`: of the index and of the volume, as ``mvdiff refine`` states them, and of the truth."""
-    votes = stated(posterior)
+    votes = uncertainty_record(posterior)
     return {
         "entropy_bits": votes["index_entropy_bits"],
         "occupancy_bits": votes["occupancy_entropy"],

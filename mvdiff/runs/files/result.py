@@ -1,11 +1,11 @@
 """Results of a run: ``hypotheses/``, ``posterior.*``, ``summary.json`` and ``report.html``."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from PIL import Image
 
@@ -14,6 +14,7 @@ from mvdiff.runs.files.photo import photo_path
 from mvdiff.runs.result import GenerationResult
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import Sampled
+from recon.core.reading import fit, read_json, reading
 from recon.io.folders import OutputFolder, write_json
 from recon.io.images.files import load_image
 from recon.io.meshes.files import load_mesh, save_mesh
@@ -62,7 +63,32 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
 
 def read_summary(output: OutputFolder) -> dict[str, Any]:
     """The content of ``summary.json``."""
-    return json.loads((output.path / SUMMARY).read_text("utf-8"))
+    path = output.path / SUMMARY
+    with reading(path, "summary", "run the command that made this run again, with --overwrite"):
+        summary = read_json(path, dict[str, Any])
+        fit(summary, _Summary)
+        return summary
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """The entries of ``summary.json`` that are read again."""
+
+    class Scores(msgspec.Struct, frozen=True):
+        scores: dict[str, float | None]
+        p_value: float | None
+
+    class Ambiguity(msgspec.Struct, frozen=True):
+        value: float
+
+    class Calibration(msgspec.Struct, frozen=True):
+        statement: str
+
+    num_hypotheses: int
+    modes: list[Any]
+    warnings: list[str]
+    ambiguity: Ambiguity
+    calibration: Calibration
+    out_of_distribution: Scores | None = None
 
 
 def write_evidence(output: OutputFolder, picture: Image.Image) -> None:
@@ -109,7 +135,7 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
     )
 
 
-def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], None]]:
+def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], object]]:
     """Writers of the posterior, its median shape and each hypothesis; their files are listed already."""
     posterior = result.posterior
     file_format = output.manifest["inputs"]["config"]["format"]
@@ -126,7 +152,8 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
         else:
             save_mesh(mesh, path)
 
-    names, writers = ["posterior.npz", "posterior.glb"], [lambda: save_posterior(posterior, output.path), write_median]
+    names = ["posterior.npz", "posterior.glb"]
+    writers: list[Callable[[], object]] = [lambda: save_posterior(posterior, output.path), write_median]
     for index, hypothesis in enumerate(result.hypotheses):
         stem = f"hypotheses/{index:03d}"
         if file_format == "obj" and hypothesis.mesh.texture is not None:

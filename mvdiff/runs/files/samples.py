@@ -1,6 +1,5 @@
 """Sampled views of a run: ``views/NNN/`` with the photo's camera, the tensors, a contact sheet and images."""
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,11 +8,14 @@ from PIL import Image
 
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.sampler import Sampled
+from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import OutputFolder, atomic_write, write_json
 from recon.io.images.files import VIEW_PNG
 from recon.io.views import transforms_json
 from recon.ops.parallel import in_threads
+
+_REMEDY = "run the command that made this run again, with --overwrite"
 
 
 def load_sample(output: OutputFolder, index: int) -> Sampled | None:
@@ -21,9 +23,14 @@ def load_sample(output: OutputFolder, index: int) -> Sampled | None:
     names = _sample_files(index)
     if not all(output.has(name) for name in names):
         return None
-    record = json.loads((output.path / names[0]).read_text("utf-8"))
-    camera = PhotoCamera(**{name: torch.tensor([value]) for name, value in record.items()})
-    return Sampled(ViewSet.load(output.path / names[1]), camera)
+    with reading(output.path / names[0], "camera of a photo", _REMEDY):
+        record = read_json(output.path / names[0], dict[str, float])
+        camera = PhotoCamera(**{name: torch.tensor([value]) for name, value in record.items()})
+    with reading(output.path / names[1], "sample", _REMEDY):
+        views = ViewSet.load(output.path / names[1])
+        if len(views) != 1:
+            raise ValueError(f"it holds {len(views)} hypotheses")
+        return Sampled(views, camera)
 
 
 def save_samples(output: OutputFolder, samples: Mapping[int, Sampled]) -> None:

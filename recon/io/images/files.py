@@ -1,5 +1,6 @@
 """Pictures as people have them, turned into one thing: 8-bit sRGB RGBA with straight alpha, upright."""
 
+import contextlib
 import os
 import re
 import struct
@@ -7,22 +8,27 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
 from recon.core.errors import InputError
+from recon.core.paths import exists, is_folder
+from recon.core.reading import READ_ERRORS, read_bytes, reason
 
 #: More pixels than any camera has are refused before they are decoded (Pillow itself stops at 179 million).
 MAX_PIXELS = 150_000_000
+#: Bytes of a picture's file; uncompressed ones of that many pixels in 16 bits fit.
+MAX_FILE = 1 << 31
 #: Longer pictures are reduced on reading: the object is looked at in 128 x 128 pixels.
 MAX_SIDE = 2048
 
 #: How Pillow writes a PNG of a texture, whose filtered rows hardly repeat: a quarter of the time, and no larger.
 TEXTURE_PNG = {"compress_type": zlib.Z_RLE}
 #: And of a view, with much background: half of the time, 7 % larger.
-VIEW_PNG = {"compress_level": 4}
+VIEW_PNG: dict[str, Any] = {"compress_level": 4}
 
 #: Formats that Pillow decodes itself. Others may start helper programs (EPS), or are no photos.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "ICO", "HEIF")
@@ -43,6 +49,7 @@ _ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF_ORIENTATION = 0x0112
+_ANY_SIDE = 1 << 20
 
 #: Faint pixels (0 < alpha < 32) below which premultiplication cannot be told from the picture.
 _MIN_SOFT_PIXELS = 16
@@ -56,13 +63,14 @@ def load_image(
     alpha: AlphaKind = "auto",
     max_side: int = MAX_SIDE,
     max_pixels: int = MAX_PIXELS,
+    upright: bool = True,
 ) -> Image.Image:
     """The picture as upright 8-bit sRGB RGBA with straight alpha, its longer side at most ``max_side``.
 
     ``source`` is a file, a Pillow picture or an array [h, w] / [h, w, 1–4] (integers over their full range, floats and
     booleans in 0…1). Rotation and colour profile in the file are applied; of an animation the first frame is taken,
     with a warning. ``alpha="auto"`` recognises premultiplied colour. Raises :class:`InputError` for all that is no
-    usable picture.
+    usable picture. Without ``upright`` the pixels stay as they are stored, whatever rotation the metadata ask for.
     """
     if isinstance(source, np.ndarray):
         name, image = "The array", _from_array(source)
@@ -72,12 +80,12 @@ def load_image(
         name, image = f"'{source}'", _open(Path(source), max_pixels)
     _check_size(name, image.size, max_pixels)
     try:
-        image = _decode(name, source.copy() if image is source else image, max_side)
+        image = _decode(name, source.copy() if image is source else image, max_side, upright)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error), max_pixels) from error
     except _DECODE_ERRORS as error:
         raise InputError(
-            f"{name} cannot be decoded ({_reason(error)}); it may be truncated: export or copy it again."
+            f"{name} cannot be decoded ({reason(error)}); it may be truncated: export or copy it again."
         ) from error
     if alpha == "premultiplied" or (alpha == "auto" and is_premultiplied(np.asarray(image))):
         image = Image.fromarray(_unpremultiply(np.asarray(image)))
@@ -86,6 +94,33 @@ def load_image(
         size = tuple(max(1, round(side * scale)) for side in image.size)
         image = image.resize(size, Image.Resampling.LANCZOS)
     return image
+
+
+def load_mask(path: str | os.PathLike, *, upright: bool = True) -> UInt8[np.ndarray, "h w"]:
+    """A mask of any depth as alpha 0…255: its grey times its own alpha.
+
+    Of two values at most, as programs for segmentation write them (0 and 1, labels), all but 0 is opaque.
+    """
+    image = _open(Path(path), MAX_PIXELS)
+    _check_size(f"'{path}'", image.size, MAX_PIXELS)
+    if image.mode.startswith("I"):  # 16 bits, of which labels use the lowest
+        values = np.asarray(_turned(image) if upright else image)
+        if len(np.unique(values)) <= 2:
+            return np.where(values > 0, np.uint8(255), np.uint8(0))
+    rgba = np.asarray(load_image(path, alpha="straight", max_side=_ANY_SIDE, upright=upright)).astype(np.float32)
+    grey = np.rint(rgba[..., :3] @ (0.299, 0.587, 0.114) * rgba[..., 3] / 255).astype(np.uint8)
+    values = np.unique(grey)
+    return np.where(grey > 0, np.uint8(255), np.uint8(0)) if len(values) <= 2 and values[0] == 0 else grey
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture's pixels, without decoding them. Raises :class:`InputError`."""
+    return _open(path, MAX_PIXELS).size
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    return image.transpose(_ORIENTATIONS[orientation]) if orientation in _ORIENTATIONS else image
 
 
 def is_premultiplied(rgba: np.ndarray) -> bool:
@@ -110,21 +145,18 @@ def _unpremultiply(rgba: np.ndarray) -> np.ndarray:
 def _open(path: Path, max_pixels: int) -> Image.Image:
     if str(path).startswith(("http:", "https:")):
         raise InputError(f"'{path}' is an address: download the picture and name the file.")
+    if not exists(path):
+        raise InputError(f"There is no file '{path}': check the path.")
+    if is_folder(path):
+        raise InputError(f"'{path}' is a folder: name one picture file in it.")
     try:
-        if not path.exists():
-            raise InputError(f"There is no file '{path}': check the path.")
-        if path.is_dir():
-            raise InputError(f"'{path}' is a folder: name one picture file in it.")
-        if not path.is_file():
-            raise InputError(f"'{path}' is not an ordinary file: name a picture file.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read ({_reason(error)}): check its path and permissions.") from error
-    except ValueError as error:  # a null character in the name
-        raise InputError(f"{str(path)!r} is not a file name: {error}.") from error
+        data = read_bytes(path, MAX_FILE)
+    except READ_ERRORS as error:
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): check its path and permissions.") from error
     if not data:
         raise InputError(f"'{path}' is empty: export or copy it again.")
     Image.init()
+    _register_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size and metadata warnings; _check_size decides
@@ -135,17 +167,19 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         raise InputError(f"'{path}' {_what_it_is(data[:512])}.") from error
 
 
-def _reason(error: BaseException) -> str:
-    """The first line of an error's own words, without full stop."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+def _register_heif() -> None:
+    """HEIC and HEIF by the optional part ``heif``."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def _what_it_is(head: bytes) -> str:
     """The end of a sentence about a file that did not open, from its first bytes."""
     brand = head[8:12] if head[4:8] == b"ftyp" else b""
     if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
-        return "is a HEIC picture, which is not read here: convert it to JPEG or PNG"
+        return "is a HEIC picture: pip install 'mvdiff[heif]' reads them, or convert it to JPEG or PNG"
     if brand in (b"avif", b"avis"):
         return "is an AVIF picture that cannot be read here: convert it to PNG or JPEG"
     if brand:
@@ -176,8 +210,8 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _decode(name: str, image: Image.Image, max_side: int) -> Image.Image:
-    """Decoded, upright, in sRGB."""
+def _decode(name: str, image: Image.Image, max_side: int, upright: bool = True) -> Image.Image:
+    """Decoded, turned upright if asked for, in sRGB."""
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photo with its preview
         warnings.warn(f"{name} is animated or has several pages: only the first is used.", stacklevel=3)
         image.seek(0)
@@ -189,7 +223,7 @@ def _decode(name: str, image: Image.Image, max_side: int) -> Image.Image:
     factor = max(image.size) // (2 * max_side)
     if factor > 1 and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
         image = image.reduce(factor)  # before the copies below
-    if orientation in _ORIENTATIONS:
+    if upright and orientation in _ORIENTATIONS:
         image = image.transpose(_ORIENTATIONS[orientation])
     return _to_srgb(name, image, profile)
 

@@ -1,21 +1,17 @@
 """A small U-Net that cuts an object out of a photo: shadows, reflections and table tops stay outside.
 
-Trained by ``tools/train_matting.py`` on rendered objects over procedural grounds and photographs. The weights in this
-package have half precision.
+Trained by ``tools/train_matting.py`` on rendered objects over procedural grounds and photographs. Its half-precision
+weights stay below 1 MiB.
 """
 
 import itertools
-from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 #: Side of the square that the network sees, in pixels.
 SIZE = 256
-WEIGHTS = Path(__file__).parent / "matte_network.safetensors"
 
 _WIDTHS = (24, 40, 64, 96, 128)
 _DEPTHS = (1, 1, 2, 3, 2)
@@ -64,28 +60,3 @@ class MatteNetwork(nn.Module):
             x = self.decoder[level](self.up[level](torch.cat([coarse, kept[level]], 1)))
         full = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         return self.fine(torch.cat([full, centered], 1))
-
-
-@lru_cache(maxsize=1)
-def load_network() -> MatteNetwork:
-    """The network with the weights of this package, in single precision on the CPU."""
-    from safetensors.torch import load_file
-
-    network = MatteNetwork().eval()
-    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
-    return network
-
-
-@torch.no_grad()
-def predict_alpha(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Alpha of the object in a photo, at the photo's size.
-
-    The photo is squeezed into the network's square; edges are as sharp as 256 pixels show them.
-    """
-    import cv2
-
-    height, width = rgb.shape[:2]
-    small = cv2.resize(rgb, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    inputs = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
-    alpha = torch.sigmoid(load_network()(inputs))[0, 0].numpy()
-    return np.clip(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which pixels of a photo are the object: its own alpha channel, or the best mask that can be had offline."""
+"""Matting: the object's pixels from the photo's alpha channel, or from the best mask available offline."""
 
 import importlib.util
 import os
@@ -20,12 +20,16 @@ _MIN_PLAIN_CONFIDENCE = 0.25
 #: Below this confidence the user is told; GrabCut never reaches it, as it cannot know what the object is.
 _UNTRUSTED = 0.75
 
+#: Share of its box that a rectangle with rounded corners fills; the confidence that it is the object.
+_RECTANGLE = 0.985
+_FRAMED = 0.6
+
 _REMBG_MODEL = "u2net"
 
 
 @dataclass(frozen=True)
 class MatteReport:
-    """How the object was told from its background."""
+    """Method that separated the object from its background."""
 
     method: Literal["alpha", "plain background", "rembg", "grabcut", "none"]
     confidence: float
@@ -51,13 +55,23 @@ def find_matte(image: Image.Image) -> tuple[Float[np.ndarray, "h w"], MatteRepor
     if given.max() < 0.05:
         raise InputError("The picture is fully transparent: export it with the object visible.")
     if (given < 0.5).mean() > _MIN_TRANSPARENT:
-        alpha, report = given, MatteReport("alpha", 1.0)
+        alpha, report = given, MatteReport("alpha", _FRAMED if is_framed(given) else 1.0)
     else:
         alpha, method, confidence = _segment(np.ascontiguousarray(pixels[..., :3]))
         report = MatteReport(method, round(confidence, 3))
     if report.method != "alpha" and not (alpha > 0.5).any():
         raise InputError("The picture shows nothing but background: choose one in which the object stands out.")
     return alpha, MatteReport(report.method, report.confidence, _warnings(alpha, report))
+
+
+def is_framed(alpha: Float[np.ndarray, "h w"]) -> bool:
+    """Whether the opaque part is a whole upright rectangle, as of a window's screenshot or a card."""
+    solid = alpha > 0.5
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    if not len(rows):
+        return False
+    box = solid[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return min(box.shape) >= 16 and float(box.mean()) > _RECTANGLE
 
 
 def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarray, "h w 4"], MatteReport]:
@@ -97,7 +111,12 @@ def _warnings(alpha: np.ndarray, report: MatteReport) -> tuple[str, ...]:
         messages.append(
             "The object touches all four borders: the picture may be cropped, or its background was not found."
         )
-    if report.confidence < _UNTRUSTED:
+    if report.method == "alpha" and report.confidence < _UNTRUSTED:
+        messages.append(
+            "The opaque part is a full rectangle, as of a window or a card: if the object is in it, give the picture "
+            "without its transparent border."
+        )
+    elif report.confidence < _UNTRUSTED:
         messages.append("The background is not plain and the cut-out a guess: a picture with transparency is safer.")
     return tuple(messages)
 
@@ -110,7 +129,7 @@ def rembg_available() -> bool:
 
 
 def _rembg_home() -> Path:
-    """Where rembg keeps its models, by its own rules."""
+    """Folder of rembg's models, by its own rules."""
     default = os.path.join(os.getenv("XDG_DATA_HOME", "~"), ".u2net")
     return Path(os.getenv("U2NET_HOME", default)).expanduser()
 

@@ -1,5 +1,6 @@
 """Joining the parts of a scene, each with its own texture or colours, into one mesh with one look."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,11 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from recon.core.mesh import TexturedMesh
+from recon.io.meshes.wrapping import MAX_ATLAS, REPEAT, Wrap, resized, unroll
 
-#: Longest side of a joined texture.
-MAX_ATLAS = 4096
-#: Textures that repeat more often than this across one face are stretched instead.
-_MAX_REPEATS = 8
 _GREY = 0.7
 
 
@@ -26,10 +24,12 @@ class Part:
     faces: Int[np.ndarray, "f 3"]
     colors: Float[np.ndarray, "k 3"] | None = None
     uv: Float[np.ndarray, "f 3 2"] | None = None
-    """Per corner; (0, 0) is the upper left of ``texture``, values outside 0…1 repeat it."""
+    """Per corner; (0, 0) is the upper left of ``texture``, values outside 0…1 go by ``wrap``."""
     texture: UInt8[np.ndarray, "h w 3"] | None = None
     attributes: dict[str, np.ndarray] | None = None
     """Further per-vertex values."""
+    wrap: tuple[Wrap, Wrap] = REPEAT
+    """Wrap mode beyond the texture's edges, along u and along v."""
 
 
 def join(parts: Sequence[Part]) -> TexturedMesh:
@@ -65,32 +65,16 @@ def _colors(part: Part) -> Float[np.ndarray, "k 3"]:
 
 
 def _unwrapped(part: Part) -> Part:
-    """The part with texture coordinates in 0…1: repetition is written into the texture where a face needs it."""
+    """The part with texture coordinates in 0…1."""
     if part.uv is None or part.texture is None or not len(part.faces):
         return replace(part, uv=None, texture=None)
-    uv = part.uv - np.floor(part.uv.min(1, keepdims=True) + 1e-4)
-    repeats = np.ceil(uv.reshape(-1, 2).max(0) - 1e-3).astype(int).clip(1, _MAX_REPEATS)
-    texture = part.texture
-    if (repeats > 1).any():
-        height, width = texture.shape[:2]
-        scale = min(1.0, MAX_ATLAS / (width * repeats[0]), MAX_ATLAS / (height * repeats[1]))
-        texture = np.tile(
-            _resized(texture, max(1, int(width * scale)), max(1, int(height * scale))), (repeats[1], repeats[0], 1)
-        )
-    return replace(part, uv=(uv / repeats).clip(0, 1).astype(np.float32), texture=texture)
+    uv, texture = unroll(part.uv, part.texture, part.wrap)
+    return replace(part, uv=uv, texture=texture, wrap=REPEAT)
 
 
 def _atlas(parts: Sequence[Part]) -> tuple[Float[np.ndarray, "f 3 2"], UInt8[np.ndarray, "h w 3"]]:
     """Corner coordinates of all parts, and the texture that they share: equal square cells, one per picture."""
-    pictures: list[np.ndarray] = []
-    cells = []
-    for part in parts:
-        same = (i for i, p in enumerate(pictures) if part.texture is not None and np.array_equal(p, part.texture))
-        cell = next(same, None)
-        if cell is None and part.texture is not None:
-            cell = len(pictures)
-            pictures.append(part.texture)
-        cells.append(cell)
+    pictures, cells = _different([part.texture for part in parts])
     if None not in cells and len(pictures) == 1:
         return np.concatenate([part.uv for part in parts]), pictures[0]
     plain = [part for part in parts if part.texture is None]
@@ -101,7 +85,7 @@ def _atlas(parts: Sequence[Part]) -> tuple[Float[np.ndarray, "f 3 2"], UInt8[np.
         side = max(side, len(palette))
     atlas = np.zeros((grid * side, grid * side, 3), np.uint8)
     for cell, picture in enumerate(pictures):
-        _place(atlas, _resized(picture, side, side), cell, grid)
+        _place(atlas, resized(picture, side, side), cell, grid)
     if palette is not None:
         _place(
             atlas,
@@ -120,6 +104,22 @@ def _atlas(parts: Sequence[Part]) -> tuple[Float[np.ndarray, "f 3 2"], UInt8[np.
     return np.concatenate(corners).astype(np.float32), atlas
 
 
+def _different(textures: Sequence[np.ndarray | None]) -> tuple[list[np.ndarray], list[int | None]]:
+    """The textures that differ, and the place among them of each one's own."""
+    pictures: list[np.ndarray] = []
+    places: dict[tuple, int] = {}
+    known: dict[int, int] = {}  # by object, as hashing takes time
+    for texture in textures:
+        if texture is None or id(texture) in known:
+            continue
+        content = (texture.shape, hashlib.blake2b(np.ascontiguousarray(texture)).digest())
+        if content not in places:
+            places[content] = len(pictures)
+            pictures.append(texture)
+        known[id(texture)] = places[content]
+    return pictures, [None if texture is None else known[id(texture)] for texture in textures]
+
+
 def _palette(parts: Sequence[Part]) -> tuple[UInt8[np.ndarray, "p p 3"], Float[np.ndarray, "f 3 2"]]:
     """The untextured faces' mean colours as blocks of a picture, and coordinates in the blocks' middles."""
     face_colors = np.concatenate([_colors(part)[part.faces].mean(1) for part in parts])
@@ -136,12 +136,6 @@ def _place(atlas: np.ndarray, picture: np.ndarray, cell: int, grid: int) -> None
     side = len(picture)
     row, column = divmod(cell, grid)
     atlas[row * side : (row + 1) * side, column * side : (column + 1) * side] = picture
-
-
-def _resized(picture: UInt8[np.ndarray, "h w 3"], width: int, height: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _attributes(parts: Sequence[Part]) -> dict[str, np.ndarray]:

@@ -5,22 +5,24 @@ import io
 import json
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Literal, get_args
-from urllib.parse import unquote
+from typing import Literal, get_args
 
 import numpy as np
-import torch
 
-from recon.core.conventions import linear_to_srgb, srgb_to_linear
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.io.folders import atomic_write
 from recon.io.images.files import TEXTURE_PNG
 from recon.io.meshes.atlas import Part, join, vertex_colors
 from recon.io.meshes.glb import save_glb
+from recon.io.meshes.gltf_reader import read_gltf
+from recon.io.meshes.notes import Notes
+from recon.io.meshes.obj_reader import read_obj
 from recon.io.meshes.ply import write_ply
+from recon.io.meshes.ply_reader import read_ply
 from recon.io.meshes.seams import CREASE_ANGLE, crease_normals
 from recon.io.meshes.usd_reader import USD_FILES, read_usd
 
@@ -34,31 +36,50 @@ _READ_ERRORS = (
 )
 
 
-def load_mesh(path: str | os.PathLike) -> TexturedMesh:
+def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMesh:
     """Read a scene as one mesh in its own coordinates (of USD: +Y up, in metres), colours in sRGB.
 
     Nodes are flattened; one texture is kept as it is, several become an atlas; linear values (glTF's COLOR_0 and
-    factors) become sRGB. Vertices split for the file's sake are joined again. Raises :class:`InputError`.
-    """
-    import trimesh
+    factors) become sRGB. Vertices split for the file's sake are joined again. Transparent parts of a surface are cut
+    away. Whatever the file holds and the mesh does not show is one warning.
 
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"There is no file '{path}': check the path.")
-    if not path.is_file() or path.suffix.lower() not in READABLE:
-        raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
-    linear = path.suffix.lower() in (".glb", ".gltf")
+    Args:
+        path: A file of one of the kinds in ``READABLE``.
+        notes: Collects what is not shown, instead of the warning.
+
+    Raises:
+        InputError: The file holds no mesh that can be read.
+    """
+    path, found = Path(path), Notes() if notes is None else notes
+    _check_place(path)
     try:
-        if path.suffix.lower() in USD_FILES:
-            parts = read_usd(path)
-        else:
-            parts = _parts(trimesh.load_scene(path, process=False, resolver=_files_beside(path)), linear)
-        parts = [part for part in parts if len(part.faces)]
+        parts = [part for part in _READERS[path.suffix.lower()](path, found) if len(part.faces)]
+        _check_parts(path, parts)
+        mesh = join(parts)
     except InputError:
         raise
     except _READ_ERRORS as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(f"'{path}' cannot be read as a mesh ({reason}): export it again.") from error
+    if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
+        raise InputError(f"'{path}' holds no surface, all its triangles are points: export it again.")
+    if notes is None and found.text():
+        warnings.warn(f"'{path}' is not read in full: {found.text()}.", stacklevel=2)
+    return mesh
+
+
+def _check_place(path: Path) -> None:
+    try:
+        exists, ordinary = path.exists(), path.is_file()
+    except (OSError, ValueError) as error:  # the name is too long, or holds a null character
+        raise InputError(f"{str(path)[:80]!r} is no path of a file ({error}): check it.") from error
+    if not exists:
+        raise InputError(f"There is no file '{path}': check the path.")
+    if not ordinary or path.suffix.lower() not in READABLE:
+        raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
+
+
+def _check_parts(path: Path, parts: list[Part]) -> None:
     if not parts:
         raise InputError(f"'{path}' holds no triangles: export it as a triangle mesh.")
     for part in parts:
@@ -66,26 +87,6 @@ def load_mesh(path: str | os.PathLike) -> TexturedMesh:
             raise InputError(f"'{path}' holds NaN or infinite coordinates: clean it up and export it again.")
         if part.faces.min() < 0 or part.faces.max() >= len(part.vertices):
             raise InputError(f"'{path}' has faces that name missing vertices: export it again.")
-    mesh = join(parts)
-    if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
-        raise InputError(
-            f"'{path}' holds no surface, or is compressed in a way that is not read: export it uncompressed."
-        )
-    return mesh
-
-
-def _files_beside(path: Path) -> Any:
-    """What finds the textures that a file names."""
-    from trimesh.resolvers import FilePathResolver
-
-    class FilesBeside(FilePathResolver):
-        def get(self, name: str) -> bytes:
-            try:
-                return super().get(name)
-            except (OSError, ValueError):
-                return super().get(unquote(name))  # glTF writes spaces and the like as in addresses
-
-    return FilesBeside(str(path))
 
 
 def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | None = None) -> Path:
@@ -99,86 +100,6 @@ def save_mesh(mesh: TexturedMesh, path: str | os.PathLike, format: MeshFormat | 
     if kind not in get_args(MeshFormat):
         raise InputError(f"'{kind}' is no mesh format that can be written: choose {', '.join(get_args(MeshFormat))}.")
     return {"glb": save_glb, "ply": _save_ply, "obj": _save_obj}[kind](mesh, path)
-
-
-def _parts(scene: Any, linear: bool) -> list[Part]:
-    import trimesh
-
-    parts = []
-    for node in scene.graph.nodes_geometry:
-        matrix, name = scene.graph[node]
-        geometry = scene.geometry[name]
-        if not isinstance(geometry, trimesh.Trimesh):  # point clouds and lines have no surface
-            continue
-        vertices = np.asarray(geometry.vertices, float) @ matrix[:3, :3].T + matrix[:3, 3]
-        faces = np.asarray(geometry.faces).astype(np.int64).reshape(-1, 3)
-        if np.linalg.det(matrix[:3, :3]) < 0:
-            faces = faces[:, ::-1]
-        parts.append(_part(geometry, vertices.astype(np.float32), np.ascontiguousarray(faces), linear))
-    return parts
-
-
-def _part(geometry: Any, vertices: np.ndarray, faces: np.ndarray, linear: bool) -> Part:
-    visual = geometry.visual
-    attributes = {
-        name.lstrip("_").lower(): _column(np.asarray(value, np.float32))
-        for name, value in geometry.vertex_attributes.items()
-        if np.issubdtype(np.asarray(value).dtype, np.floating) and len(value) == len(vertices)
-    }
-    if visual.kind == "face":  # colours per face: every face gets its own vertices
-        colors = np.repeat(np.asarray(visual.face_colors)[:, :3], 3, 0).astype(np.float32) / 255
-        corners = faces.reshape(-1)
-        attributes = {name: value[corners] for name, value in attributes.items()}
-        return Part(vertices[corners], np.arange(len(corners)).reshape(-1, 3), colors, attributes=attributes)
-    if visual.kind == "vertex":
-        colors = np.asarray(visual.vertex_colors)[:, :3].astype(np.float32) / 255
-        return Part(vertices, faces, _srgb(colors) if linear else colors, attributes=attributes)
-    if visual.kind != "texture":
-        return Part(vertices, faces, attributes=attributes)
-    image, factor = _base_color(visual.material)
-    if image is not None and visual.uv is not None and len(visual.uv) == len(vertices):
-        uv = np.asarray(visual.uv, np.float32)[faces] * np.float32([1, -1]) + np.float32([0, 1])
-        texture = np.asarray(image.convert("RGB"))
-        if not np.allclose(factor, 1, atol=2e-3):
-            texture = np.rint(_srgb(_linear(texture.astype(np.float32) / 255) * factor) * 255).astype(np.uint8)
-        return Part(vertices, faces, uv=uv, texture=texture, attributes=attributes)
-    colors = np.broadcast_to(factor, vertices.shape)
-    painted = visual.vertex_attributes.get("color")
-    if painted is not None and len(painted) == len(vertices):
-        painted = np.asarray(painted)
-        peak = np.iinfo(painted.dtype).max if np.issubdtype(painted.dtype, np.integer) else 1.0
-        own = painted[:, :3].astype(np.float32) / np.float32(peak)
-        colors = colors * (own if linear else _linear(own))
-    return Part(vertices, faces, _srgb(colors), attributes=attributes)
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    """Scalars as [k]: trimesh reads them as [k, 1]."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _base_color(material: Any) -> tuple[Any, np.ndarray]:
-    """The material's picture (Pillow, or None) and its linear factor [3]."""
-    from trimesh.visual.material import PBRMaterial
-
-    if isinstance(material, PBRMaterial):
-        factor = material.baseColorFactor
-        factor = np.ones(3) if factor is None else np.asarray(factor)[:3] / 255.0
-        return material.baseColorTexture, factor.astype(np.float32)
-    image = getattr(material, "image", None)
-    if image is not None:
-        return image, np.ones(3, np.float32)
-    diffuse = np.asarray(material.main_color)[:3].astype(np.float32) / 255  # Kd is written as seen, in sRGB
-    return None, _linear(diffuse)
-
-
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    values = torch.from_numpy(np.ascontiguousarray(linear, dtype=np.float32)).clamp(0, 1)
-    return linear_to_srgb(values).clamp(0, 1).numpy()
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    return srgb_to_linear(torch.from_numpy(np.ascontiguousarray(srgb, dtype=np.float32))).numpy()
 
 
 def _save_ply(mesh: TexturedMesh, path: Path) -> Path:
@@ -226,3 +147,18 @@ def _save_obj(mesh: TexturedMesh, path: Path) -> Path:
         for place, data in files.items():
             stack.enter_context(atomic_write(place)).write_bytes(data)
     return path
+
+
+def _read_plain(path: Path, notes: Notes) -> list[Part]:
+    from recon.io.meshes.plain_reader import read_plain  # imports trimesh
+
+    return read_plain(path, notes)
+
+
+_READERS = {
+    **dict.fromkeys((".glb", ".gltf"), read_gltf),
+    **dict.fromkeys((".stl", ".off"), _read_plain),
+    **dict.fromkeys(USD_FILES, read_usd),
+    ".obj": read_obj,
+    ".ply": read_ply,
+}

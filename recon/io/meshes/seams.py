@@ -1,4 +1,4 @@
-"""Where a watertight surface must be split for a file: at creases of the normals and at texture seams, nowhere else."""
+"""Splitting a watertight surface for a file: at creases of the normals and at texture seams, nowhere else."""
 
 from dataclasses import dataclass
 

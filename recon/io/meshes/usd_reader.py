@@ -1,6 +1,5 @@
 """Meshes out of USD stages (.usd, .usda, .usdc, .usdz). Needs the extra ``usd``."""
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 
 from recon.core.conventions import linear_to_srgb
 from recon.core.errors import InputError
 from recon.io.meshes.atlas import Part
+from recon.io.meshes.looks import Surface, paint
+from recon.io.meshes.notes import Notes
+from recon.io.meshes.polygons import triangulate
+from recon.io.meshes.usd_materials import Coordinates, Looks
 
 USD_FILES = (".usd", ".usda", ".usdc", ".usdz")
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # rows: where x, y and z of a Z-up stage go
 
 
-def read_usd(path: Path) -> list[Part]:
+def read_usd(path: Path, notes: Notes) -> list[Part]:
     """The visible meshes of a stage at its first time, in metres, +Y up.
 
-    Of a material the base colour is read: a texture, a constant, or ``displayColor``. Surfaces of subdivision are
-    taken as their control cages.
+    A material gives its base colour: a texture, a constant, or ``displayColor``. Subdivision surfaces are read as their
+    control cages; what is no mesh is noted.
     """
     try:
         from pxr import Usd, UsdGeom
@@ -32,12 +34,17 @@ def read_usd(path: Path) -> list[Part]:
     cache = UsdGeom.XformCache(Usd.TimeCode.EarliestTime())
     turn = _Z_UP if UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.z else np.eye(3)
     turn = turn * UsdGeom.GetStageMetersPerUnit(stage)
-    parts = []
+    parts, looks = [], Looks(notes)
     for prim in Usd.PrimRange.Stage(stage, Usd.TraverseInstanceProxies()):
-        if not prim.IsA(UsdGeom.Mesh) or not _is_shown(UsdGeom.Imageable(prim)):
+        if not prim.IsA(UsdGeom.Gprim) and not prim.IsA(UsdGeom.PointInstancer):
+            continue
+        if not _is_shown(UsdGeom.Imageable(prim)):
+            continue
+        if not prim.IsA(UsdGeom.Mesh):
+            notes.add(f"{prim.GetTypeName()} prim")
             continue
         matrix = np.array(cache.GetLocalToWorldTransform(prim))  # of row vectors
-        parts += _Corners.of(UsdGeom.Mesh(prim)).parts(matrix[:3, :3] @ turn, matrix[3, :3] @ turn)
+        parts += _Corners.of(UsdGeom.Mesh(prim)).parts(matrix[:3, :3] @ turn, matrix[3, :3] @ turn, looks)
     return parts
 
 
@@ -69,17 +76,14 @@ class _Corners:
         )
         if counts.sum() != len(indices) or (len(indices) and not 0 <= indices.min() <= indices.max() < len(points)):
             raise ValueError(f"{mesh.GetPath()} has faces that name missing vertices")
-        triangles = np.maximum(counts - 2, 0)
-        triangles[_array(mesh.GetHoleIndicesAttr(), np.int64)] = 0
-        polygons = np.repeat(np.arange(len(counts)), triangles)
-        first = (np.cumsum(counts) - counts)[polygons]
-        step = np.arange(len(polygons)) - (np.cumsum(triangles) - triangles)[polygons]
-        corners = np.stack([first, first + step + 1, first + step + 2], 1)
+        polygons = np.repeat(np.arange(len(counts)), np.maximum(counts - 2, 0))
+        shown = ~np.isin(polygons, _array(mesh.GetHoleIndicesAttr(), np.int64))
+        corners, polygons = triangulate(counts, indices, points)[shown], polygons[shown]
         if mesh.GetOrientationAttr().Get() == UsdGeom.Tokens.leftHanded:
             corners = corners[:, ::-1]
         return _Corners(mesh, points, corners, polygons, indices[corners])
 
-    def parts(self, linear: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, "3"]) -> list[Part]:
+    def parts(self, linear: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, "3"], looks: Looks) -> list[Part]:
         """One for each material, moved to the world."""
         from pxr import UsdShade
 
@@ -92,34 +96,43 @@ class _Corners:
             inside = np.isin(self.polygons, _array(subset.GetIndicesAttr(), np.int64)) & left
             left &= ~inside
             material, _ = UsdShade.MaterialBindingAPI(subset.GetPrim()).ComputeBoundMaterial()
-            made.append(moved._only(inside)._part(material))
-        return [*made, moved._only(left)._part(binding.ComputeBoundMaterial()[0])]
+            made.append(moved._only(inside)._part(material, looks))
+        return [*made, moved._only(left)._part(binding.ComputeBoundMaterial()[0], looks)]
 
     def _only(self, kept: np.ndarray) -> "_Corners":
         return replace(self, corners=self.corners[kept], polygons=self.polygons[kept], faces=self.faces[kept])
 
-    def _part(self, material: Any) -> Part:
-        color, texture, name = _look(material)
-        points = self.points.astype(np.float32)
-        if texture is not None:
-            uv = self._values(name)
-            if uv is not None:
-                uv = (uv[..., :2] * [1, -1] + [0, 1]).astype(np.float32)  # v counts from the lower edge
-                return self._compact(points, uv=uv, texture=texture)
-        colors = np.broadcast_to(np.float32(color), (*self.faces.shape, 3)) if color is not None else None
-        if colors is None:
+    def _part(self, material: Any, looks: Looks) -> Part:
+        look, where = looks.of(material) if len(self.faces) else (None, Coordinates())
+        if look is None:
             colors = self._values("displayColor")
-        return self._compact(points, colors=None if colors is None else _srgb(colors))
+            return self._compact(None if colors is None else _srgb(colors))
+        bare = self._compact()
+        uv = None
+        if look.texture is not None:
+            uv = self._values(where.name)
+            uv = self._only_coordinates() if uv is None else uv
+            if uv is None:
+                looks.notes.add("texture without coordinates")
+        surface = Surface(bare.vertices, bare.faces, None if uv is None else where.apply(uv[..., :2].astype(float)))
+        return paint(surface, look)
 
-    def _compact(self, points: np.ndarray, colors: np.ndarray | None = None, **look: Any) -> Part:
-        """Of the points in use; corners at one point that differ in colour get points of their own."""
+    def _only_coordinates(self) -> np.ndarray | None:
+        """The mesh's texture coordinates, whatever they are called, if there is one set only."""
+        from pxr import UsdGeom
+
+        sets = [v for v in UsdGeom.PrimvarsAPI(self.mesh.GetPrim()).GetPrimvars() if "texCoord" in str(v.GetTypeName())]
+        return self._values(sets[0].GetPrimvarName()) if len(sets) == 1 else None
+
+    def _compact(self, colors: np.ndarray | None = None) -> Part:
+        """The points in use; corners at one point that differ in colour get points of their own."""
         keys = self.faces.reshape(-1, 1).astype(np.float64)
         if colors is not None:
             keys = np.concatenate([keys, colors.reshape(-1, 3)], 1)
         rows, place = np.unique(keys, axis=0, return_inverse=True)
         used = rows[:, 0].astype(np.int64)
         painted = None if colors is None else rows[:, 1:].astype(np.float32)
-        return Part(points[used], place.reshape(-1, 3).astype(np.int64), painted, **look)
+        return Part(self.points[used].astype(np.float32), place.reshape(-1, 3).astype(np.int64), painted)
 
     def _values(self, name: str) -> np.ndarray | None:
         """A primvar at every triangle's corners [f 3 c], whatever it was stated for."""
@@ -136,53 +149,6 @@ class _Corners:
             UsdGeom.Tokens.faceVarying: self.corners,
         }.get(primvar.GetInterpolation(), self.faces)
         return values[places]
-
-
-def _look(material: Any) -> tuple[np.ndarray | None, np.ndarray | None, str]:
-    """Of a preview surface: its constant colour (linear), or its texture and the name of its coordinates."""
-    from pxr import UsdShade
-
-    surface = material.ComputeSurfaceSource()[0] if material else None
-    diffuse = surface.GetInput("diffuseColor") if surface else None
-    if not diffuse:
-        return None, None, ""
-    source = UsdShade.Utils.GetValueProducingAttributes(diffuse)
-    if not source:
-        return None, None, ""
-    shader = UsdShade.Shader(source[0].GetPrim())
-    if shader.GetIdAttr().Get() == "UsdUVTexture" and source[0].GetPrim() != surface.GetPrim():
-        reader = _producer(shader.GetInput("st"))
-        if reader is None or reader.GetIdAttr().Get() != "UsdPrimvarReader_float2":
-            return None, None, ""
-        return None, _picture(_value(shader.GetInput("file"))), str(_value(reader.GetInput("varname")) or "st")
-    value = _value(diffuse)
-    return (None if value is None else np.asarray(value, np.float32)), None, ""
-
-
-def _producer(given: Any) -> Any:
-    from pxr import UsdShade
-
-    source = UsdShade.Utils.GetValueProducingAttributes(given) if given else []
-    return UsdShade.Shader(source[0].GetPrim()) if source else None
-
-
-def _value(given: Any) -> Any:
-    """Of an input, which may be an interface of its material; None where a shader computes it."""
-    from pxr import UsdShade
-
-    source = UsdShade.Utils.GetValueProducingAttributes(given) if given else []
-    return source[0].Get() if source and UsdShade.Input.IsInput(source[0]) else None
-
-
-def _picture(asset: Any) -> np.ndarray | None:
-    """A texture's pixels, out of a package too; None where there is no such file."""
-    from pxr import Ar
-
-    opened = Ar.GetResolver().OpenAsset(Ar.ResolvedPath(asset.resolvedPath)) if asset and asset.resolvedPath else None
-    if not opened:
-        return None
-    with Image.open(io.BytesIO(bytes(opened.GetBuffer()))) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def _array(attribute: Any, dtype: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ _COMMENT = {
 _LEAST_OPACITY = 1e-4
 
 
-def save_splat_ply(splats: Splats, path: str | os.PathLike, axes: SplatAxes = "opencv") -> Path:
+def save_splat_ply(splats: Splats, path: str | os.PathLike, axes: SplatAxes = "opencv", *, sh_degree: int = 0) -> Path:
     """Write splats atomically as binary PLY.
 
     Colors are coefficients of the constant spherical harmonic, opacities are before the sigmoid, scales are
@@ -35,14 +35,19 @@ def save_splat_ply(splats: Splats, path: str | os.PathLike, axes: SplatAxes = "o
         path: File to write.
         axes: ``opencv`` (+Y down, +Z forward) is what viewers of trained splats expect; ``gltf`` keeps +Y up. A
             comment in the file's header says which.
+        sh_degree: Degree of the spherical harmonics to leave room for, 0 to 3; those above 0 (``f_rest_*``) are zero.
 
     Raises:
-        InputError: There are no splats, or some are not finite.
+        InputError: There are no splats, some are not finite, or the degree is out of range.
     """
+    if not 0 <= sh_degree <= 3:
+        raise InputError(f"The degree of the spherical harmonics lies between 0 and 3, not {sh_degree}.")
     turned = check(splats).to("cpu").transformed(splat_axes(axes))
     opacity = turned.opacity.clamp(_LEAST_OPACITY, 1 - _LEAST_OPACITY)
     table = columns("xyz", turned.position) | columns(("nx", "ny", "nz"), turned.normal)
     table |= columns([f"f_dc_{i}" for i in range(3)], turned.harmonics)
+    rest = 3 * ((sh_degree + 1) ** 2 - 1)
+    table |= columns([f"f_rest_{i}" for i in range(rest)], torch.zeros(len(turned), rest))
     table |= columns(["opacity"], torch.logit(opacity)[:, None])
     table |= columns([f"scale_{i}" for i in range(3)], turned.scale.clamp_min(1e-9).log())
     table |= columns([f"rot_{i}" for i in range(4)], turned.rotation)

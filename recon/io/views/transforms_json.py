@@ -4,31 +4,34 @@ The file's world frame is kept as it is, only the cameras' axes turn from OpenGL
 such views lies in the frame of the user's own cameras (z-up for most of these tools).
 """
 
-import json
 import math
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from recon.core.cameras import Cameras
 from recon.core.conventions import camera_to_opencv
 from recon.core.errors import InputError
+from recon.core.paths import is_file
+from recon.core.reading import READ_ERRORS, fit, read_json, reading, reason
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
-from recon.io.images.files import VIEW_PNG
-from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
+from recon.io.images.files import VIEW_PNG, stored_size
+from recon.io.views.lens import Lens
+from recon.io.views.posed import MAX_SIDE, PosedPicture, find_picture, load_posed
 
 FILE = "transforms.json"
 _OTHER_NAMES = ("transforms_train.json",)
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
-_PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
-_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "OPENCV_FISHEYE")
+#: Flags of instant-ngp for projections that no lens of this package has.
+_OTHER_LENSES = ("ortho", "orthographic", "latlong", "equirectangular", "ftheta_p0", "ftheta_p1", "rolling_shutter")
 #: How far a matrix may be from a rotation (files carry rounded numbers).
 _ROTATION_TOLERANCE = 1e-2
 
@@ -37,8 +40,8 @@ def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE, whole: bool = Fal
     """The views of a ``transforms.json`` (or a folder with one) as a ViewSet of one hypothesis.
 
     Pictures carry transparency (or a ``mask_path`` each); opaque ones are cut out as photos are, with a warning, unless
-    they are kept ``whole``. Pictures larger than ``max_side`` are reduced. Raises :class:`InputError` for what does not
-    make sense.
+    they are kept ``whole``. Pictures are taken as they are stored, without the rotation in their metadata; distortion
+    is removed; pictures larger than ``max_side`` are reduced. Raises :class:`InputError` for what does not make sense.
     """
     path = _find(Path(path))
     document = _read(path)
@@ -74,7 +77,7 @@ def _lens(intrinsics: Float[Tensor, "3 3"]) -> dict[str, float]:
 
 def find(folder: Path) -> Path | None:
     """The file with the cameras in a folder."""
-    return next((folder / name for name in (FILE, *_OTHER_NAMES) if (folder / name).is_file()), None)
+    return next((folder / name for name in (FILE, *_OTHER_NAMES) if is_file(folder / name)), None)
 
 
 def _find(path: Path) -> Path:
@@ -83,16 +86,43 @@ def _find(path: Path) -> Path:
         if found is None:
             raise InputError(f"The folder '{path}' holds no {FILE}: name the file with the cameras.")
         return found
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"There is no file '{path}': check the path.")
     return path
 
 
+class _Camera(msgspec.Struct, frozen=True):
+    """The entries that tell a lens; a frame's own stand before the file's."""
+
+    camera_model: str | None = None
+    is_fisheye: bool | None = None
+    w: float | None = None
+    h: float | None = None
+    fl_x: float | None = None
+    fl_y: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    camera_angle_x: float | None = None
+    camera_angle_y: float | None = None
+    k1: float | None = None
+    k2: float | None = None
+    k3: float | None = None
+    k4: float | None = None
+    p1: float | None = None
+    p2: float | None = None
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """Contents of a frame beside its lens."""
+
+    file_path: str
+    transform_matrix: list[list[float]]
+    mask_path: str | None = None
+
+
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"'{path}' is not readable JSON ({error}): export the cameras again.") from error
+    with reading(path, "JSON file of cameras", "export the cameras again"):
+        document = read_json(path)
     frames = document.get("frames") if isinstance(document, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(
@@ -101,63 +131,58 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _frame(path: Path, document: dict[str, Any], index: int, frame: Any) -> PosedPicture:
+def _frame(path: Path, document: dict[str, Any], index: int, entry: Any) -> PosedPicture:
     where = f"'{path}', frame {index}"
-    if not isinstance(frame, dict):
+    if not isinstance(entry, dict):
         raise InputError(f"{where} is not an object with file_path and transform_matrix.")
-    values, matrix = {**document, **frame}, _matrix(frame.get("transform_matrix"), where)
-    return PosedPicture(
-        where,
-        _picture(path, frame, where),
-        lambda size: Cameras(matrix, _intrinsics(values, size, where), *size),
-        _picture(path, frame, where, "mask_path") if "mask_path" in frame else None,
-    )
+    values = {**document, **entry}
+    odd = next((name for name in _OTHER_LENSES if values.get(name)), None)
+    try:
+        frame, camera = fit(entry, _Frame), fit(values, _Camera)
+    except READ_ERRORS as error:
+        raise InputError(f"{where} cannot be used ({reason(error)}): export the cameras again.") from error
+    model = camera.camera_model or "PINHOLE"
+    if model not in _MODELS or odd:
+        raise InputError(
+            f"{where} uses the camera model {odd or model}: undistort the pictures to pinhole cameras first."
+        )
+    picture = _picture(path, frame.file_path, where)
+    mask = _picture(path, frame.mask_path, where) if frame.mask_path else None
+    pose = _matrix(frame.transform_matrix, where)
+    return PosedPicture(where, picture, pose, _lens_of(camera, picture, where), mask, as_stored=True)
 
 
-def _picture(path: Path, frame: dict[str, Any], where: str, key: str = "file_path") -> Path:
-    name = frame.get(key)
-    if not isinstance(name, str) or not name:
-        raise InputError(f"{where} has no {key}.")
-    for suffix in _SUFFIXES:
-        candidate = path.parent / (name + suffix)
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{where} names the picture '{name}', which is not there (looked in '{path.parent}').")
+def _picture(path: Path, name: str, where: str) -> Path:
+    found = find_picture([path.parent], name, _SUFFIXES) or find_picture([path.parent / "images"], Path(name).name)
+    if found is None:
+        raise InputError(f"{where} names the picture '{name}', which is not there (looked in '{path.parent}').")
+    return found
 
 
-def _number(values: dict[str, Any], key: str, where: str) -> float | None:
-    value = values.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: {key} must be a finite number, not {value!r}.")
-    return float(value)
-
-
-def _intrinsics(values: dict[str, Any], size: tuple[int, int], where: str) -> Float[Tensor, "3 3"]:
-    """Pixels of a picture of ``size``, which may be a scaled copy of the one the file speaks of."""
-    model = values.get("camera_model", "PINHOLE")
-    if model not in _PINHOLE_MODELS:
-        raise InputError(f"{where} uses the camera model {model!r}: undistort the pictures to pinhole cameras first.")
-    if any(abs(_number(values, key, where) or 0.0) > 1e-3 for key in _DISTORTION):
-        warnings.warn(f"{where} has lens distortion, which is ignored: undistort the pictures.", stacklevel=3)
-    width = _number(values, "w", where) or float(size[0])
-    height = _number(values, "h", where) or float(size[1])
-    if width <= 0 or height <= 0 or abs(width / height * size[1] / size[0] - 1) > 0.02:
-        raise InputError(f"{where} speaks of {width:g} x {height:g} pixels, but its picture has {size[0]} x {size[1]}.")
-    focal_x, focal_y = _focal(values, "x", width, where), _focal(values, "y", height, where)
+def _lens_of(camera: _Camera, picture: Path, where: str) -> Lens:
+    width, height = camera.w, camera.h
+    if width is None or height is None:
+        width, height = (told or found for told, found in zip((width, height), stored_size(picture), strict=True))
+    focal_x, focal_y = _focal(camera, "x", width, where), _focal(camera, "y", height, where)
     if focal_x is None and focal_y is None:
         raise InputError(f"{where} has no focal length: give fl_x or camera_angle_x.")
-    focal_x, focal_y = focal_x or focal_y, focal_y or focal_x
-    centre = _number(values, "cx", where), _number(values, "cy", where)
-    centre_x, centre_y = width / 2 if centre[0] is None else centre[0], height / 2 if centre[1] is None else centre[1]
-    scale = torch.tensor([size[0] / width, size[1] / height, 1.0])
-    return torch.tensor([[focal_x, 0.0, centre_x], [0.0, focal_y, centre_y], [0.0, 0.0, 1.0]]) * scale[:, None]
+    center = width / 2 if camera.cx is None else camera.cx, height / 2 if camera.cy is None else camera.cy
+    k1, k2, k3, k4, p1, p2 = (getattr(camera, name) or 0.0 for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    fisheye = bool(camera.is_fisheye) or camera.camera_model == "OPENCV_FISHEYE"
+    if k4 and not fisheye:
+        raise InputError(
+            f"{where} has a fourth radial term (k4), which only fisheye lenses have here: undistort first."
+        )
+    distortion = (k1, k2, k3, k4) if fisheye else (k1, k2, p1, p2, k3)
+    try:
+        return Lens(width, height, (focal_x or focal_y, focal_y or focal_x), center, distortion, fisheye)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
-def _focal(values: dict[str, Any], axis: str, extent: float, where: str) -> float | None:
+def _focal(camera: _Camera, axis: str, extent: float, where: str) -> float | None:
     """In pixels, from ``fl_`` or ``camera_angle_``."""
-    focal, angle = _number(values, f"fl_{axis}", where), _number(values, f"camera_angle_{axis}", where)
+    focal, angle = getattr(camera, f"fl_{axis}"), getattr(camera, f"camera_angle_{axis}")
     if focal is None and angle is not None:
         if not 0 < angle < math.pi:
             raise InputError(f"{where}: camera_angle_{axis} must lie between 0 and pi (radians), not {angle:g}.")
@@ -167,16 +192,11 @@ def _focal(values: dict[str, Any], axis: str, extent: float, where: str) -> floa
     return focal
 
 
-def _matrix(rows: Any, where: str) -> Float[Tensor, "4 4"]:
+def _matrix(rows: list[list[float]], where: str) -> Float[np.ndarray, "4 4"]:
     """The frame's camera-to-world in OpenCV axes."""
-    try:
-        matrix = torch.tensor(rows, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{where} needs a transform_matrix of 4 x 4 numbers.") from error
-    if matrix.shape == (3, 4):
-        matrix = torch.cat([matrix, matrix.new_tensor([[0.0, 0.0, 0.0, 1.0]])])
-    if matrix.shape != (4, 4) or not torch.isfinite(matrix).all():
-        raise InputError(f"{where} needs a transform_matrix of 4 x 4 finite numbers.")
+    if len(rows) not in (3, 4) or any(len(row) != 4 for row in rows):
+        raise InputError(f"{where} needs a transform_matrix of 4 x 4 numbers.")
+    matrix = torch.tensor([*rows, [0.0, 0.0, 0.0, 1.0]][:4], dtype=torch.float64)
     rotation = matrix[:3, :3]
     if (matrix[3] - matrix.new_tensor([0.0, 0.0, 0.0, 1.0])).abs().max() > 1e-6:
         raise InputError(f"{where}: the last row of transform_matrix must be 0 0 0 1 (is it transposed?).")
@@ -186,4 +206,4 @@ def _matrix(rows: Any, where: str) -> Float[Tensor, "4 4"]:
         raise InputError(f"{where}: transform_matrix is left-handed (mirrored): export right-handed OpenGL cameras.")
     u, _, vh = torch.linalg.svd(rotation)
     matrix[:3, :3] = u @ vh  # rounded numbers made exactly orthonormal
-    return camera_to_opencv(matrix, "opengl").float()
+    return camera_to_opencv(matrix, "opengl").numpy()

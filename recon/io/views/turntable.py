@@ -9,28 +9,30 @@ from pathlib import Path
 
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV, Cameras
 from recon.core.errors import InputError
+from recon.core.paths import natural_key
 from recon.core.views import ViewSet
 from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_NUMBER = r"[ _=-]?(-?\d+(?:\.\d+)?)"
+_NUMBER = r"(?:[ _=]|-(?=[-+−]))?([-+−]?\d+(?:\.\d+)?)"
 _AZIMUTH = re.compile(rf"(?:^|[^a-z])(?:az|azimuth){_NUMBER}", re.IGNORECASE)
 _ELEVATION = re.compile(rf"(?:^|[^a-z])(?:el|elevation){_NUMBER}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Turntable:
-    """How the pictures were taken: the camera aims at the origin, +Y is up."""
+    """Camera of turntable images: it aims at the origin, +Y is up."""
 
     azimuths: tuple[float, ...] = ()
-    """Degrees, one for each picture in the order of their names: where the camera stands around the object, 0 on +Z and
-    90 on +X; the plate has then turned clockwise by as much. Without them names such as az030_el20.png tell."""
+    """Degrees, one for each picture in the order of their names (2.png before 10.png): where the camera stands around
+    the object, 0 on +Z and 90 on +X; the plate has then turned clockwise by as much. Without them names such as
+    az030_el20.png tell."""
     elevation: float = 0.0
     """Degrees above the horizon, where the names do not tell."""
     fov: float = DEFAULT_FOV
     """Vertical field of view in degrees."""
     distance: float = DEFAULT_DISTANCE
-    """Of the camera from the turntable's axis, in the units that the mesh shall have."""
+    """Distance of the camera from the turntable's axis, in the units of the mesh."""
 
 
 def angles_in_name(name: str) -> tuple[float, float | None] | None:
@@ -38,11 +40,14 @@ def angles_in_name(name: str) -> tuple[float, float | None] | None:
     azimuth, elevation = _AZIMUTH.search(name), _ELEVATION.search(name)
     if azimuth is None:
         return None
-    return float(azimuth[1]), None if elevation is None else float(elevation[1])
+    numbers = [None if found is None else float(found[1].replace("−", "-")) for found in (azimuth, elevation)]
+    return numbers[0], numbers[1]
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    """The pictures of a folder in the order of file managers: 2.png before 10.png."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    return sorted(found, key=natural_key)
 
 
 def load(folder: str | os.PathLike, turntable: Turntable, *, max_side: int = MAX_SIDE) -> ViewSet:
@@ -55,7 +60,8 @@ def load(folder: str | os.PathLike, turntable: Turntable, *, max_side: int = MAX
         raise InputError(f"The folder '{folder}' holds no pictures ({', '.join(PICTURES)}).")
     frames = []
     for picture, (azimuth, elevation) in zip(pictures, _angles(folder, pictures, turntable), strict=True):
-        frames.append(PosedPicture(f"'{picture}'", picture, _Orbit(azimuth, elevation, turntable)))
+        c2w = Cameras.orbit(azimuth, elevation, turntable.distance).c2w.double().numpy()
+        frames.append(PosedPicture(f"'{picture}'", picture, c2w, lens=None, fov=turntable.fov))
     return load_posed(frames, str(folder), max_side)
 
 
@@ -73,17 +79,9 @@ def _angles(folder: Path, pictures: Sequence[Path], turntable: Turntable) -> lis
             )
         return [(azimuth, turntable.elevation) for azimuth in turntable.azimuths]
     told = [angles_in_name(picture.name) for picture in pictures]
+    # A dash may be a sign (az-30 … az30) or stand between word and number (az-030 … az-330).
+    dashes = any(angles is not None and angles[0] < -180 for angles in told)
     silent = next((picture.name for picture, angles in zip(pictures, told, strict=True) if angles is None), None)
     if silent is not None:
         raise InputError(f"The name '{silent}' in '{folder}' tells no azimuth: call it az030.png, or give --azimuths.")
-    return [(azimuth, turntable.elevation if elevation is None else elevation) for azimuth, elevation in told]
-
-
-@dataclass(frozen=True)
-class _Orbit:
-    azimuth: float
-    elevation: float
-    turntable: Turntable
-
-    def __call__(self, size: tuple[int, int]) -> Cameras:
-        return Cameras.orbit(self.azimuth, self.elevation, self.turntable.distance, self.turntable.fov, size)
+    return [(abs(a) if dashes else a, turntable.elevation if e is None else e) for a, e in told]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from mvdiff.cli.photos import output_folders
 from mvdiff.devices import pick_device
 from mvdiff.runs.image_to_3d import ImageTo3D
 from mvdiff.sampling.candidates import hypothesis_seed
-from recon import ViewSet
+from mvdiff.sampling.generation import Preset
+from recon import ReconstructionConfig, ViewSet
 from recon.core.errors import InputError
 from recon.io.meshes.files import load_mesh
 from recon.posterior import load_posterior
@@ -41,13 +43,13 @@ def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
         f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "heavy = {'torch', 'numpy', 'diffusers', 'trimesh'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
     assert "usage: mvdiff" in done.stdout
 
 
 def test_the_interpreter_runs_it_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "mvdiff", "paint"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "mvdiff", "paint"], capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 2
     assert "'paint'" in done.stderr
 
@@ -178,9 +180,9 @@ def test_several_photos_have_a_folder_each(run, photo: Path, tmp_path: Path) -> 
 
 def test_photos_of_one_name_do_not_share_a_folder(tmp_path: Path) -> None:
     photos = [Path("x/cat.png"), Path("y/cat.jpg"), Path("dog.png")]
-    names = [folder.name for folder in output_folders(photos, photos, tmp_path)]
+    names = [Path(folder).name for folder in output_folders(photos, photos, str(tmp_path))]
     assert names == ["cat", "cat-2", "dog"]
-    assert output_folders(photos[:1], photos[:1], tmp_path) == [tmp_path]
+    assert output_folders(photos[:1], photos[:1], "s3://runs/one") == ["s3://runs/one"]
 
 
 # The other verbs
@@ -261,12 +263,23 @@ def refused(run, out: Path, *arguments) -> str:
         (("--elevation-prior", 15, 0), "standard deviation above 0"),
         (("--camera-temperature", 0), "above 0 and at most 1"),
         (("--device", "tpu"), "auto, cpu or cuda"),
-        (("--preset", "nonsense"), "nonsense"),
         (("--weights", "/no/such/weights"), "/no/such/weights"),
     ],
 )
 def test_bad_values_are_refused(run, photo: Path, tmp_path: Path, arguments: tuple, message: str) -> None:
     assert message in refused(run, tmp_path / "out", "generate", photo, *arguments)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones(run, photo: Path, tmp_path: Path) -> None:
+    code, text, error = run("generate", photo, "--preset", "nonsense", "--output-dir", tmp_path / "out")
+    assert code == 2
+    assert not (tmp_path / "out").exists()
+    assert all(name in text + error for name in get_args(Preset))
+
+
+def test_presets_of_the_options_are_those_of_the_reconstruction() -> None:
+    with pytest.raises(InputError, match=f"use {', '.join(get_args(Preset))}[.]"):
+        ReconstructionConfig.preset("nonsense")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -307,10 +320,10 @@ def test_photos_that_cannot_be_used_are_refused(run, tmp_path: Path) -> None:
     assert "No photo" in refused(run, out, "generate")
 
 
-def test_one_bad_photo_stops_before_the_first(run, photo: Path, tmp_path: Path) -> None:
+def test_bad_photos_alone_leave_nothing(run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("not a picture")
-    assert "bad.png" in refused(run, tmp_path / "out", "generate", photo, bad)
+    assert "bad.png" in refused(run, tmp_path / "out", "generate", bad)
 
 
 def test_places_that_cannot_be_written_are_refused(run, photo: Path, tmp_path: Path) -> None:

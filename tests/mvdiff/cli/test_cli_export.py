@@ -50,7 +50,7 @@ def test_single_objects_become_single_files(run, finished, tmp_path: Path, sourc
 def test_bad_input_is_refused_and_nothing_is_left(run, finished, tmp_path: Path) -> None:
     out, _ = finished
     mesh, target = out / "hypotheses/000.glb", tmp_path / "new"
-    assert "choose glb, obj, ply, usdz, points, splats, grid" in refused(
+    assert "choose glb, obj, ply, usdz, stl, 3mf, points, splats, grid" in refused(
         run, mesh, "--format", "fbx", "--output", target
     )
     assert "add --format" in refused(run, mesh, "--output", target / "a.fbx")

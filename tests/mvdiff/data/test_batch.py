@@ -16,7 +16,7 @@ from mvdiff.data.procedural import make
 from mvdiff.data.render.lighting import Light
 from mvdiff.data.render.record import RecordConfig, reference_cameras, render_record
 from mvdiff.data.stores.store import ViewStore
-from mvdiff.data.warp import Dice, warp_mesh
+from mvdiff.data.warp import SeededRandom, warp_mesh
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering import render_mesh
@@ -115,7 +115,7 @@ def seen_through(references: Tensor, mesh: TexturedMesh, cameras: Cameras) -> No
 
 def test_pictures_are_lit_alike_together_and_one_by_one():
     cameras = Cameras.orbit([0.0, 70.0, 200.0], 20.0, size=32)
-    light, surface = Light.draw(cameras, Dice(1)), Surface(OBJECTS[0])
+    light, surface = Light.draw(cameras, SeededRandom(1)), Surface(OBJECTS[0])
     together = light(surface.points(cameras), cameras)
     alone = [light[own](points, cameras[own]) for own, points in surface.parts(cameras)]
     torch.testing.assert_close(together, torch.cat(alone))
@@ -239,7 +239,7 @@ def test_warped_meshes_keep_all_that_they_are():
     textured = replace(mesh, colors=None, uv=uv, texture=texture, attributes={"weight": torch.rand(len(mesh.vertices))})
     dyed = 0
     for seed in range(10):
-        warped, again = warp_mesh(textured, Dice(seed)), warp_mesh(mesh, Dice(seed))
+        warped, again = warp_mesh(textured, SeededRandom(seed)), warp_mesh(mesh, SeededRandom(seed))
         assert torch.equal(warped.vertices, again.vertices)
         assert torch.equal(warped.uv, uv)
         assert torch.equal(warped.attributes["weight"], textured.attributes["weight"])

@@ -71,7 +71,7 @@ def test_the_shipped_calibration_is_of_the_shipped_weights_and_of_what_the_main_
         assert notes == ()
         held_out = calibration.held_out[str(default.num_hypotheses)]
         assert held_out["objects"] >= 30
-        for kind in ("shells", "intervals"):
+        for kind in ("band", "intervals"):
             covered = {row["level"]: row["coverage"] for row in held_out[kind]}
             assert covered[0.9] == pytest.approx(0.9, abs=0.05)
         assert held_out["probability"]["ece"] <= 0.02

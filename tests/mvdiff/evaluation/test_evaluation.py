@@ -280,7 +280,8 @@ def test_the_whole_way_and_its_resumption(weights, meshes, tmp_path):
         evaluate(replace(apart, output=tmp_path / "other.json", weights="embedded"), model)
     with pytest.raises(InputError, match="num_inference_steps"):
         evaluate(replace(config, num_inference_steps=3), model)
-    model.weights["lora_sha256"] = "0123"  # with an adapter it is another model
+    info = replace(model.sampler.info, weights=model.weights | {"lora_sha256": "0123"})
+    model = replace(model, sampler=replace(model.sampler, info=info))  # with an adapter it is another model
     with pytest.raises(InputError, match="lora"):
         evaluate(more, model)
 

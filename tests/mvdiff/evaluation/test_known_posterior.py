@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mvdiff.data.procedural import Distribution, make, remake
-from mvdiff.evaluation.protocols.known_posterior import FAMILY, STEP, KnownPosteriorConfig, classify, compared
+from mvdiff.evaluation.protocols.known_posterior import FAMILY, STEP, KnownPosteriorConfig, classify, compare_with_truth
 from mvdiff.evaluation.protocols.non_objects import KINDS, non_object
 from mvdiff.sampling.rig import DEFAULT_RIG
 from recon.core.cameras import Cameras
@@ -34,20 +34,20 @@ def test_handles_are_read_off_the_views() -> None:
 def test_samples_of_the_truth_are_as_good_as_chance_lets_them_be() -> None:
     rng = np.random.default_rng(1)
     samples = [TRUTH.sample(rng) for _ in range(256)]
-    found = compared([None if v is None else round(v / STEP) * STEP for v in samples], TRUTH)
+    found = compare_with_truth([None if v is None else round(v / STEP) * STEP for v in samples], TRUTH)
     assert found["total_variation"] < 2 * found["total_variation_by_chance"]
     assert found["present"] == pytest.approx(0.3, abs=0.08)
     assert found["kuiper_p"] > 0.01
 
 
 def test_a_sampler_that_always_says_the_same_is_found_out() -> None:
-    found = compared([180.0] * 256, TRUTH)
+    found = compare_with_truth([180.0] * 256, TRUTH)
     assert found["total_variation"] > 0.7
     assert found["kuiper_p"] < 1e-6
-    absent = compared([None] * 256, TRUTH)
+    absent = compare_with_truth([None] * 256, TRUTH)
     assert absent["total_variation"] == pytest.approx(0.3)
     assert absent["kuiper_p"] is None
-    assert compared([10.0] * 8, TRUTH)["visible_arc"] == 1
+    assert compare_with_truth([10.0] * 8, TRUTH)["visible_arc"] == 1
 
 
 def test_kuiper_and_total_variation() -> None:
@@ -81,7 +81,7 @@ def test_both_commands_run(tmp_path: Path, weights: Path) -> None:
     assert json.loads((tmp_path / "k.json").read_text()) == found
     assert found["summary"]["present_truth"] < 0.6
     assert FAMILY in (tmp_path / "k.md").read_text()
-    judged = judge_novelty(NoveltyConfig(procedural=2, non_objects=2, output=tmp_path / "n.json", **small), model)
+    judged = judge_novelty(NoveltyConfig(procedural=8, non_objects=2, output=tmp_path / "n.json", **small), model)
     assert 0 <= judged["summary"]["auroc_all"] <= 1
     assert all(math.isfinite(entry["distance"]) for entry in judged["pictures"])
 

@@ -138,12 +138,12 @@ def test_turntable(tmp_path: Path, monkeypatch, named: bool) -> None:
 
 def test_bad_files_leave_nothing(blender, tmp_path: Path, capsys) -> None:
     folder, _, _ = blender
-    (folder / "cameras.txt").write_text("1 OPENCV 80 80 110 110 40 40 0 0 0 0\n")
+    (folder / "cameras.txt").write_text("1 THIN_PRISM_FISHEYE 80 80 110 110 40 40 0.1 0 0 0 0 0 0 0\n")
     (folder / "images.txt").write_text("1 1 0 0 0 0 0 2 1 r_0.png\n\n")
     assert main(["reconstruct", str(folder), "--output-dir", str(tmp_path / "out")]) == 2
     assert main(["reconstruct", str(folder / "images"), "--output-dir", str(tmp_path / "out")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert "OPENCV" in lines[0]
+    assert "THIN_PRISM_FISHEYE" in lines[0]
     assert "give --azimuths" in lines[1]
     assert not (tmp_path / "out").exists()

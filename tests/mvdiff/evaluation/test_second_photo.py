@@ -15,9 +15,9 @@ from mvdiff.evaluation.jobs.jobs import make_cases
 from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.protocols.second_photo import (
     SecondPhotoConfig,
-    informed,
     judge_second_photos,
     second_photo,
+    second_photo_entry,
     summarise,
     table,
 )
@@ -77,7 +77,7 @@ def judge(weights: Path) -> ImageTo3D:
 @pytest.mark.parametrize("truth", [0, 1])
 def test_the_chosen_view_sees_the_back_and_random_ones_may_not(truth: int, config, judge) -> None:
     alternatives = [knobbed(None), knobbed(180.0)]
-    entry = informed(case(alternatives[truth], *alternatives), replace(config, randoms=64), judge)
+    entry = second_photo_entry(case(alternatives[truth], *alternatives), replace(config, randoms=64), judge)
     assert entry["entropy_bits_before"] == pytest.approx(1.0)
     assert entry["entropy_bits_chosen"] < 0.02
     assert entry["entropy_bits_random"] > 0.1
@@ -103,23 +103,23 @@ def test_the_chosen_view_sees_the_back_and_random_ones_may_not(truth: int, confi
 def test_the_photo_is_taken_around_the_object_from_the_first(azimuth: float, config, judge) -> None:
     """Mirrored or counted from the true axes, the photo would speak for the other hypothesis."""
     left, right = knobbed(250.0), knobbed(110.0)
-    entry = informed(case(right, left, right, azimuth=azimuth), config, judge)
+    entry = second_photo_entry(case(right, left, right, azimuth=azimuth), config, judge)
     assert all(view["weights"][1] > 0.9 for view in entry["views"] if view["elevation"] < 50)
     assert entry["cd_reweighted_chosen"] < 0.05 * entry["cd_before"]
 
 
 def test_random_views_are_those_of_the_object(config, judge) -> None:
     one = case(knobbed(180.0), knobbed(None), knobbed(180.0))
-    first, again = (informed(one, config, judge) for _ in range(2))
+    first, again = (second_photo_entry(one, config, judge) for _ in range(2))
     assert first == again
-    other = informed(replace(one, view=replace(one.view, seed=6)), config, judge)
+    other = second_photo_entry(replace(one, view=replace(one.view, seed=6)), config, judge)
     assert [v["azimuth"] for v in other["views"]] != [v["azimuth"] for v in first["views"]]
     assert other["views"][0]["azimuth"] == first["views"][0]["azimuth"]
 
 
 def test_nothing_to_tell_apart_is_told(config, judge) -> None:
     empty = TexturedMesh(torch.zeros(0, 3), torch.zeros(0, 3).long())
-    entry = informed(case(knobbed(180.0), knobbed(None), empty), config, judge)
+    entry = second_photo_entry(case(knobbed(180.0), knobbed(None), empty), config, judge)
     assert "fewer than two" in entry["problem"]
     summary = summarise([entry])
     assert summary == {"objects": 0, "left_out": 1}
@@ -169,7 +169,7 @@ def test_the_whole_way_and_its_resumption(weights, meshes, judge, config, tmp_pa
 def test_a_photo_says_what_refining_with_it_says(meshes, judge, config, tmp_path) -> None:
     own = replace(config, meshes=meshes, resample=True, randoms=1)
     (made,) = make_cases(own, judge, ObjectSet(meshes), [1])
-    entry = informed(made, own, judge)
+    entry = second_photo_entry(made, own, judge)
     chosen = entry["views"][0]
     photo = second_photo(made, chosen["azimuth"], chosen["elevation"], own, judge)
     settings = {"num_hypotheses": 2, "seed": made.view.seed, "framing": own.framing, **own.sampling}

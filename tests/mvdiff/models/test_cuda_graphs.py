@@ -8,7 +8,7 @@ from mvdiff.pipelines import multiview_diffusion
 from mvdiff.pipelines.multiview_diffusion import MultiViewDiffusionPipeline
 from mvdiff.sampling.reference import prepare
 from mvdiff.sampling.rig import RigConfig
-from recon.ops.cuda_graphs import RecordedPass
+from recon.ops.cuda_graphs import CapturedGraph
 
 
 @pytest.mark.cuda
@@ -30,7 +30,7 @@ def test_recorded_passes_sample_the_same_views(weights, photo, dtype, monkeypatc
 
 @pytest.mark.cuda
 def test_an_answer_outlives_the_next_call():
-    double = RecordedPass(lambda x: x * 2, torch.zeros(3, device="cuda"))
+    double = CapturedGraph(lambda x: x * 2, torch.zeros(3, device="cuda"))
     first, second = double(torch.ones(3, device="cuda")), double(torch.full((3,), 5.0, device="cuda"))
     assert first.tolist() == [2.0] * 3
     assert second.tolist() == [10.0] * 3

@@ -197,7 +197,8 @@ def test_files_that_are_no_adapter_are_refused(base: Path, tmp_path: Path):
     save_file({"proj_out.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="other weights"):
         pipeline.load_lora_weights(tmp_path / "model.safetensors")
-    save_file({"text_encoder.up.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "foreign.safetensors")
+    foreign = {f"text_encoder.up.lora_{which}.weight": torch.zeros(2, 2) for which in "AB"}
+    save_file(foreign, tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match=r"another architecture .*text_encoder\.up"):
         pipeline.load_lora_weights(tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match="no adapter 'mine'"):

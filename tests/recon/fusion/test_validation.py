@@ -9,7 +9,7 @@ import trimesh
 from recon import Cameras, ReconstructionConfig, TexturedMesh, ViewSet, reconstruct
 from recon.core.errors import InputError
 from recon.fusion.refine import FitConfig
-from recon.fusion.validation import checked
+from recon.fusion.validation import validate_views
 from recon.rendering import render_mesh
 from recon.surface.texture import TextureConfig
 
@@ -32,7 +32,7 @@ def with_camera(views: ViewSet, view: int, change) -> ViewSet:
 
 
 def test_good_views_pass_unchanged(views):
-    assert checked(views, 0.55) is views
+    assert validate_views(views, 0.55) is views
 
 
 def test_one_view_is_too_few(views):
@@ -47,27 +47,27 @@ def test_numbers_that_are_none_are_named(views, channel, words):
     broken = getattr(views, channel).clone()
     broken[0, 2, 0, 5, 5] = float("nan")
     with pytest.raises(InputError, match=f"View 2 has values in its {words} that are not finite"):
-        checked(replace(views, **{channel: broken}), 0.55)
+        validate_views(replace(views, **{channel: broken}), 0.55)
 
 
 def test_cameras_that_are_none_are_named(views):
     mirrored, scaled = torch.diag(torch.tensor([-1.0, 1, 1, 1])), torch.diag(torch.tensor([2.0, 2, 2, 1]))
     with pytest.raises(InputError, match="View 1 has a left-handed"):
-        checked(with_camera(views, 1, lambda c: c @ mirrored), 0.55)
+        validate_views(with_camera(views, 1, lambda c: c @ mirrored), 0.55)
     with pytest.raises(InputError, match="View 3 has a camera matrix that is no rotation"):
-        checked(with_camera(views, 3, lambda c: c @ scaled), 0.55)
+        validate_views(with_camera(views, 3, lambda c: c @ scaled), 0.55)
     with pytest.raises(InputError, match="View 0 has values in its camera matrix that are not finite"):
-        checked(with_camera(views, 0, lambda c: c * float("nan")), 0.55)
+        validate_views(with_camera(views, 0, lambda c: c * float("nan")), 0.55)
     intrinsics = views.cameras.intrinsics.clone()
     intrinsics[0, 1, 0, 0] = 0
     with pytest.raises(InputError, match="View 1 has a focal length"):
-        checked(replace(views, cameras=replace(views.cameras, intrinsics=intrinsics)), 0.55)
+        validate_views(replace(views, cameras=replace(views.cameras, intrinsics=intrinsics)), 0.55)
 
 
 def test_the_hypothesis_is_named_too(views):
     broken = ViewSet.cat([views, with_camera(views, 1, lambda c: c * float("inf"))])
     with pytest.raises(InputError, match="View 1 of hypothesis 1"):
-        checked(broken, 0.55)
+        validate_views(broken, 0.55)
 
 
 def test_views_that_look_elsewhere_have_no_overlap(views):
@@ -93,7 +93,7 @@ def test_a_camera_within_the_object_is_named(views):
 
 def test_pictures_without_a_background_need_alpha_or_depth(views):
     opaque = replace(views, alpha=torch.ones_like(views.alpha))
-    assert torch.equal(checked(opaque, 0.55).alpha, (views.depth > 0).float())
+    assert torch.equal(validate_views(opaque, 0.55).alpha, (views.depth > 0).float())
     with pytest.raises(InputError, match="cuts the object out"):
         reconstruct(replace(opaque, depth=None), _CONFIG)
 

@@ -86,7 +86,9 @@ def test_points_lie_evenly_on_the_surface(block, tmp_path):
 def test_splats_are_discs_along_the_surface(block, tmp_path):
     table = read_ply(export(block, tmp_path / "a.ply", "splats", points=4000))
     assert table.dtype.names == (
-        *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
+        *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"),
+        *(f"f_rest_{i}" for i in range(45)),
+        "opacity",
         *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
     )
     place, normal = stacked(table, "x", "y", "z"), stacked(table, "nx", "ny", "nz")
@@ -100,6 +102,14 @@ def test_splats_are_discs_along_the_surface(block, tmp_path):
     assert (scale[:, 2] < 0.1 * scale[:, 0]).all()
     spacing = (7.0 / 4000) ** 0.5
     assert 0.4 * spacing < float(scale[0, 0]) < 1.2 * spacing
+
+
+@pytest.mark.parametrize(("degree", "count"), [(0, 0), (1, 9), (2, 24), (3, 45)])
+def test_splats_have_room_for_harmonics(block, tmp_path, degree, count):
+    table = read_ply(export(block, tmp_path / "a.ply", "splats", points=10, sh_degree=degree))
+    rest = [name for name in table.dtype.names if name.startswith("f_rest_")]
+    assert rest == [f"f_rest_{i}" for i in range(count)]
+    assert all((table[name] == 0).all() for name in rest)
 
 
 def test_grid_has_distance_density_and_colour(block, tmp_path):

@@ -6,12 +6,13 @@ import pytest
 
 from recon.core.errors import InputError
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.io.locks import LOCK
 
 INPUTS = {"photo": "abc", "seed": 3, "scale": 0.1}
 
 
 def _names(folder) -> set[str]:
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
 
 
 def test_atomic_write_replaces(tmp_path):
@@ -67,6 +68,7 @@ def test_new_folder_then_resume(tmp_path):
     assert out.has("hypotheses/000.glb")
     assert not out.has("hypotheses/001.glb")
     (out.path / "hypotheses" / ".001.partial-00ff.glb").write_bytes(b"killed")
+    del out  # as the end of its process would
 
     again = OutputFolder.create(tmp_path / "out", dict(reversed(INPUTS.items())))
     assert again.resumed
@@ -74,7 +76,7 @@ def test_new_folder_then_resume(tmp_path):
     again.finish(seconds=1.5)
     assert again.manifest["complete"]
     assert again.manifest["seconds"] == 1.5
-    assert _names(out.path) == {MANIFEST, "hypotheses/000.glb"}
+    assert _names(tmp_path / "out") == {MANIFEST, "hypotheses/000.glb"}
 
 
 def test_interrupted_file_is_not_taken_for_done(tmp_path):
@@ -125,8 +127,22 @@ def test_a_manifest_cannot_reach_outside(tmp_path):
     outside = tmp_path / "precious"
     outside.write_text("x")
     out = OutputFolder.create(tmp_path / "out", INPUTS)
-    for name in ("../precious", str(outside)):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("x")
+    (out.path / "linked").symlink_to(tmp_path / "folder")
+    for name in ("../precious", str(outside), "linked/file", "linked", "a/../../precious", "n" * 300, "nul\0"):
         out.update(files=[name])
         with pytest.raises(InputError, match="inside"):
             OutputFolder.create(tmp_path / "out", {"seed": 1}, overwrite=True)
+        with pytest.raises(InputError, match="inside"), out.write(name):
+            pass
+        out.update(files=[])
     assert outside.exists()
+    assert (tmp_path / "folder" / "file").read_text() == "x"
+
+
+def test_names_that_are_no_text_are_written(tmp_path):
+    """As old archives have them: bytes that are not UTF-8."""
+    inputs = {"photo": b"\xff\xfe.png".decode(errors="surrogateescape")}
+    assert not OutputFolder.create(tmp_path, inputs).resumed
+    assert OutputFolder.create(tmp_path, inputs).resumed

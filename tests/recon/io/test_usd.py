@@ -145,6 +145,86 @@ def test_textures_and_constant_colours_of_materials(read, tmp_path) -> None:
     assert color_of(plain, (1.0, 0.3, 0.0)) == pytest.approx([0.5, 0, 1], abs=1e-3)
 
 
+_MOVED = """
+    def Shader "moved"
+    {
+        uniform token info:id = "UsdTransform2d"
+        float2 inputs:in.connect = </paint/reader.outputs:result>
+        float2 inputs:scale = %s
+        float inputs:rotation = %s
+        float2 inputs:translation = %s
+        float2 outputs:result
+    }
+}
+"""
+
+
+def _moved(scale: str, rotation: str, translation: str) -> str:
+    text = (_MATERIAL % ".connect = </paint/picture.outputs:rgb>").rstrip().removesuffix("}")
+    text = text.replace("inputs:st.connect = </paint/reader.outputs", "inputs:st.connect = </paint/moved.outputs")
+    return text + _MOVED % (scale, rotation, translation)
+
+
+@pytest.fixture
+def painted(read, tmp_path):
+    """The square base of the pyramid under four colours: red, green above; blue, black below."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:32, :32, 0] = picture[:32, 32:, 1] = picture[32:, :32, 2] = 255
+    Image.fromarray(picture).save(tmp_path / "colors.png")
+    st = [[(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1)][k] for k in map(int, "3210014124234304")]
+
+    def call(material: str, name: str = "map1") -> TexturedMesh:
+        look = f'texCoord2f[] primvars:{name} = {st} (interpolation = "faceVarying")\n rel material:binding = </paint>'
+        return read(usda(look, material))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (("(1, 1)", "0", "(0, 0)"), (0, 0, 1)),  # the lower left reads the lower left
+        (("(1, 1)", "0", "(0.5, 0)"), (0, 0, 0)),
+        (("(1, 1)", "0", "(0, 0.5)"), (1, 0, 0)),
+        (("(-1, -1)", "0", "(1, 1)"), (0, 1, 0)),
+        (("(1, 1)", "90", "(1, 0)"), (0, 0, 0)),  # (.1, .1) turns to (-.1, .1)
+        (("(3, 1)", "-90", "(0, 1)"), (1, 0, 0)),  # scale first: (.3, .1) turns to (.1, -.3)
+    ],
+)
+def test_transforms_of_coordinates(painted, transform, expected) -> None:
+    assert color_of(painted(_moved(*transform)), (0.9, 0.0, 0.1)) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_only_set_of_coordinates_is_taken_under_any_name(painted) -> None:
+    mesh = painted(_MATERIAL % ".connect = </paint/picture.outputs:rgb>", "UVMap")
+    assert color_of(mesh, (0.9, 0.0, 0.1)) == pytest.approx([0, 0, 1], abs=0.02)
+
+
+def test_scale_and_bias_of_a_texture_work_in_linear_light(painted) -> None:
+    material = _MATERIAL % ".connect = </paint/picture.outputs:rgb>"
+    more = "float4 inputs:scale = (1, 1, 0.5, 1)\n float4 inputs:bias = (0.2140411, 0, 0, 0)\n asset inputs:file"
+    mesh = painted(material.replace("asset inputs:file", more))
+    assert color_of(mesh, (0.9, 0.0, 0.1)) == pytest.approx([0.5, 0, 0.7354], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("@colors.png@", "@gone.png@"), "1 missing texture .'gone.png'"),
+        (("@colors.png@", "@m.usda@"), "1 unreadable texture .'m.usda"),
+        (("UsdPreviewSurface", "ND_standard_surface"), "1 material without a preview surface .'paint'"),
+    ],
+)
+def test_what_is_lost_is_said(painted, change, words) -> None:
+    with pytest.warns(UserWarning, match=words):
+        painted((_MATERIAL % ".connect = </paint/picture.outputs:rgb>").replace(*change))
+
+
+def test_other_prims_are_counted(read) -> None:
+    with pytest.warns(UserWarning, match="2 Sphere prims, 1 Points prim"):
+        read(usda(extra='def Sphere "a" {}\ndef Sphere "b" {}\ndef Points "c" {}\n'))
+
+
 @pytest.mark.parametrize("look", ["texture", "colors"])
 def test_what_is_exported_is_read_again(read, tmp_path, look: str) -> None:
     from recon.io.meshes.usd import save_usdz

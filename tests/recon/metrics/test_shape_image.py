@@ -14,7 +14,7 @@ from recon.metrics.shape import (
     SurfacePoints,
     align_upright,
     nearest,
-    thinned,
+    thin_points,
     visible_points,
     volume_iou,
 )
@@ -84,7 +84,7 @@ def test_visible_points_lie_on_the_surface_and_only_where_it_is_seen():
 
 def test_thinning_leaves_one_mean_point_for_each_cell():
     points = torch.tensor([[0.001, 0.0, 0.0], [0.003, 0.0, 0.0], [-0.001, 0.0, 0.0]])
-    thin = thinned(SurfacePoints(points, torch.tensor([[0.0, 0.0, 1.0]] * 3)), 0.01)
+    thin = thin_points(SurfacePoints(points, torch.tensor([[0.0, 0.0, 1.0]] * 3)), 0.01)
     assert sorted(thin.points[:, 0].tolist()) == pytest.approx([-0.001, 0.002])
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon.ops import distance_transform as nearest_cells
-from recon.ops.distance_transform import at_cells, nearest_marked
+from recon.ops.distance_transform import at_cells, distance_transform
 
 
 def grids(*shape: int) -> torch.Tensor:
@@ -18,7 +18,7 @@ def grids(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(24, 17), (9, 12, 7)])
 def test_no_marked_cell_is_nearer(shape):
     marked = grids(*shape)
-    distance, cell = nearest_marked(marked)
+    distance, cell = distance_transform(marked)
     places = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"), -1).reshape(-1, len(shape)).float()
     for k, one in enumerate(marked):
         if not one.any():
@@ -37,7 +37,7 @@ def test_tried_by_axes_they_are_as_near(monkeypatch, tried, shape):
     """What a GPU does, row by row or all at once, against scipy."""
     monkeypatch.setattr(nearest_cells, "_TRIED", tried)
     marked = grids(*shape)
-    distance, _ = nearest_marked(marked)
+    distance, _ = distance_transform(marked)
     index = nearest_cells.by_axes(marked)
     own = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"))
     apart = (index - own).square().sum(1).sqrt()

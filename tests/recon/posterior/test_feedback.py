@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon.core.errors import InputError
-from recon.posterior.feedback import LEAST, feedback_weights, judged, systematic
+from recon.posterior.feedback import LEAST, apply_judgement, feedback_weights, systematic
 
 #: Two groups: 0 and 1 are alike, 2 and 3 are alike.
 NEAR, FAR = 0.01, 0.2
@@ -35,7 +35,7 @@ def test_both_together_and_the_prior_count() -> None:
 
 def test_no_judgement_changes_nothing() -> None:
     prior = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    assert torch.allclose(judged(prior, torch.zeros(4, 0), torch.zeros(4, 0), 0.1), prior)
+    assert torch.allclose(apply_judgement(prior, torch.zeros(4, 0), torch.zeros(4, 0), 0.1), prior)
 
 
 @pytest.mark.parametrize(

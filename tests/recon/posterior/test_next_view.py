@@ -13,11 +13,11 @@ from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.conditioning import (
     Evidence,
     NoiseModel,
+    bayes_update,
     condition,
     entropy_bits,
     framed_as,
     information_after,
-    reweighted,
 )
 from recon.posterior.next_view import NextViewConfig, mutual_information, next_view
 from recon.rendering import render_mesh
@@ -191,6 +191,6 @@ def test_information_left_falls_where_the_truth_shows(pair) -> None:
 def test_entropy_and_bayes() -> None:
     assert entropy_bits(torch.tensor([0.25] * 4)) == pytest.approx(2.0)
     assert entropy_bits(torch.tensor([1.0, 0.0])) == 0.0
-    new = reweighted(torch.tensor([0.5, 0.5]), torch.tensor([math.log(3.0), 0.0]))
+    new = bayes_update(torch.tensor([0.5, 0.5]), torch.tensor([math.log(3.0), 0.0]))
     assert torch.allclose(new, torch.tensor([0.75, 0.25]))
-    assert (reweighted(torch.tensor([0.5, 0.5]), torch.tensor([-1e6, 0.0])) > 0).all()
+    assert (bayes_update(torch.tensor([0.5, 0.5]), torch.tensor([-1e6, 0.0])) > 0).all()

@@ -32,9 +32,9 @@ def test_saved_and_loaded_says_the_same(tmp_path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
 def test_damaged_files_are_named(tmp_path, content: bytes) -> None:
     (tmp_path / "posterior.npz").write_bytes(content)
-    with pytest.raises(InputError, match="not a readable posterior"):
+    with pytest.raises(InputError, match="no readable posterior"):
         load_posterior(tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="There is no posterior"):
         load_posterior(tmp_path / "other")
 
 

@@ -20,10 +20,10 @@ from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig, VoxelGrid
-from recon.posterior.conditioning import stated
+from recon.posterior.conditioning import uncertainty_record
 from recon.report import render_report, write_report
-from recon.report.pictures import SIDES, painted, render_sides, scale_of, sections
-from recon.surface.decimate import decimated
+from recon.report.pictures import SIDES, paint, render_sides, scale_of, sections
+from recon.surface.decimate import decimate_with_index
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -177,12 +177,15 @@ def test_the_next_photo_is_on_the_page(page: str, hypotheses: list[Hypothesis]) 
 
 
 def test_a_refined_run_says_what_changed(posterior: Posterior, hypotheses: list[Hypothesis], page: str) -> None:
-    before = stated(posterior) | {"ambiguity": 0.875}
+    before = uncertainty_record(posterior) | {"ambiguity": 0.875}
     refined = render_report(
         posterior,
         hypotheses,
         novelty={"p_value": 0.013},
-        change={"before": before, "reweighted": stated(replace(posterior, weights=torch.tensor([0.98, 0.01, 0.01])))},
+        change={
+            "before": before,
+            "reweighted": uncertainty_record(replace(posterior, weights=torch.tensor([0.98, 0.01, 0.01]))),
+        },
     )
     assert "What the further evidence changed" in refined
     assert "<td>Before</td><td>3.0</td><td>1.58</td><td>88%</td>" in refined
@@ -222,7 +225,7 @@ def test_a_browser_draws_it_without_an_error(page: str, tmp_path) -> None:
     )
     logging = f"--enable-logging=stderr --user-data-dir={tmp_path / 'profile'} --virtual-time-budget=20000 --dump-dom"
     command = [CHROMIUM, *flags.split(), *logging.split(), path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=280, check=True)
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not [line for line in messages if "Canvas2D: Multiple readback" not in line], messages
     assert 'data-ready="true"' in done.stdout
@@ -273,7 +276,7 @@ def test_the_ramp_does_not_cry_wolf(posterior: Posterior) -> None:
         posterior.representative,
         attributes={"uncertainty": torch.full((len(posterior.representative.vertices),), 1e-4)},
     )
-    blue = painted(still).colors
+    blue = paint(still).colors
     assert (blue[:, 2] > blue[:, 0]).all()
     assert scale_of(torch.zeros(5)) > 0
 
@@ -281,7 +284,7 @@ def test_the_ramp_does_not_cry_wolf(posterior: Posterior) -> None:
 def test_decimation_keeps_the_shape() -> None:
     sphere = trimesh.creation.icosphere(5, 0.5)
     mesh = TexturedMesh.from_arrays(sphere.vertices, sphere.faces)
-    light, source = decimated(mesh, 1000)
+    light, source = decimate_with_index(mesh, 1000)
     assert len(light) <= 1000
     assert (light.vertices.norm(dim=-1) - 0.5).abs().max() < 0.01
     assert (mesh.vertices[source] - light.vertices).norm(dim=-1).max() < 0.03

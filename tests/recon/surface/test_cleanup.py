@@ -11,7 +11,7 @@ from recon.core.grid import VoxelGrid
 from recon.io.meshes.files import load_mesh, save_mesh
 from recon.metrics.shape import nearest
 from recon.surface import cleanup
-from recon.surface.cleanup import closed, decimated, heights, is_manifold, is_watertight, tidied
+from recon.surface.cleanup import decimate, heights, is_manifold, is_watertight, make_watertight, remove_degenerate
 
 
 def ball(subdivisions: int = 4, radius: float = 0.4) -> TexturedMesh:
@@ -37,7 +37,7 @@ def volume(mesh: TexturedMesh) -> float:
 
 @pytest.mark.parametrize("faces", [200, 2000, 9000])
 def test_decimation_keeps_its_promises_on_rough_surfaces(rough, faces):
-    made = decimated(rough, faces)
+    made = decimate(rough, faces)
     assert len(made) <= max(faces, 0)
     assert is_watertight(made)
     assert is_manifold(made)
@@ -47,9 +47,9 @@ def test_decimation_keeps_its_promises_on_rough_surfaces(rough, faces):
 
 def test_decimation_may_run_in_threads():
     meshes = [ball(4, 0.2 + 0.05 * k) for k in range(6)]
-    alone = [decimated(mesh, 800) for mesh in meshes]
+    alone = [decimate(mesh, 800) for mesh in meshes]
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda mesh: decimated(mesh, 800), meshes))
+        together = list(pool.map(lambda mesh: decimate(mesh, 800), meshes))
     assert all(torch.equal(a.vertices, b.vertices) for a, b in zip(alone, together, strict=True))
 
 
@@ -60,12 +60,12 @@ def test_slivers_are_opened_without_moving_the_rest():
     vertices[a] = vertices[b] + 1e-7  # a needle on either side of the edge
     squeezed = replace(mesh, vertices=vertices)
     assert heights(squeezed).min() < 1e-6
-    made = tidied(squeezed)
+    made = remove_degenerate(squeezed)
     assert heights(made).min() > 5e-6
     moved = (made.vertices - squeezed.vertices).norm(dim=-1) > 0
     assert moved.sum() < 12
     assert torch.equal(made.faces, squeezed.faces)
-    assert torch.equal(tidied(mesh).vertices, mesh.vertices)
+    assert torch.equal(remove_degenerate(mesh).vertices, mesh.vertices)
 
 
 def test_holes_are_closed(monkeypatch):
@@ -74,12 +74,12 @@ def test_holes_are_closed(monkeypatch):
     open_ = replace(mesh, faces=mesh.faces[mesh.triangles.mean(1)[:, 1] < 0.36])
     assert not is_watertight(open_)
     assert not is_manifold(open_)
-    made = closed(open_)
+    made = make_watertight(open_)
     assert is_watertight(made)
     assert is_manifold(made)
     assert volume(made) == pytest.approx(volume(mesh), rel=0.05)
     assert float(nearest(made.vertices, mesh.vertices)[0].max()) < 0.06
-    assert closed(mesh) is mesh
+    assert make_watertight(mesh) is mesh
 
 
 def test_sheets_that_share_vertices_are_parted(tmp_path):
@@ -91,10 +91,10 @@ def test_sheets_that_share_vertices_are_parted(tmp_path):
     both.merge_vertices()
     mesh = TexturedMesh.from_arrays(both.vertices, both.faces)
     assert not is_watertight(mesh)
-    made = closed(mesh)
+    made = make_watertight(mesh)
     assert is_watertight(made)
     assert volume(made) == pytest.approx(0.25, rel=0.02)
     # Files tell vertices by their places: there, too, the sheets stay apart.
-    kept = tidied(made)
+    kept = remove_degenerate(made)
     assert len(torch.unique(kept.vertices, dim=0)) == len(kept.vertices)
     assert is_watertight(load_mesh(save_mesh(kept, tmp_path / "parted.glb")))

@@ -62,5 +62,5 @@ def test_what_is_not_there_is_named():
     with pytest.raises(InputError, match="use marching_cubes or flexicubes"):
         isosurface(box((0.3, 0.3, 0.3)), GRID, "dual_contouring")
     if not has_kaolin():
-        with pytest.raises(InputError, match="install it from NVIDIA's index"):
+        with pytest.raises(InputError, match="install the wheel that kaolin's installation page names"):
             isosurface(box((0.3, 0.3, 0.3)), replace(GRID), "flexicubes")

@@ -2,12 +2,12 @@
 
 import torch
 
-from recon.surface.scanning import scanned
+from recon.surface.scanning import scan_convert
 
 
 def test_a_triangle_has_the_centres_that_lie_in_it():
     triangles = torch.rand(40, 3, 2, generator=torch.Generator().manual_seed(0)) * 1.4 - 0.2  # some reach outside
-    scan = scanned(triangles, 24)
+    scan = scan_convert(triangles, 24)
     axis = (torch.arange(24) + 0.5) / 24
     centre = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2).double()
     a, b, c = (corner[:, None] for corner in triangles.double().unbind(1))
@@ -32,12 +32,12 @@ def test_neighbours_leave_no_gap():
 
     corners = [[0.0, 0], [1, 0], [0, 1], [1, 1]]
     points = torch.cat([torch.from_numpy(points), torch.tensor(corners)])
-    scan = scanned(points[torch.from_numpy(Delaunay(points.numpy()).simplices).long()], 512)
+    scan = scan_convert(points[torch.from_numpy(Delaunay(points.numpy()).simplices).long()], 512)
     assert len(scan.texel.unique()) == 512**2
 
 
 def test_a_triangle_without_area_gives_no_odd_numbers():
     line = torch.tensor([[[0.1, 0.5], [0.5, 0.5], [0.9, 0.5]], [[0.5, 0.1], [0.5, 0.1], [0.5, 0.9]]])
-    scan = scanned(line + 0.5 / 16, 16)
+    scan = scan_convert(line + 0.5 / 16, 16)
     assert scan.bary.isfinite().all()
     assert torch.allclose(scan.bary.sum(-1), torch.ones(len(scan.bary)))

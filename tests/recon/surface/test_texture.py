@@ -11,10 +11,10 @@ from recon.core.conventions import linear_to_srgb, srgb_to_linear
 from recon.rendering import render_mesh
 from recon.surface import charts
 from recon.surface.delight import delit
-from recon.surface.filling import Links, carried_on
-from recon.surface.packing import Projection, packed
-from recon.surface.texture import TextureConfig, textured
-from recon.surface.unwrap import texels, unwrapped
+from recon.surface.filling import Links, extend_colors
+from recon.surface.packing import Projection, pack_charts
+from recon.surface.texture import TextureConfig, bake_texture
+from recon.surface.unwrap import texels, unwrap
 
 RIG = ([30.0, 90, 150, 210, 270, 330], [20.0, -10, 20, -10, 20, -10])
 
@@ -68,7 +68,7 @@ def times_covered(mesh: TexturedMesh, size: int) -> torch.Tensor:
 
 
 def test_a_surface_that_lies_over_itself_has_every_texel_once(spring):
-    flat = unwrapped(spring, 256)
+    flat = unwrap(spring, 256)
     assert int(charts.cut(spring).count) < 40
     assert int(times_covered(flat, 128).max()) == 1
     assert flat.uv.min() >= 0
@@ -76,7 +76,7 @@ def test_a_surface_that_lies_over_itself_has_every_texel_once(spring):
 
 
 def test_charts_are_as_large_in_the_atlas_as_on_the_surface(ball):
-    flat = unwrapped(ball, 256)
+    flat = unwrap(ball, 256)
     face, bary = texels(flat, 256)
     counts = torch.bincount(face[face >= 0], minlength=len(flat)).double()
     a, b, c = flat.triangles.double().unbind(1)
@@ -97,7 +97,7 @@ def test_rings_and_slivers_are_packed_as_they_are_shaped():
     mesh = TexturedMesh.from_arrays(both.vertices, both.faces)
     cut = charts.cut(mesh)
     own = Projection.of(mesh, cut.direction).flat(cut)
-    made = packed(own, mesh.faces.numpy(), cut, 256)
+    made = pack_charts(own, mesh.faces.numpy(), cut, 256)
     assert int(times_covered(replace(mesh, uv=torch.from_numpy(made)), 128).max()) == 1
     before, after = (np.abs(np.linalg.det(np.diff(uv.astype(float), axis=1))) for uv in (own, made))
     for chart in range(cut.count):  # xatlas makes small charts up to a texel larger, but bends none
@@ -114,7 +114,7 @@ def test_every_face_looks_towards_its_chart(spring, ball):
 
 def test_texture_repeats_what_the_views_show_without_seams(ball):
     views = render_mesh(ball, Cameras.orbit(*RIG, size=96))
-    made = textured(replace(ball, colors=None), views, TextureConfig(size=256))
+    made = bake_texture(replace(ball, colors=None), views, TextureConfig(size=256))
     face, bary = texels(made, 256)
     corners = made.triangles[face.clamp_min(0)]
     truth = pattern((corners * bary[..., None]).sum(2))
@@ -136,7 +136,7 @@ def test_unseen_surface_takes_the_colour_along_it_not_through_it():
     above = plate.vertices[:, 1] > 0
     colors = torch.where(above[:, None], torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]))
     centre = plate.vertices[:, [0, 2]].norm(dim=-1) < 0.25
-    filled = carried_on(Links.of(plate), torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
+    filled = extend_colors(Links.of(plate), torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
     assert (filled[centre & ~above] - torch.tensor([1.0, 0.0, 0.0])).abs().max() < 0.02
     assert torch.equal(filled[~centre], colors[~centre])
 
@@ -148,9 +148,9 @@ def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
     )
     known = torch.arange(len(both.vertices)) < len(ball.vertices)
     colors = torch.cat([ball.colors, torch.zeros_like(ball.colors)])
-    inner = carried_on(Links.of(both), colors, known)[~known]
+    inner = extend_colors(Links.of(both), colors, known)[~known]
     assert (inner - ball.colors.mean(0)).abs().max() < 0.01
-    assert torch.equal(carried_on(Links.of(both), colors, ~known & False), torch.full_like(colors, 0.5))
+    assert torch.equal(extend_colors(Links.of(both), colors, ~known & False), torch.full_like(colors, 0.5))
 
 
 def lit_photo(ball: TexturedMesh, size: int) -> ViewSet:
@@ -167,8 +167,8 @@ def lit_photo(ball: TexturedMesh, size: int) -> ViewSet:
 def test_the_photos_detail_is_kept_and_its_light_is_not(ball):
     views, photo = render_mesh(ball, Cameras.orbit(*RIG, size=64)), lit_photo(ball, 192)
     config = TextureConfig(size=256)
-    plain = textured(replace(ball, colors=None), views, config)
-    made = textured(replace(ball, colors=None), views, config, photo)
+    plain = bake_texture(replace(ball, colors=None), views, config)
+    made = bake_texture(replace(ball, colors=None), views, config, photo)
     face, bary = texels(made, 256)
     points = (made.triangles[face.clamp_min(0)] * bary[..., None]).sum(2)
     truth = pattern(points) + 0.08 * torch.sign(torch.sin(points[..., :1] * 60))
@@ -195,7 +195,10 @@ def test_a_photo_that_says_nothing_about_the_light_is_left_as_it_is(ball):
 def test_the_gpu_paints_what_the_processor_paints(ball):
     views, photo = render_mesh(ball, Cameras.orbit(*RIG, size=64)), lit_photo(ball, 128)
     bare, config = replace(ball, colors=None), TextureConfig(size=256)
-    here, there = textured(bare, views, config, photo), textured(bare.to("cuda"), views.to("cuda"), config, photo)
+    here, there = (
+        bake_texture(bare, views, config, photo),
+        bake_texture(bare.to("cuda"), views.to("cuda"), config, photo),
+    )
     assert torch.allclose(here.uv, there.uv.cpu(), atol=1e-5)
     assert (here.texture - there.texture.cpu()).abs().mean() < 0.01
 
@@ -207,7 +210,7 @@ def test_the_photos_tone_fades_out_beyond_it(ball):
         render_mesh(ball, Cameras.orbit([0.0], 0.0, size=96)),
     )
     wrong = replace(views, rgb=(views.rgb + torch.tensor([-0.1, 0.0, 0.1])[:, None, None]).clamp(0, 1))
-    made = textured(replace(ball, colors=None), wrong, TextureConfig(size=256), photo)
+    made = bake_texture(replace(ball, colors=None), wrong, TextureConfig(size=256), photo)
     face, bary = texels(made, 256)
     points = (made.triangles[face.clamp_min(0)] * bary[..., None]).sum(2)
     error = (made.texture.movedim(0, -1) - pattern(points))[..., 2] - (made.texture.movedim(0, -1) - pattern(points))[

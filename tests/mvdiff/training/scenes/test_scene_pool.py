@@ -10,6 +10,11 @@ from recon.core.errors import InputError
 SIZE = 16
 
 
+def drain(renewal: Renewal, turns: int) -> None:
+    for _ in range(turns):
+        renewal.take(1)
+
+
 def test_a_pool_comes_back_as_it_was_also_into_a_smaller_one(tmp_path):
     stream = box_stream(3, SIZE)
     save_pool(stream, tmp_path / "pool.safetensors")

@@ -1,0 +1,210 @@
+"""One photo of a place to N explorable scenes."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mvdiff
+from mvdiff.devices import fast_dtype, pick_device
+from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
+from mvdiff.runs.scene_explorer import shown_in_explorer, spread_panorama, write_scene_explorer
+from mvdiff.runs.scene_folder import SceneFolder
+from mvdiff.runs.scene_result import SceneResult, SceneSample
+from mvdiff.runs.scene_stations import with_station
+from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
+from mvdiff.sampling.scene_photo import ScenePhoto, Source
+from mvdiff.sampling.scene_settings import SceneGenerationConfig
+from mvdiff.weights import packing
+from recon.core.cameras import Cameras
+
+#: Called with a stage's name and its finished and total steps.
+Progress = Callable[[str, int, int], None]
+
+#: Streams of random numbers of one hypothesis: its camera, its sphere, then its stations.
+_CAMERA, _SPHERE, _STATIONS = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class ImageToScene:
+    """The whole way from a photo to scenes: check, sample, build, write. Each step can be called alone.
+
+    Example:
+        >>> from mvdiff import ImageToScene
+        >>> model = ImageToScene.from_pretrained("embedded-scene")  # doctest: +SKIP
+        >>> result = model.generate("room.jpg", "out", num_hypotheses=2, camera_height=1.6)  # doctest: +SKIP
+    """
+
+    pipeline: SceneDiffusionPipeline
+    name: str = "embedded-scene"
+    sha256: str = ""
+    chunk_size: int | None = None
+    """Scenes sampled at a time; by default 8 on a GPU and 1 on a CPU."""
+
+    @staticmethod
+    def from_pretrained(
+        weights: str | Path = "embedded-scene", device: str = "auto", dtype: torch.dtype | None = None
+    ) -> "ImageToScene":
+        """Load a model.
+
+        Args:
+            weights: "embedded-scene", or a folder of weights of scenes.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            dtype: precision of the network; the device's fast one by default.
+
+        Raises:
+            InputError: one of these does not exist, or the weights are of objects.
+        """
+        place = pick_device(device)
+        pipeline = SceneDiffusionPipeline.from_pretrained(weights, dtype=dtype or fast_dtype(place)).to(place)
+        pipeline.set_progress_bar_config(disable=True)
+        return ImageToScene(pipeline, str(weights), packing.weights_hash(packing.resolve(weights)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.pipeline.device
+
+    @property
+    def size(self) -> int:
+        """Side of the network's pictures in pixels."""
+        return self.pipeline.transformer.config.sample_size
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Record of the weights: name and hash."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    def generate(
+        self,
+        photo: Source | ScenePhoto,
+        output_dir: str | os.PathLike | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> SceneResult:
+        """Sample scenes of which the photo is a view.
+
+        Args:
+            photo: path, picture, array, or a checked :class:`ScenePhoto`.
+            output_dir: folder to which each hypothesis is written as soon as it is known; a call with the same inputs
+                goes on where an earlier one was interrupted. None keeps the samples in memory and builds no meshes.
+            overwrite: replace the results of other inputs in that folder.
+            progress: called with a stage's name and its finished and total steps.
+            settings: fields of :class:`SceneGenerationConfig`, such as ``num_hypotheses=4, camera_height=1.6``.
+
+        Raises:
+            InputError: an input cannot be used; raised before anything is written.
+        """
+        config = SceneGenerationConfig(**settings)
+        config.check()
+        photo, progress = ScenePhoto.load(photo, config.fov), progress or _no_progress
+        if output_dir is None:
+            return SceneResult(photo, config, tuple(self.sample(photo, config, progress)))
+        folder = SceneFolder.create(output_dir, self.inputs(photo, config), overwrite)
+        folder.save_photo(photo)
+        with _timed(folder, "sample"):
+            result = SceneResult(photo, config, tuple(self.sample(photo, config, progress, folder)))
+        if not folder.complete:
+            self._write(result, folder, progress)
+        return result
+
+    def sample(
+        self,
+        photo: ScenePhoto,
+        config: SceneGenerationConfig,
+        progress: Progress | None = None,
+        folder: SceneFolder | None = None,
+    ) -> list[SceneSample]:
+        """Sampled hypotheses, chunk by chunk; those that ``folder`` holds are loaded.
+
+        Values are rounded as files keep them, so that a resumed run equals an uninterrupted one.
+        """
+        progress, found = progress or _no_progress, {}
+        for k in range(config.num_hypotheses):
+            kept = None if folder is None else folder.load_sample(k)
+            found |= {} if kept is None else {k: kept}
+        missing = [k for k in range(config.num_hypotheses) if k not in found]
+        progress("sample", len(found), config.num_hypotheses)
+        chunk = self.chunk_size or (8 if self.device.type == "cuda" else 1)
+        for start in range(0, len(missing), chunk):
+            for k, sample in self._sample_chunk(photo, config, missing[start : start + chunk]).items():
+                found[k] = sample
+                if folder is not None:
+                    folder.save_sample(k, sample)
+            progress("sample", len(found), config.num_hypotheses)
+        return [found[k] for k in range(config.num_hypotheses)]
+
+    def _sample_chunk(
+        self, photo: ScenePhoto, config: SceneGenerationConfig, indices: Sequence[int]
+    ) -> dict[int, SceneSample]:
+        seeds = [hypothesis_seed(config.seed, k) for k in indices]
+        drawn = [SceneCamera.draw(config, photo.fov, _generator(seed, _CAMERA)) for seed in seeds]
+        views = self.pipeline(
+            photo.rgb,
+            Cameras.cat([camera.cameras(self.size) for camera in drawn]),
+            sphere_cameras(self.size),
+            num_hypotheses=len(seeds),
+            num_inference_steps=config.num_inference_steps,
+            guidance_scale=config.guidance_scale,
+            generator=[_generator(seed, _SPHERE) for seed in seeds],
+        ).views.to("cpu")
+        views = views.rounded()
+        samples = [SceneSample(views[i], drawn[i]) for i in range(len(seeds))]
+        for station in range(config.stations):
+            samples = [
+                with_station(self.pipeline, photo, sample, config, _generator(seed, _STATIONS + station))
+                for sample, seed in zip(samples, seeds, strict=True)
+            ]
+        return dict(zip(indices, samples, strict=True))
+
+    def _write(self, result: SceneResult, folder: SceneFolder, progress: Progress) -> None:
+        """Build and write one hypothesis after the other: a scene's grids are large.
+
+        The explorer shows all of them, so that a resumed run builds also those that are written.
+        """
+        spread, shown = spread_panorama(result), []
+        for k in range(len(result)):
+            progress("reconstruct", k, len(result))
+            with _timed(folder, "reconstruct"):
+                scene = result.scene(k)
+                shown.append(shown_in_explorer(scene, spread, 1 / len(result)))
+            with _timed(folder, "write"):
+                if not folder.has_scene(k):
+                    folder.save_scene(k, scene, result.config.preset)
+        progress("posterior", 0, 1)
+        with _timed(folder, "posterior"):
+            folder.save_explorer(lambda path: write_scene_explorer(path, result, shown))
+            folder.save_result(result, str(self.device))
+        progress("posterior", 1, 1)
+
+    def inputs(self, photo: ScenePhoto, config: SceneGenerationConfig) -> dict[str, Any]:
+        """All that the results depend on, for the manifest."""
+        return {
+            "version": mvdiff.__version__,
+            "verb": "scene",
+            "photo": {"name": photo.name, "sha256": photo.sha256, "fov": photo.fov},
+            "weights": self.weights,
+            "scene": config.record,
+        }
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    return torch.Generator().manual_seed(hypothesis_seed(seed, stream))
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def _timed(folder: SceneFolder, stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    if not folder.complete:
+        folder.add_seconds(stage, time.perf_counter() - start)

@@ -1,0 +1,139 @@
+"""A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run goes on."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mvdiff.runs.files.scene_sheet import scene_sheet
+from mvdiff.runs.scene_result import SceneResult, SceneSample
+from mvdiff.sampling.scene_camera import SceneCamera
+from mvdiff.sampling.scene_photo import ScenePhoto
+from recon.core.errors import InputError
+from recon.core.views import ViewSet
+from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.scenes import Scene
+from recon.scenes.files.export import SceneExportConfig, export_scene
+
+#: Files of each hypothesis that need no optional package.
+FORMATS = ("glb", "ply", "spz", "panorama", "views", "webp")
+_EXPORTS = {
+    "fast": SceneExportConfig(panorama_height=256, video_frames=24, video_size=128),
+    "default": SceneExportConfig(panorama_height=512, video_frames=48, video_size=192),
+}
+_PHOTO_SIZE = 1024
+EXPLORER = "explorer.html"
+
+
+class SceneFolder:
+    """A folder of scenes.
+
+    It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
+    ``summary.json`` and ``sheet.png``.
+    """
+
+    def __init__(self, output: OutputFolder) -> None:
+        self.output = output
+
+    @staticmethod
+    def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "SceneFolder":
+        """Make or resume the folder of a run that ``inputs`` describe.
+
+        Raises:
+            InputError: the folder holds something else and ``overwrite`` is not set, or cannot be written to.
+        """
+        return SceneFolder(OutputFolder.create(path, inputs, overwrite=overwrite))
+
+    @staticmethod
+    def open(path: str | os.PathLike) -> "SceneFolder":
+        """Open the folder of a complete run of `mvdiff scene`; raises :class:`InputError` for any other."""
+        if not (Path(path) / MANIFEST).is_file():
+            raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff scene`.")
+        folder = SceneFolder(OutputFolder(Path(path), resumed=True))
+        if "scene" not in folder.output.manifest["inputs"]:
+            raise InputError(f"'{path}' holds no scenes: give the output folder of a finished `mvdiff scene`.")
+        if not folder.complete:
+            raise InputError(f"The run in '{path}' is not complete: run its own command again to go on.")
+        return folder
+
+    @property
+    def path(self) -> Path:
+        return self.output.path
+
+    @property
+    def complete(self) -> bool:
+        manifest = self.output.manifest
+        return bool(manifest["complete"]) and all((self.path / name).is_file() for name in manifest["files"])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Contents of ``summary.json`` of a complete run."""
+        return json.loads((self.path / "summary.json").read_text("utf-8"))
+
+    def save_photo(self, photo: ScenePhoto) -> None:
+        """Write the part of the photo that is used."""
+        if self.output.has("photo.webp"):
+            return
+        picture = photo.picture()
+        picture.thumbnail((_PHOTO_SIZE, _PHOTO_SIZE))
+        with self.output.write("photo.webp") as temporary:
+            picture.save(temporary, quality=90)
+
+    def load_sample(self, index: int) -> SceneSample | None:
+        """The sample of one hypothesis; None where it was not written whole."""
+        record, tensors = _sample_files(index)
+        if not (self.output.has(record) and self.output.has(tensors)):
+            return None
+        values = json.loads((self.path / record).read_text("utf-8"))
+        return SceneSample(ViewSet.load(self.path / tensors), SceneCamera(**values["camera"]), tuple(values["notes"]))
+
+    def save_sample(self, index: int, sample: SceneSample) -> None:
+        record, tensors = _sample_files(index)
+        self.output.list_files(record, tensors)
+        sample.views.save((self.path / tensors).parent)
+        write_json(self.path / record, {"camera": asdict(sample.camera), "notes": list(sample.notes)})
+
+    def has_scene(self, index: int) -> bool:
+        """Whether all files of one hypothesis are there."""
+        names = self.output.manifest.get("scenes", {}).get(str(index))
+        return names is not None and all(self.output.has(name) for name in names)
+
+    def save_scene(self, index: int, scene: Scene, preset: str) -> None:
+        """Write one hypothesis' files."""
+        written = export_scene(scene, self.path / f"hypotheses/{index:03d}", FORMATS, _EXPORTS[preset])
+        names = sorted({str(path.relative_to(self.path)) for path in _with_pictures(written)})
+        self.output.list_files(*names)
+        self.output.update(scenes=self.output.manifest.get("scenes", {}) | {str(index): names})
+
+    def save_explorer(self, write: Callable[[Path], Path]) -> None:
+        """Let ``write`` make the page in which all hypotheses are walked through."""
+        self.output.list_files(EXPLORER)
+        write(self.path / EXPLORER)
+
+    def save_result(self, result: SceneResult, device: str) -> None:
+        """Write what tells of all hypotheses, and mark the run as complete."""
+        self.output.list_files("summary.json", "sheet.png")
+        write_json(self.path / "summary.json", result.summary())
+        with atomic_write(self.path / "sheet.png") as temporary:
+            scene_sheet(result.views).save(temporary)
+        self.output.finish(device=device)
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        timings = self.output.manifest.get("seconds", {})
+        self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
+
+
+def _sample_files(index: int) -> tuple[str, str]:
+    return f"views/{index:03d}/camera.json", f"views/{index:03d}/views.safetensors"
+
+
+def _with_pictures(paths: list[Path]) -> list[Path]:
+    """The files, and for a transforms.json the pictures that it names."""
+    found = list(paths)
+    for path in paths:
+        if path.name == "transforms.json":
+            frames = json.loads(path.read_text("utf-8"))["frames"]
+            found += [path.parent / frame["file_path"] for frame in frames]
+    return found

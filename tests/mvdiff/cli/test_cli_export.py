@@ -60,7 +60,7 @@ def test_bad_input_is_refused_and_nothing_is_left(run, finished, tmp_path: Path)
     assert "no folder of a run" in refused(run, out / "views", "--output", target)
     assert "no mesh that can be read" in refused(run, out / "reference.png", "--output", target / "a.ply")
     (tmp_path / "bad.npz").write_bytes(b"PK\3\4 not an archive")
-    assert "not a readable posterior" in refused(run, tmp_path / "bad.npz", "--output", target / "a.ply")
+    assert "no readable posterior" in refused(run, tmp_path / "bad.npz", "--output", target / "a.ply")
     assert not target.exists()
 
     half = tmp_path / "half"

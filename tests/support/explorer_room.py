@@ -18,7 +18,7 @@ STEP = ((-1.5, -1.5, 0.6), (-0.5, -1.3, 1.6), (0.9, 0.5, 0.1))
 
 def room_view(furniture=furnished_room.FURNITURE, **changes) -> SceneView:
     """The room in metres with its window, fog around it, the far half guessed and more uncertain to the right."""
-    parts = [*furnished_room._walls(), *(furnished_room._block(*item) for item in furniture)]
+    parts = [*map(_inwards, furnished_room._walls()), *(furnished_room._block(*item) for item in furniture)]
     starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in parts)])
     mesh = TexturedMesh.from_arrays(
         np.concatenate([vertices for vertices, _, _ in parts]),
@@ -29,6 +29,14 @@ def room_view(furniture=furnished_room.FURNITURE, **changes) -> SceneView:
     attributes = {"provenance": (z > -1).byte() + (z > 1).byte(), "uncertainty": mesh.vertices[:, 0] + 2}
     view = SceneView(replace(mesh, attributes=attributes), collider_of(mesh), weight=0.5)
     return replace(view, **changes)
+
+
+def _inwards(part):
+    """A wall whose fronts face the room."""
+    vertices, faces, colors = part
+    a, b, c = vertices[faces[0]]
+    inside = (furnished_room.LOW + furnished_room.HIGH) / 2 - a
+    return vertices, faces if np.cross(b - a, c - a) @ inside > 0 else faces[:, ::-1], colors
 
 
 def collider_of(mesh: TexturedMesh) -> Collider:

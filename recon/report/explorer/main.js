@@ -42,13 +42,13 @@ function fit(moving) {
 
 function adapt(seconds, moving) {
   if (!moving) { slow = 0; return; }
-  slow = 0.9 * slow + 0.1 * (seconds > 0.045 ? 1 : 0);
-  if (slow > 0.6 && sharpness > 0.4) { sharpness = Math.max(0.4, sharpness * 0.8); slow = 0; }
+  slow = 0.8 * slow + 0.2 * (seconds > 0.045 ? 1 : 0);
+  if (slow > 0.5 && sharpness > 0.4) { sharpness = Math.max(0.4, sharpness * 0.7); slow = 0; }
 }
 
 function frame(now) {
   requestAnimationFrame(frame);
-  const elapsed = (now - before) / 1000, seconds = Math.min(elapsed, 0.1);
+  const elapsed = (now - before) / 1000, seconds = Math.min(elapsed, 0.25);
   before = now;
   if (!shownPlace || document.hidden) return;
   const wish = wishes();

@@ -100,7 +100,7 @@ const KEYS = {
   KeyC: () => setPaint((shown.paint + 1) % 3),
   KeyG: () => toggleKind("fog"),
   KeyP: () => playTour(!tour.playing),
-  KeyR: () => { startAgain(); movesChanged(); },
+  KeyR: () => startAgain(),
   KeyM: () => mouseLook(),
   KeyH: () => get("help").showModal(),
 };

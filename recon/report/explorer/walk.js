@@ -17,6 +17,7 @@ function startAgain() {
   [me.at[0], me.feet, me.at[2]] = place;
   // Eyes stay at the camera's height where that is a person's; so the first picture is the photo.
   body.eyes = clamp(at[1] - me.feet, 0.45 * body.height, 0.97 * body.height);
+  movesChanged();
   redraw();
 }
 

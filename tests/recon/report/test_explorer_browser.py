@@ -46,7 +46,7 @@ class Visit:
         self.page.keyboard.press("r")
         self.page.wait_for_timeout(100)
 
-    def hold(self, key: str, until: str, timeout: float = 30_000) -> None:
+    def hold(self, key: str, until: str, timeout: float = 60_000) -> None:
         """Keep a key down until a condition over ``s``, the state, and ``still``, seconds without motion."""
         self.page.evaluate("window.lastAt = ''; window.lastTime = performance.now()")
         self.page.keyboard.down(key)
@@ -128,7 +128,7 @@ def desktop(browser, file, tmp_path_factory) -> Visit:
 def visit(desktop) -> Iterator[Visit]:
     """The page back at the photo's place; nothing may have been complained about by the end."""
     desktop.page.keyboard.press("1")
-    desktop.page.wait_for_function("explorer.state().hypothesis === 0")
+    desktop.page.wait_for_function("() => explorer.state().hypothesis === 0")
     desktop.again()
     yield desktop
     assert desktop.complaints == []
@@ -147,10 +147,10 @@ def test_asks_for_nothing_but_itself(visit, file):
 
 
 def test_first_picture_is_the_photo(visit):
-    truth = render_photo()
+    render = render_mesh(room_view().mesh, photo_camera(*SIZE))
+    truth, surface = render.rgb[0, 0].permute(1, 2, 0).numpy(), render.alpha[0, 0, 0].numpy() > 0.99
     shown = visit.picture()
-    inner = (slice(20, -20), slice(20, -20))
-    assert np.abs(shown - truth)[inner].mean() < 0.02
+    assert np.abs(shown - truth)[surface].mean() < 0.02
 
 
 def test_walks_ahead_on_the_floor_and_stops_at_the_wall(visit):
@@ -165,7 +165,7 @@ def test_walks_ahead_on_the_floor_and_stops_at_the_wall(visit):
 
 
 def test_slides_along_furniture_without_entering_it(visit):
-    (low_x, _, low_z), (_, _, high_z), _ = furnished_room.FURNITURE[0]
+    (low_x, _, _), (_, _, high_z), _ = furnished_room.FURNITURE[0]
     visit.jump(yaw=0.8)
     visit.hold("w", "still > .4")
     x, _, z = visit.state["at"]
@@ -202,7 +202,7 @@ def test_falls_by_gravity_onto_the_floor(visit):
 
 def test_climbs_a_step_of_the_other_hypothesis_but_no_table(visit):
     visit.page.keyboard.press("2")
-    visit.page.wait_for_function("explorer.state().hypothesis === 1")
+    visit.page.wait_for_function("() => explorer.state().hypothesis === 1")
     (low_x, _, _), (high_x, top, _), _ = STEP
     visit.jump(at=[(low_x + high_x) / 2, 0.0, -0.2], yaw=np.pi)
     visit.hold("w", "s.at[2] > 1.1")
@@ -218,9 +218,10 @@ def test_another_hypothesis_looks_different_where_it_differs_from_the_same_place
     visit.jump(yaw=np.pi + 0.5, pitch=-0.4)
     first, place = visit.picture(), visit.state["at"]
     visit.page.click("#hypotheses button:nth-child(2)")
-    visit.page.wait_for_function("explorer.state().hypothesis === 1")
+    visit.page.wait_for_function("() => explorer.state().hypothesis === 1")
     second = visit.picture()
-    assert np.abs(first - second).mean() > 0.02
+    changed = (np.abs(first - second) > 0.1).any(-1).mean()
+    assert 0.02 < changed < 0.3  # the added block alone
     np.testing.assert_allclose(visit.state["at"], place, atol=1e-6)
     assert visit.page.get_attribute("#hypotheses button:nth-child(2)", "aria-pressed") == "true"
 
@@ -243,14 +244,17 @@ def test_layers_paints_and_fog_change_what_is_seen(visit):
     assert heat[200, 60, 2] - heat[200, 60, 0] > heat[200, 420, 2] - heat[200, 420, 0] + 0.2
 
 
-def test_fog_thickens_with_the_way_through_the_unknown(visit):
-    visit.jump(flying=True, at=[0.0, 0.0, 3.0], yaw=0.0, pitch=0.0)  # outside, the wall's back is open
+def test_fog_follows_beers_law(visit):
+    """From outside one looks through the wall's back; two of the four cells behind it are foggy."""
+    visit.jump(flying=True, at=[0.0, 0.0, 3.0], yaw=0.0, pitch=0.0)
     foggy = visit.picture()
     visit.page.keyboard.press("g")
     clear = visit.picture()
     visit.page.keyboard.press("g")
-    fog = foggy[5, 5]
-    assert np.abs(foggy - fog).mean() < np.abs(clear - fog).mean() - 0.02
+    fog = np.array([0xE6, 0xE3, 0xDC]) / 255
+    middle = (slice(180, 220), slice(300, 340))
+    let_through = np.abs(foggy - fog)[middle].mean() / np.abs(clear - fog)[middle].mean()
+    assert let_through == pytest.approx(np.exp(-0.9 * 2 * CELL), abs=0.02)
 
 
 def test_splats_are_drawn_in_their_color_and_hidden_by_what_is_nearer(visit):
@@ -266,7 +270,7 @@ def test_splats_are_drawn_in_their_color_and_hidden_by_what_is_nearer(visit):
 
 def test_the_tour_flies_its_cameras_and_a_step_ends_it(visit):
     visit.page.keyboard.press("p")
-    visit.page.wait_for_function("explorer.state().at[2] < -1.2")
+    visit.page.wait_for_function("() => explorer.state().at[2] < -1.2")
     assert visit.state["flying"]
     visit.page.keyboard.press("p")
     visit.page.evaluate(
@@ -303,8 +307,8 @@ def test_every_control_is_reached_by_the_keyboard_and_has_a_name(visit):
         )
     for name in ("Walk", "Fly", "Help", "Options", "Uncertainty", "guessed", "splats", "Play", "view", "progress"):
         assert name in reached
-    unnamed = "[...document.querySelectorAll('button, input, [role=group]')].filter(e => !e.textContent.trim() && !e.ariaLabel)"
-    assert visit.page.evaluate(f"{unnamed}.length") == 0
+    unnamed = "all => all.filter(e => !e.textContent.trim() && !e.ariaLabel).length"
+    assert visit.page.eval_on_selector_all("button, input, [role=group]", unnamed) == 0
     visit.page.evaluate("document.getElementById('ask').focus()")
     visit.page.keyboard.press("Enter")
     assert visit.page.evaluate("document.getElementById('help').open")

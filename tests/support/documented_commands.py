@@ -11,7 +11,15 @@ import tyro
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = "--num-hypotheses 2 --num-inference-steps 2 --candidates 1"
 #: Lines that hold one of these need weights, data or hours that a test has not: their arguments are parsed only.
-_PARSED = ("mvdiff data", "mvdiff calibrate", "--lora", "--weights", "hidden_handle_mug.png", "assets/demo.png")
+_PARSED = (
+    "mvdiff data",
+    "mvdiff calibrate",
+    "mvdiff scene",
+    "--lora",
+    "--weights",
+    "hidden_handle_mug.png",
+    "assets/demo.png",
+)
 
 
 def lines_of(block: str) -> list[str]:
@@ -84,9 +92,12 @@ def _evaluate(arguments: list[str]) -> None:
     from mvdiff.evaluation.config import EvaluationConfig
     from mvdiff.evaluation.protocols.known_posterior import KnownPosteriorConfig
     from mvdiff.evaluation.protocols.novelty import NoveltyConfig
+    from mvdiff.evaluation.protocols.scene_calibrate import SceneCalibrationConfig
+    from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
     from mvdiff.evaluation.protocols.second_photo import SecondPhotoConfig
 
     special = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}
+    special |= {"scene": SceneEvaluationConfig, "scene-calibrate": SceneCalibrationConfig}
     kind = special.get(arguments[0])
     tyro.cli(kind or EvaluationConfig, args=arguments[1:] if kind else arguments)
 

@@ -41,7 +41,8 @@ class ImageToScene:
         >>> result = model.generate("room.jpg", "out", num_hypotheses=2, camera_height=1.6)  # doctest: +SKIP
     """
 
-    pipeline: SceneDiffusionPipeline
+    pipeline: Any
+    """A :class:`SceneDiffusionPipeline`; diffusers does not type its attributes."""
     name: str = "embedded-scene"
     sha256: str = ""
     chunk_size: int | None = None
@@ -62,7 +63,8 @@ class ImageToScene:
             InputError: one of these does not exist, or the weights are of objects.
         """
         place = pick_device(device)
-        pipeline = SceneDiffusionPipeline.from_pretrained(weights, dtype=dtype or fast_dtype(place)).to(place)
+        pipeline: Any = SceneDiffusionPipeline.from_pretrained(weights, dtype=dtype or fast_dtype(place))
+        pipeline = pipeline.to(place)
         pipeline.set_progress_bar_config(disable=True)
         return ImageToScene(pipeline, str(weights), packing.weights_hash(packing.resolve(weights)))
 
@@ -125,7 +127,8 @@ class ImageToScene:
 
         Values are rounded as files keep them, so that a resumed run equals an uninterrupted one.
         """
-        progress, found = progress or _no_progress, {}
+        progress = progress or _no_progress
+        found: dict[int, SceneSample] = {}
         for k in range(config.num_hypotheses):
             kept = None if folder is None else folder.load_sample(k)
             found |= {} if kept is None else {k: kept}

@@ -82,7 +82,9 @@ class SceneResult:
         """The hypotheses compared on one coarse grid."""
         grid = scene_grid(self.views, SceneConfig(cells=_COMPARED_CELLS))
         weights = torch.full((len(self),), 1 / len(self))
-        unit = float(self.views.depth[:, 0][self.views.depth[:, 0] > 0].median())
+        depth = self.views.depth
+        assert depth is not None, "scenes are sampled with depth"
+        unit = float(depth[:, 0][depth[:, 0] > 0].median())
         return ScenePosterior(self.views, fuse_scene(self.views, grid), weights, unit)
 
     def summary(self) -> dict[str, Any]:

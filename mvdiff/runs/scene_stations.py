@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
 from mvdiff.runs.scene_result import SceneSample, floor_distance
 from mvdiff.sampling.scene_camera import sphere_cameras
 from mvdiff.sampling.scene_memory import MEMORY, covering, trust_of
@@ -31,7 +31,7 @@ _OVERLAP, _WORST = 200, math.log(1.1)
 
 
 def with_station(
-    pipeline: SceneDiffusionPipeline,
+    pipeline: Any,
     photo: ScenePhoto,
     sample: SceneSample,
     config: SceneGenerationConfig,

@@ -57,7 +57,7 @@ class SceneGenerationConfig:
             if not low <= value <= high:
                 limits = f"{low} or more" if high == math.inf else f"from {low} to {high}"
                 raise InputError(f"The {name.replace('_', ' ')} must be {limits}, not {value}.")
-        for name, low, high, unit in (
+        for name, least, most, unit in (
             ("fov", 5.0, 150.0, "degrees"),
             ("pitch", -60.0, 60.0, "degrees"),
             ("roll", -45.0, 45.0, "degrees"),
@@ -65,10 +65,10 @@ class SceneGenerationConfig:
             ("guidance_scale", 0.0, 20.0, ""),
         ):
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if value is not None and not least <= value <= most:
                 label = {"fov": "field of view"}.get(name, name.replace("_", " "))
                 raise InputError(
-                    f"The {label} lies between {low:g} and {high:g} {unit}".rstrip() + f", not at {value:g}."
+                    f"The {label} lies between {least:g} and {most:g} {unit}".rstrip() + f", not at {value:g}."
                 )
         if self.preset not in get_args(ScenePreset):
             raise InputError(f"The preset is one of {', '.join(get_args(ScenePreset))}, not '{self.preset}'.")

@@ -180,8 +180,8 @@ def _pooled(
     scenes: Sequence[list[Observation]], strata: Sequence[str]
 ) -> tuple[Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
     rows = [each["free"][name] for scene in scenes for each in scene for name in strata]
-    cells, inside = (np.sum([row[key] for row in rows], axis=0, dtype=np.float64) for key in ("cells", "inside"))
-    return cells, inside
+    cells, inside = (np.asarray([row[key] for row in rows], np.float64).sum(0) for key in ("cells", "inside"))
+    return np.asarray(cells), np.asarray(inside)
 
 
 def _centers() -> Float[np.ndarray, "b"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -153,3 +154,13 @@ def times(color: tuple[int, ...], factor: tuple[float, ...]) -> tuple[float, ...
     """An sRGB colour times a linear factor."""
     linear = srgb_to_linear(torch.tensor(color) / 255) * torch.tensor(factor)
     return tuple((linear_to_srgb(linear) * 255).tolist())
+
+
+def assert_colors(mesh: TexturedMesh, expected=QUADRANTS, tolerance: float = 8) -> None:
+    for found, wanted in zip(colors_by_quadrant(mesh), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=tolerance)
+
+
+def area(mesh: TexturedMesh) -> float:
+    a, b, c = mesh.triangles.unbind(1)
+    return float(torch.linalg.cross(b - a, c - a).norm(dim=-1).sum() / 2)

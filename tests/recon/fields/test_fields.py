@@ -159,7 +159,7 @@ def test_colors_are_those_of_the_cells():
 
 
 def mismatch(values: torch.Tensor, views, grid: VoxelGrid) -> float:
-    """Of silhouettes, with the distances' own where there are any."""
+    """Loss of silhouettes, with the distances' own where there are any."""
     seen = RayPool(views, torch.ones(1, views.num_views)).all
     t = first_crossings(values, grid, seen.origin, seen.direction)[..., None] + torch.linspace(-0.1, 0.1, 41)
     made = render_rays(make_field(FieldConfig(), values, grid), seen.origin, seen.direction, t, 100.0)

@@ -154,7 +154,7 @@ def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
 
 
 def lit_photo(ball: TexturedMesh, size: int) -> ViewSet:
-    """Of the ball with stripes that the views are too coarse for, under a lamp at the upper left."""
+    """Views of the ball with stripes that the views are too coarse for, under a lamp at the upper left."""
     striped = replace(ball, colors=None)
     view = render_mesh(striped, Cameras.orbit([0.0], 10.0, size=size))
     points = view.cameras.unproject(view.depth[:, :, 0])[0, 0].movedim(-1, 0)

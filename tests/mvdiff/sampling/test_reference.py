@@ -142,7 +142,7 @@ def test_save_load_is_exact(tmp_path):
 
 
 def test_repr_is_one_short_line():
-    assert repr(prepare(_box())) == "ReferenceImage(128x128 from 115 px at (33, 13) of 300x200, alpha 1.00)"
+    assert repr(prepare(_box())) == "ReferenceImage(128x128 from 115 px at (33, 13) of 300x200, alpha 0.60)"
 
 
 @pytest.mark.parametrize("side", [1, 4, 7])

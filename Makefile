@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mvdiff generate mvdiff/assets/demo.png --num-hypotheses 8 --seed 0 --output-dir out/demo --overwrite
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 PYTHONUTF8=1 $(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -23,13 +23,15 @@ class Part:
     revision: str | None = None
     """Pinned commit of 40 hexadecimal digits; None where it has not been looked up yet."""
     optional: bool = False
+    single: tuple[str, ...] = ()
+    """Further files, outside of ``folders``."""
 
     @property
     def patterns(self) -> list[str]:
         """Glob patterns of the files: settings and safetensors, nothing else."""
         kinds = ("*.json", "*.safetensors", "*.txt")
         places = [f"{folder}/" if folder else "" for folder in self.folders]
-        return ["model_index.json", *(place + kind for place in places for kind in kinds)]
+        return ["model_index.json", *self.single, *(place + kind for place in places for kind in kinds)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ CHECKPOINTS = (
         capabilities="reweighting by refine and feedback",
         conformance=_CHECKED,
         real_weights=NEVER_RUN,
-        parts=(Part(_ZERO123, (*_SHARED, *_PROCESSORS)),),
+        parts=(Part(_ZERO123, (*_SHARED, *_PROCESSORS), single=("unet/config.json",)),),
         non_commercial=True,
         pickle_of={"unet": "diffusion_pytorch_model.bin of TencentARC/InstantMesh"},
         defaults=_STEPS | {"num_inference_steps": 75},
@@ -133,3 +135,20 @@ def find(name: str) -> Checkpoint:
     if name not in rows:
         raise InputError(f"There is no published checkpoint '{name}': choose one of {', '.join(rows)}.")
     return rows[name]
+
+
+def facts(row: Checkpoint) -> dict[str, str]:
+    """Columns of the table, as `mvdiff models list` and the documentation print them."""
+    sources = [f"{part.repo}@{part.revision[:12] if part.revision else 'no revision pinned'}" for part in row.parts]
+    sources += [f"{network}: {pickle}, to be converted" for network, pickle in row.pickle_of.items()]
+    return {
+        "license": f"code {row.code_licence}, weights {row.licence}{' (non-commercial)' if row.non_commercial else ''}",
+        "GPU memory": f"{row.vram_gb:g} GB",
+        "frame": row.frame,
+        "views": row.views,
+        "channels": ", ".join(row.channels),
+        "capabilities": row.capabilities,
+        "conformance": row.conformance,
+        "real weights": row.real_weights,
+        "from": ", ".join(sources) or "this package",
+    }

@@ -5,9 +5,10 @@ A package adds one under the entry-point group ``mvdiff.backbones``: a callable 
 """
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from mvdiff.backbones.catalog import find
 from mvdiff.sampling.sampler import ViewSampler
 from recon.core.errors import InputError
 
@@ -27,6 +28,17 @@ def backbone_names() -> list[str]:
     return sorted({*_OWN, *(each.name for each in entry_points(group=GROUP))})
 
 
+def backbone_defaults(backbone: str) -> dict[str, Any]:
+    """Settings of sampling that suit a backbone: those of the table, or the attribute ``defaults`` of a loader.
+
+    Raises:
+        InputError: there is no backbone of this name.
+    """
+    if backbone in _OWN:
+        return dict(find(backbone).defaults)
+    return dict(getattr(_entry(backbone).load(), "defaults", {}))
+
+
 def load_sampler(backbone: str = "embedded", **options: Any) -> ViewSampler:
     """Load a backbone.
 
@@ -44,7 +56,12 @@ def load_sampler(backbone: str = "embedded", **options: Any) -> ViewSampler:
         for name in attribute.split("."):
             loader = getattr(loader, name)
         return loader(**options, **fixed)
+    return _entry(backbone).load()(**options)
+
+
+def _entry(backbone: str) -> EntryPoint:
+    """What an installed package adds under this name."""
     found = {each.name: each for each in entry_points(group=GROUP)}
     if backbone not in found:
         raise InputError(f"There is no backbone '{backbone}': choose one of {', '.join(backbone_names())}.")
-    return found[backbone].load()(**options)
+    return found[backbone]

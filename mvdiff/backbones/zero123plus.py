@@ -87,7 +87,6 @@ class Zero123PlusSampler:
     @torch.no_grad()
     def sample(self, request: SamplingRequest, on_step: OnStep | None = None) -> Sampled:
         """Draw one object for each seed; views [n 7], the photo first."""
-        self._check(request)
         streams = generators(request.seeds)
         cameras = request.conditions.photo_cameras
         if cameras is None:
@@ -106,14 +105,6 @@ class Zero123PlusSampler:
         settings = request.settings
         found = estimate_photo_camera(self.estimator, request.reference, request.elevation, settings.elevation_prior)
         return PhotoCamera.from_parameters(found.sample(streams, settings.camera_temperature), sheet.rig().distance)
-
-    def _check(self, request: SamplingRequest) -> None:
-        unknown = sorted(request.conditions.given - self.info.conditions)
-        if unknown:
-            raise InputError(
-                f"The backbone {self.info.name} cannot be conditioned on {' and '.join(unknown).replace('_', ' ')}: "
-                "use the embedded model for that, or reweight alone."
-            )
 
     def _sheets(
         self, request: SamplingRequest, streams: Streams, on_step: OnStep | None

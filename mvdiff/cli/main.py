@@ -1,8 +1,11 @@
 """``mvdiff VERB …``: finds the verb's module and nothing else, so that help is there at once."""
 
+import dataclasses
 import importlib
+import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 from recon.core.errors import InputError
@@ -16,6 +19,7 @@ VERBS = {
     "next-view": "find the direction from which the next photo is expected to be most informative",
     "refine": "condition a finished run on a second photo or an edited view",
     "feedback": "accept or reject hypotheses and sample more like the accepted ones",
+    "models": "list, pull, verify, inspect or convert the weights of published backbones",
     "data": "render, import or check data sets for training",
     "calibrate": "calibrate stated probabilities and coverages on known meshes",
     "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, STL, 3MF, points, splats or a grid",
@@ -62,8 +66,31 @@ def _run(arguments: Sequence[str]) -> int:
     import tyro
 
     command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
-    tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
+    default = _defaults(command_type, rest)
+    given = {} if default is None else {"default": default}
+    tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,), **given).run()
     return 0
+
+
+def _defaults(command_type: Any, arguments: Sequence[str]) -> Any:
+    """The command with the sampling settings of the backbone that ``--backbone`` names; None without that option."""
+    options = dict(itertools.pairwise([part for each in arguments for part in each.split("=", 1)]))
+    fields = {each.name: each for each in dataclasses.fields(command_type)}
+    if "--backbone" not in options or "config" not in fields:
+        return None
+    import tyro
+
+    from mvdiff.backbones.registry import backbone_defaults
+
+    make = fields["config"].default_factory
+    assert make is not dataclasses.MISSING
+    known = dataclasses.replace(make(), **backbone_defaults(options["--backbone"]))
+    empty = {name: tyro.MISSING for name, each in fields.items() if _required(each)}
+    return command_type(**empty, config=known)
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _check_filled(arguments: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ def load_model(
     calibration: str = "default",
     lora_scale: float = 1.0,
     attention_backend: str = "native",
+    backbone: str = "embedded",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
     from diffusers.utils import logging
@@ -29,4 +30,5 @@ def load_model(
         calibration=calibration,
         lora_scale=lora_scale,
         attention_backend=attention_backend,
+        backbone=backbone,
     )

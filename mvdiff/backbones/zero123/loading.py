@@ -44,6 +44,10 @@ def load(
         channels=channels,
         photo_camera="estimated",
         conditions=frozenset({"elevation", "photo_cameras"}),
+        settings=frozenset(
+            {"num_inference_steps", "guidance_scale", "candidates", "elevation_prior", "camera_temperature"}
+        ),
+        defaults=row.defaults,
     )
     return networks, _estimator(device, dtype), info
 

@@ -5,7 +5,7 @@ import importlib
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import get_type_hints
 
 from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 from recon.core.errors import InputError
@@ -66,31 +66,27 @@ def _run(arguments: Sequence[str]) -> int:
     import tyro
 
     command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
-    default = _defaults(command_type, rest)
-    given = {} if default is None else {"default": default}
-    tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,), **given).run()
+    command_type = _with_defaults(command_type, rest)
+    tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
     return 0
 
 
-def _defaults(command_type: Any, arguments: Sequence[str]) -> Any:
-    """The command with the sampling settings of the backbone that ``--backbone`` names; None without that option."""
+def _with_defaults(command_type: type, arguments: Sequence[str]) -> type:
+    """The command whose sampling settings are by default those of the backbone that ``--backbone`` names."""
     options = dict(itertools.pairwise([part for each in arguments for part in each.split("=", 1)]))
     fields = {each.name: each for each in dataclasses.fields(command_type)}
     if "--backbone" not in options or "config" not in fields:
-        return None
-    import tyro
-
+        return command_type
     from mvdiff.backbones.registry import backbone_defaults
 
     make = fields["config"].default_factory
     assert make is not dataclasses.MISSING
     known = dataclasses.replace(make(), **backbone_defaults(options["--backbone"]))
-    empty = {name: tyro.MISSING for name, each in fields.items() if _required(each)}
-    return command_type(**empty, config=known)
-
-
-def _required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    kind = get_type_hints(command_type, include_extras=True)["config"]
+    own = ("config", kind, dataclasses.field(default_factory=lambda: known))
+    made = dataclasses.make_dataclass(command_type.__name__, [own], bases=(command_type,), frozen=True)
+    made.__doc__ = command_type.__doc__
+    return made
 
 
 def _check_filled(arguments: Sequence[str]) -> None:

@@ -18,26 +18,29 @@ revisions are missing for the same reason, so `pull` asks for `--revision`.
 _TAIL = """
 ## Loading
 
-- Only safetensors are read. A pickle is converted by `mvdiff models convert`, after its SHA-256 was checked and without
-  running code in it.
-- Code from a repository is never run (`auto_map` and `custom_pipeline` are refused or ignored), and keys must fit exactly.
+- Only safetensors are read. A pickle is converted by `mvdiff models convert`, after its SHA-256 was checked and
+  without running code in it.
+- Code from a repository is never run (`auto_map` and `custom_pipeline` are refused or ignored), and keys must fit
+  exactly.
 - `mvdiff models verify NAME` compares every file with the SHA-256 of the manifest that `pull` wrote.
-- On a machine without network, copy the folder and pass `--weights FOLDER`. `HF_HOME` and `HF_HUB_OFFLINE` are honored.
-- Non-commercial weights ask for `--accept-license ID` once. Their license stands in the manifest, in the report and in the
-  extras of each GLB.
+- On a machine without network, copy the folder and pass `--weights FOLDER`. `HF_HOME` and `HF_HUB_OFFLINE` are
+  honored.
+- Non-commercial weights ask for `--accept-license ID` once. Their license stands in the manifest, in the report and
+  in the extras of each GLB.
 
 ## Zero123++
 
-The six views come as one sheet; the photo itself is the seventh. A second pass of the normal ControlNet, where its weights
-lie in `controlnet/`, gives normals; their length gives alpha by closed-form matting (Levin et al. 2008). Without it, alpha
-comes from the plain background. The background's share is divided out of the colors. The axes of the normals (red right,
-green up, blue towards the viewer) are those of the picture that the authors publish with version 1.2.
+The six views come as one sheet; the photo itself is the seventh. A second pass of the normal ControlNet, where its
+weights lie in `controlnet/`, gives normals; their length gives alpha by closed-form matting (Levin et al. 2008).
+Without it, alpha comes from the plain background. The background's share is divided out of the colors. The axes of
+the normals (red right, green up, blue towards the viewer) are those of the picture that the authors publish with
+version 1.2.
 
-Reference noise, the VAE's posterior, the initial noise and the noise of each step come from the generator of their own
-hypothesis, so that hypothesis k is the same for every N. Upstream draws some of them from the global generator.
+Reference noise, the VAE's posterior, the initial noise and the noise of each step come from the generator of their
+own hypothesis, so that hypothesis k is the same for every N. Upstream draws some of them from the global generator.
 
-The photo's camera is drawn from the estimator of the embedded model. The white UNet of InstantMesh is `zero123plus-white`;
-its objects are larger in the picture.
+The photo's camera is drawn from the estimator of the embedded model. The white UNet of InstantMesh is
+`zero123plus-white`; its objects are larger in the picture.
 """
 
 

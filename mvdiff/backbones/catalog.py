@@ -53,7 +53,7 @@ class Checkpoint:
     channels: tuple[str, ...]
     capabilities: str
     conformance: str
-    """What its code was compared with."""
+    """Reference that its code was compared with, and the tolerance."""
     real_weights: str
     """Whether it has run with its real weights."""
     parts: tuple[Part, ...] = ()

@@ -60,7 +60,7 @@ def load_sampler(backbone: str = "embedded", **options: Any) -> ViewSampler:
 
 
 def _entry(backbone: str) -> EntryPoint:
-    """What an installed package adds under this name."""
+    """Entry point of this name in an installed package."""
     found = {each.name: each for each in entry_points(group=GROUP)}
     if backbone not in found:
         raise InputError(f"There is no backbone '{backbone}': choose one of {', '.join(backbone_names())}.")

@@ -100,7 +100,7 @@ def _residuals(
     embedding: Float[Tensor, "b t e"],
     control: Float[Tensor, "n 3 hs ws"],
 ) -> dict[str, Any]:
-    """What the ControlNet adds to the UNet's down and middle blocks."""
+    """Residuals of the ControlNet for the UNet's down and middle blocks."""
     assert networks.control is not None
     sheets = control.repeat(len(state) // len(control), 1, 1, 1).to(state)
     down, middle = networks.control(state, timestep, embedding, sheets, return_dict=False)

@@ -36,8 +36,13 @@ def check_capabilities(info: SamplerInfo, config: SamplingConfig, conditions: It
             f"The views of the backbone {info.name} have no depth by which candidates are compared: "
             "pass --candidates 1."
         )
-    plain = SamplingConfig().sampling | dict(info.defaults)
-    idle = [name for name, value in config.sampling.items() if name not in info.settings and value != plain[name]]
+    plain, own = SamplingConfig().sampling, dict(info.defaults)
+    idle = [
+        name
+        for name, value in config.sampling.items()
+        # The run compares candidates, whatever the sampler.
+        if name not in info.settings | {"candidates"} and value not in (plain[name], own.get(name, plain[name]))
+    ]
     if idle:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
         raise InputError(f"The backbone {info.name} has no such setting: leave out {flags}.")

@@ -95,7 +95,7 @@ class ImageToScene:
         Args:
             photo: path, picture, array, or a checked :class:`ScenePhoto`.
             output_dir: folder to which each hypothesis is written as soon as it is known; a call with the same inputs
-                goes on where an earlier one was interrupted. None keeps the samples in memory and builds no meshes.
+                continues an interrupted one. None keeps the samples in memory and builds no meshes.
             overwrite: replace the results of other inputs in that folder.
             progress: called with a stage's name and its finished and total steps.
             settings: fields of :class:`SceneGenerationConfig`, such as ``num_hypotheses=4, camera_height=1.6``.

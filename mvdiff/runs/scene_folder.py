@@ -1,4 +1,4 @@
-"""A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run goes on."""
+"""A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run can be continued."""
 
 import json
 import os
@@ -113,7 +113,7 @@ class SceneFolder:
         write(self.path / EXPLORER)
 
     def save_result(self, result: SceneResult, device: str) -> None:
-        """Write what tells of all hypotheses, and mark the run as complete."""
+        """Write the files about all hypotheses, and mark the run as complete."""
         self.output.list_files("summary.json", "sheet.png")
         write_json(self.path / "summary.json", result.summary())
         with atomic_write(self.path / "sheet.png") as temporary:

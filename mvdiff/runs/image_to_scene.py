@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mvdiff.runs.scene_folder import SceneFolder
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.runs.scene_stations import with_station
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
 from mvdiff.sampling.scene_photo import ScenePhoto, Source
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
@@ -47,6 +48,8 @@ class ImageToScene:
     sha256: str = ""
     chunk_size: int | None = None
     """Scenes sampled at a time; by default 8 on a GPU and 1 on a CPU."""
+    statement: SceneStatement = field(default_factory=SceneStatement)
+    """The calibration beside the weights."""
 
     @staticmethod
     def from_pretrained(
@@ -66,7 +69,9 @@ class ImageToScene:
         pipeline: Any = SceneDiffusionPipeline.from_pretrained(weights, dtype=dtype or fast_dtype(place))
         pipeline = pipeline.to(place)
         pipeline.set_progress_bar_config(disable=True)
-        return ImageToScene(pipeline, str(weights), packing.weights_hash(packing.resolve(weights)))
+        folder = packing.resolve(weights)
+        sha256 = packing.weights_hash(folder)
+        return ImageToScene(pipeline, str(weights), sha256, statement=SceneStatement.find(folder, {"sha256": sha256}))
 
     @property
     def device(self) -> torch.device:
@@ -107,14 +112,17 @@ class ImageToScene:
         config.check()
         photo, progress = ScenePhoto.load(photo, config.fov), progress or _no_progress
         if output_dir is None:
-            return SceneResult(photo, config, tuple(self.sample(photo, config, progress)))
+            return self._result(photo, config, self.sample(photo, config, progress))
         folder = SceneFolder.create(output_dir, self.inputs(photo, config), overwrite)
         folder.save_photo(photo)
         with _timed(folder, "sample"):
-            result = SceneResult(photo, config, tuple(self.sample(photo, config, progress, folder)))
+            result = self._result(photo, config, self.sample(photo, config, progress, folder))
         if not folder.complete:
             self._write(result, folder, progress)
         return result
+
+    def _result(self, photo: ScenePhoto, config: SceneGenerationConfig, samples: Sequence[SceneSample]) -> SceneResult:
+        return SceneResult(photo, config, tuple(samples), statement=self.statement)
 
     def sample(
         self,
@@ -194,6 +202,7 @@ class ImageToScene:
             "photo": {"name": photo.name, "sha256": photo.sha256, "fov": photo.fov},
             "weights": self.weights,
             "scene": config.record,
+            "calibration": None if self.statement.calibration is None else self.statement.calibration.name,
         }
 
 

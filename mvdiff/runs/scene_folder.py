@@ -14,6 +14,7 @@ from mvdiff.sampling.scene_photo import ScenePhoto
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.posterior.scene_storage import save_scene_posterior
 from recon.scenes import Scene
 from recon.scenes.files.export import SceneExportConfig, export_scene
 
@@ -24,14 +25,14 @@ _EXPORTS = {
     "default": SceneExportConfig(panorama_height=512, video_frames=48, video_size=192),
 }
 _PHOTO_SIZE = 1024
-EXPLORER = "explorer.html"
+EXPLORER, POSTERIOR = "explorer.html", "posterior.npz"
 
 
 class SceneFolder:
     """A folder of scenes.
 
     It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
-    ``summary.json`` and ``sheet.png``.
+    ``posterior.npz``, ``summary.json`` and ``sheet.png``.
     """
 
     def __init__(self, output: OutputFolder) -> None:
@@ -114,7 +115,8 @@ class SceneFolder:
 
     def save_result(self, result: SceneResult, device: str) -> None:
         """Write the files about all hypotheses, and mark the run as complete."""
-        self.output.list_files("summary.json", "sheet.png")
+        self.output.list_files("summary.json", "sheet.png", POSTERIOR)
+        save_scene_posterior(result.posterior, self.path / POSTERIOR)
         write_json(self.path / "summary.json", result.summary())
         with atomic_write(self.path / "sheet.png") as temporary:
             scene_sheet(result.views).save(temporary)

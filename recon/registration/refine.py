@@ -1,0 +1,106 @@
+"""Refinement of poses by Levenberg and Marquardt's method on pictures, all poses side by side."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.registration.matching import Matcher
+from recon.registration.poses import Poses
+
+#: Differences by which the pictures' derivatives are taken, and the largest step, of each parameter.
+_STEPS = (0.03, 0.03, 0.03, 0.03, 0.03, 0.1)
+_LIMITS = (0.2, 0.2, 0.15, 0.15, 0.15, 0.2)
+_STEEPEST = 1.5  # radians of elevation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the refinement."""
+
+    size: int
+    """Pixels along a side."""
+    iterations: int
+    kept: int
+    """Poses that go on to the next stage."""
+    blur: float = 1.0
+    """Of both pictures, in pixels."""
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    stages: tuple[Stage, ...] = (Stage(32, 3, 6), Stage(48, 3, 4), Stage(64, 5, 4))
+    distance_spread: float = 0.25
+    """Standard deviation of the log distance, around that of the search."""
+
+
+def refine(
+    matcher: Matcher, poses: Poses, stage: Stage, free: Bool[Tensor, "6"], around: float, config: RefineConfig
+) -> tuple[Poses, Float[Tensor, "c"]]:
+    """Poses after ``stage.iterations`` steps, and their misfits; parameters that are not ``free`` stay.
+
+    ``around``: log distance that the prior expects.
+    """
+    best = poses.parameters
+    trial, damping = best.clone(), torch.full((len(poses),), 1e-2)
+    cost = torch.full((len(poses),), torch.inf)
+    jacobian = residual = None
+    weight = torch.zeros(6)
+    weight[5] = config.distance_spread**-2
+    for iteration in range(stage.iterations + 1):
+        last = iteration == stage.iterations
+        found, slopes = _linearized(matcher, poses.moved(trial), stage, free, derivatives=not last)
+        offset = trial - trial.new_tensor([0, 0, 0, 0, 0, around])
+        new = 0.5 * found.square().sum(1) + 0.5 * (weight * offset**2).sum(1)
+        better = new < cost
+        best, cost = torch.where(better[:, None], trial, best), torch.where(better, new, cost)
+        damping = torch.where(better, damping / 3, damping * 4)
+        if last:
+            break
+        if jacobian is None or residual is None:
+            jacobian, residual = slopes, found
+        else:
+            jacobian = torch.where(better[:, None, None], slopes, jacobian)
+            residual = torch.where(better[:, None], found, residual)
+        trial = best + _step(jacobian, residual, best, damping, free, weight, around)
+        trial[:, 1].clamp_(-_STEEPEST, _STEEPEST)
+    return poses.moved(best), cost
+
+
+def _linearized(
+    matcher: Matcher, poses: Poses, stage: Stage, free: Bool[Tensor, "6"], derivatives: bool
+) -> tuple[Float[Tensor, "c d"], Float[Tensor, "c d 6"]]:
+    """Residuals and their forward differences, by one batch of pictures."""
+    parameters, steps = poses.parameters, torch.tensor(_STEPS)
+    offsets = torch.diag(steps)[free] if derivatives else steps.new_zeros(0, 6)
+    offsets = torch.cat([torch.zeros(1, 6), offsets])
+    every = (parameters[:, None] + offsets).flatten(0, 1)
+    index = torch.arange(len(poses)).repeat_interleave(len(offsets))
+    residuals = matcher.residuals(matcher.pictures(poses[index].moved(every), stage.size), stage.blur)
+    residuals = residuals.unflatten(0, (len(poses), len(offsets)))
+    slopes = residuals.new_zeros(*residuals[:, 0].shape, 6)
+    if derivatives:
+        slopes[..., free] = ((residuals[:, 1:] - residuals[:, :1]) / steps[free][:, None]).mT
+    return residuals[:, 0], slopes
+
+
+def _step(
+    jacobian: Float[Tensor, "c d 6"],
+    residual: Float[Tensor, "c d"],
+    parameters: Float[Tensor, "c 6"],
+    damping: Float[Tensor, "c"],
+    free: Bool[Tensor, "6"],
+    weight: Float[Tensor, "6"],
+    around: float,
+) -> Float[Tensor, "c 6"]:
+    jacobian, residual = jacobian.double(), residual.double()
+    offset = (parameters - parameters.new_tensor([0, 0, 0, 0, 0, around])).double()
+    system = jacobian.mT @ jacobian + torch.diag(weight.double())
+    gradient = (jacobian.mT @ residual[..., None])[..., 0] + weight * offset
+    diagonal = torch.diagonal(system, dim1=1, dim2=2)
+    system = system + torch.diag_embed(damping[:, None] * diagonal + 1e-6 + torch.where(free, 0.0, 1.0))
+    step = -torch.linalg.solve(system, gradient).float() * free
+    # Shortened as a whole, so that its direction stays.
+    excess = (step.abs() / step.new_tensor(_LIMITS)).amax(1, keepdim=True).clamp_min(1.0)
+    return step / excess

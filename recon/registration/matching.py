@@ -21,10 +21,14 @@ Encoder = Callable[[Float[Tensor, "c 4 h w"]], Float[Tensor, "c d"]]
 class MatchConfig:
     """Noise of a photo given the mesh that it shows; wide, as a photo carries light and a mesh does not."""
 
-    silhouette: float = 0.2
+    silhouette: float = 0.12
     """Standard deviation of a pixel's coverage."""
     color: float = 0.2
     """Standard deviation of sRGB values after the exposure is matched."""
+    detail: float = 0.1
+    """The same of what is left of colors without their local mean, which light changes most."""
+    local: float = 0.1
+    """Standard deviation of the window of the local mean, as a share of the picture's side."""
     feature: float = 0.1
     """Standard deviation of 1 - cosine of an encoder's features."""
     correlation: float = 0.125
@@ -68,9 +72,14 @@ class Matcher:
         both = torch.minimum(alpha, alpha0)
         gain = (both * color * color0).sum((1, 2, 3)) / (both * color**2).sum((1, 2, 3)).clamp_min(1e-6)
         gain = gain.clamp(*config.exposures)[:, None, None, None]
+        low, low0 = (
+            blurred(own[:, :3], config.local * size) / blurred(own[:, 3:], config.local * size).clamp_min(1e-3)
+            for own in (own, photo)
+        )
         parts = [
             (alpha - alpha0) / config.silhouette,
             both * (gain * color - color0) / (math.sqrt(3) * config.color),
+            both * (gain * (color - low) - (color0 - low0)) / (math.sqrt(3) * config.detail),
         ]
         return torch.cat([part.flatten(1) for part in parts], 1) / (config.correlation * size)
 

@@ -10,7 +10,7 @@ from recon.registration.matching import Matcher
 from recon.registration.poses import Poses
 
 #: Differences by which the pictures' derivatives are taken, and the largest step, of each parameter.
-_STEPS = (0.03, 0.03, 0.03, 0.03, 0.03, 0.1)
+_STEPS = (0.025, 0.025, 0.02, 0.02, 0.02, 0.1)
 _LIMITS = (0.2, 0.2, 0.15, 0.15, 0.15, 0.2)
 _STEEPEST = 1.5  # radians of elevation
 
@@ -30,8 +30,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class RefineConfig:
-    stages: tuple[Stage, ...] = (Stage(32, 3, 6), Stage(48, 3, 4), Stage(64, 5, 4))
-    distance_spread: float = 0.25
+    stages: tuple[Stage, ...] = (Stage(32, 3, 6), Stage(48, 4, 4), Stage(64, 6, 4))
+    restart: float = 7.0
+    """Degrees by which the best pose is moved either way for further starts of the last stage but one."""
+    distance_spread: float = 0.4
     """Standard deviation of the log distance, around that of the search."""
 
 
@@ -55,7 +57,7 @@ def refine(
         new = 0.5 * found.square().sum(1) + 0.5 * (weight * offset**2).sum(1)
         better = new < cost
         best, cost = torch.where(better[:, None], trial, best), torch.where(better, new, cost)
-        damping = torch.where(better, damping / 3, damping * 4)
+        damping = torch.where(better, damping / 5, damping * 10)
         if last:
             break
         if jacobian is None or residual is None:
@@ -71,17 +73,18 @@ def refine(
 def _linearized(
     matcher: Matcher, poses: Poses, stage: Stage, free: Bool[Tensor, "6"], derivatives: bool
 ) -> tuple[Float[Tensor, "c d"], Float[Tensor, "c d 6"]]:
-    """Residuals and their forward differences, by one batch of pictures."""
+    """Residuals and their central differences, by one batch of pictures."""
     parameters, steps = poses.parameters, torch.tensor(_STEPS)
     offsets = torch.diag(steps)[free] if derivatives else steps.new_zeros(0, 6)
-    offsets = torch.cat([torch.zeros(1, 6), offsets])
+    offsets = torch.cat([torch.zeros(1, 6), offsets, -offsets])
     every = (parameters[:, None] + offsets).flatten(0, 1)
     index = torch.arange(len(poses)).repeat_interleave(len(offsets))
     residuals = matcher.residuals(matcher.pictures(poses[index].moved(every), stage.size), stage.blur)
     residuals = residuals.unflatten(0, (len(poses), len(offsets)))
     slopes = residuals.new_zeros(*residuals[:, 0].shape, 6)
     if derivatives:
-        slopes[..., free] = ((residuals[:, 1:] - residuals[:, :1]) / steps[free][:, None]).mT
+        ahead, behind = residuals[:, 1:].chunk(2, 1)
+        slopes[..., free] = ((ahead - behind) / (2 * steps[free][:, None])).mT
     return residuals[:, 0], slopes
 
 
@@ -104,3 +107,11 @@ def _step(
     # Shortened as a whole, so that its direction stays.
     excess = (step.abs() / step.new_tensor(_LIMITS)).amax(1, keepdim=True).clamp_min(1.0)
     return step / excess
+
+
+def nearby(pose: Poses, angle: float, free: Bool[Tensor, "6"]) -> Poses:
+    """The pose [1] moved by ``angle`` radians either way in azimuth and in elevation, as far as they are free."""
+    offsets = torch.cat([torch.eye(6)[:2][free[:2]], -torch.eye(6)[:2][free[:2]]]) * angle
+    moved = pose.parameters + offsets
+    moved[:, 1].clamp_(-_STEEPEST, _STEEPEST)
+    return pose[torch.zeros(len(moved), dtype=torch.long)].moved(moved)

@@ -13,7 +13,7 @@ from recon.core.mesh import TexturedMesh
 from recon.core.photo_camera import PhotoCamera
 from recon.registration.matching import Encoder, MatchConfig, Matcher
 from recon.registration.poses import WORLDS, FrameChoice, Poses, angles_between
-from recon.registration.refine import RefineConfig, refine
+from recon.registration.refine import RefineConfig, nearby, refine
 from recon.registration.search import SearchConfig, framed, hull_points, search, separated
 
 
@@ -111,7 +111,9 @@ def register_to_photo(
     poses = search(matcher, hull, rgba[3], frame, config.search)
     free = torch.tensor([frame != "photo", True, True, True, True, True])
     around = math.log(config.search.distance)
-    for stage in config.refine.stages:
+    for number, stage in enumerate(config.refine.stages):
+        if number:  # thin parts trap the search a few degrees from the best pose
+            poses = Poses.cat([poses, nearby(poses[:1], math.radians(config.refine.restart), free)])
         poses, cost = refine(matcher, poses, stage, free, around, config.refine)
         cost = cost - poses.log_prior
         kept = separated(poses, cost, config.search.separation, stage.kept)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -13,9 +14,11 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.ops.parallel import in_threads
-from recon.posterior.posterior import Posterior
 from recon.rendering import Surface, render_mesh
 from recon.rendering.framing import framed_as
+
+if TYPE_CHECKING:
+    from recon.posterior.posterior import Posterior
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
 
 
-def uncertainty_record(posterior: Posterior) -> dict[str, float]:
+def uncertainty_record(posterior: "Posterior") -> dict[str, float]:
     """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
     posterior = replace(posterior, calibration=None)
     return {

@@ -72,10 +72,7 @@ class Matcher:
         both = torch.minimum(alpha, alpha0)
         gain = (both * color * color0).sum((1, 2, 3)) / (both * color**2).sum((1, 2, 3)).clamp_min(1e-6)
         gain = gain.clamp(*config.exposures)[:, None, None, None]
-        low, low0 = (
-            blurred(own[:, :3], config.local * size) / blurred(own[:, 3:], config.local * size).clamp_min(1e-3)
-            for own in (own, photo)
-        )
+        low, low0 = local_mean(own, config.local * size), local_mean(photo, config.local * size)
         parts = [
             (alpha - alpha0) / config.silhouette,
             both * (gain * color - color0) / (math.sqrt(3) * config.color),
@@ -98,6 +95,13 @@ class Matcher:
         alpha, alpha0 = pictures[:, 3], self.photo(pictures.shape[-1])[3]
         both, either = torch.minimum(alpha, alpha0).sum((1, 2)), torch.maximum(alpha, alpha0).sum((1, 2))
         return both / either.clamp_min(1e-6)
+
+
+def local_mean(pictures: Float[Tensor, "c 4 h w"], sigma: float) -> Float[Tensor, "c 3 h w"]:
+    """Colors averaged over the object by a Gaussian window with ``sigma`` in pixels, at a quarter of the size."""
+    coarse = blurred(torch.nn.functional.avg_pool2d(pictures, 4), sigma / 4)
+    mean = coarse[:, :3] / coarse[:, 3:].clamp_min(1e-3)
+    return torch.nn.functional.interpolate(mean, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def blurred(pictures: Float[Tensor, "c k h w"], sigma: float) -> Float[Tensor, "c k h w"]:

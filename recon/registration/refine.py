@@ -30,9 +30,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class RefineConfig:
-    stages: tuple[Stage, ...] = (Stage(32, 3, 6), Stage(48, 4, 4), Stage(64, 6, 4))
+    stages: tuple[Stage, ...] = (Stage(32, 3, 5), Stage(48, 4, 3), Stage(64, 6, 3))
     restart: float = 7.0
-    """Degrees by which the best pose is moved either way for further starts of the last stage but one."""
+    """Degrees by which the best pose of the first stage is moved either way for further starts."""
+    hopeless: float = 20.0
+    """Log of the odds at which a pose is no longer refined, if there is another runner-up."""
     distance_spread: float = 0.4
     """Standard deviation of the log distance, around that of the search."""
 
@@ -73,19 +75,40 @@ def refine(
 def _linearized(
     matcher: Matcher, poses: Poses, stage: Stage, free: Bool[Tensor, "6"], derivatives: bool
 ) -> tuple[Float[Tensor, "c d"], Float[Tensor, "c d 6"]]:
-    """Residuals and their central differences, by one batch of pictures."""
-    parameters, steps = poses.parameters, torch.tensor(_STEPS)
-    offsets = torch.diag(steps)[free] if derivatives else steps.new_zeros(0, 6)
-    offsets = torch.cat([torch.zeros(1, 6), offsets, -offsets])
-    every = (parameters[:, None] + offsets).flatten(0, 1)
+    """Residuals and their central differences, by one batch of pictures.
+
+    Directions and distances are rendered; where the object stands in the picture and how large, moves the picture.
+    """
+    steps = torch.diag(torch.tensor(_STEPS))
+    turned = [k for k in (0, 1, 5) if bool(free[k])] if derivatives else []
+    offsets = torch.cat([torch.zeros(1, 6), steps[turned], -steps[turned]])
+    every = (poses.parameters[:, None] + offsets).flatten(0, 1)
     index = torch.arange(len(poses)).repeat_interleave(len(offsets))
-    residuals = matcher.residuals(matcher.pictures(poses[index].moved(every), stage.size), stage.blur)
-    residuals = residuals.unflatten(0, (len(poses), len(offsets)))
+    pictures = matcher.pictures(poses[index].moved(every), stage.size).unflatten(0, (len(poses), len(offsets)))
+    if derivatives:
+        flat = torch.cat([steps[2:5], -steps[2:5]])
+        pictures = torch.cat([pictures, torch.stack([_shifted(pictures[:, 0], poses, flat[k]) for k in range(6)], 1)], 1)
+    residuals = matcher.residuals(pictures.flatten(0, 1), stage.blur).unflatten(0, pictures.shape[:2])
     slopes = residuals.new_zeros(*residuals[:, 0].shape, 6)
     if derivatives:
-        ahead, behind = residuals[:, 1:].chunk(2, 1)
-        slopes[..., free] = ((ahead - behind) / (2 * steps[free][:, None])).mT
+        split = [len(turned), len(turned), 3, 3]
+        ahead, behind, right, left = residuals[:, 1:].split(split, 1)
+        order = [*turned, 2, 3, 4]
+        difference = torch.cat([ahead - behind, right - left], 1)
+        slopes[..., order] = (difference / (2 * torch.tensor(_STEPS)[order][:, None])).mT
     return residuals[:, 0], slopes
+
+
+def _shifted(pictures: Float[Tensor, "c 4 s s"], poses: Poses, offset: Float[Tensor, "6"]) -> Float[Tensor, "c 4 s s"]:
+    """The pictures as they are with another center and scale."""
+    zoom = float((-offset[4]).exp())
+    camera = poses.camera
+    centre = torch.stack([camera.centre_x, camera.centre_y], -1)
+    matrix = torch.zeros(len(poses), 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = zoom
+    matrix[:, :, 2] = centre - zoom * (centre + offset[2:4])
+    grid = torch.nn.functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(pictures, grid, align_corners=False)
 
 
 def _step(

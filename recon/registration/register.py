@@ -22,8 +22,6 @@ class RegistrationConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
-    separation: float = 25.0
-    """Degrees between poses that count as different readings."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,12 @@ def register_to_photo(
     free = torch.tensor([frame != "photo", True, True, True, True, True])
     around = math.log(config.search.distance)
     for number, stage in enumerate(config.refine.stages):
-        if number:  # thin parts trap the search a few degrees from the best pose
+        if number == 1:  # thin parts trap the search a few degrees from the best pose
             poses = Poses.cat([poses, nearby(poses[:1], math.radians(config.refine.restart), free)])
         poses, cost = refine(matcher, poses, stage, free, around, config.refine)
         cost = cost - poses.log_prior
         kept = separated(poses, cost, config.search.separation, stage.kept)
+        kept = kept[:2] + [k for k in kept[2:] if cost[k] < cost[kept[0]] + config.refine.hopeless]
         poses, cost = poses[kept], cost[kept]
     return _judged(matcher, poses, cost, config)
 
@@ -124,7 +123,7 @@ def register_to_photo(
 def _judged(matcher: Matcher, poses: Poses, cost: Float[Tensor, "c"], config: RegistrationConfig) -> Registration:
     """Registration from refined poses; those close to a better one are no readings of their own."""
     size = config.refine.stages[-1].size
-    kept = separated(poses, cost, config.separation, len(poses))
+    kept = separated(poses, cost, config.search.separation, len(poses))
     overlap = float(matcher.overlap(matcher.pictures(poses[kept[:1]], size))[0])
     return Registration(poses[kept], (-cost[kept].double()).softmax(0).float(), cost[kept], overlap)
 

@@ -27,8 +27,8 @@ class SearchConfig:
     """Distance of the camera, in units in which the mesh has radius 0.5."""
     kept: int = 12
     """Poses that are refined."""
-    separation: float = 15.0
-    """Degrees between poses that count as different."""
+    separation: float = 20.0
+    """Degrees between poses that count as different readings."""
 
 
 def grid(frame: FrameChoice, config: SearchConfig) -> Poses:

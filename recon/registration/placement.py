@@ -16,6 +16,7 @@ from recon.registration.matching import Encoder, Matcher
 from recon.registration.poses import FrameChoice, Poses
 from recon.registration.refine import Stage, refine
 from recon.registration.register import Registration, RegistrationConfig, register_to_photo
+from recon.rendering import render_mesh
 
 #: Last refinement, of poses whose perspective is the common one.
 _LAST = Stage(64, 4, 1)
@@ -26,7 +27,8 @@ class Placed:
     """Meshes [n] in the photo's frame: +Y up, photographed from +Z, all by the same lens.
 
     A photo tells neither the size of its object nor how far away it is. The lens is the median of those that the
-    meshes ask for, and each mesh gets the size and the place across the view that suit this lens.
+    meshes ask for. Each mesh then gets the size and the place at which it looks as it did, and the surface that the
+    photo shows is as far away as that of the others.
     """
 
     meshes: tuple[TexturedMesh, ...]
@@ -70,7 +72,7 @@ def place(
     placed = [
         unit.transformed(_similarity(r, common[k : k + 1])) for k, (unit, r) in enumerate(zip(units, found, strict=True))
     ]
-    return Placed(tuple(placed), common, tuple(found))
+    return Placed(tuple(_at_one_depth(placed, common, rgba[3])), common, tuple(found))
 
 
 def _median(values: Sequence[Float[Tensor, "*n"]]) -> Float[Tensor, ""]:
@@ -93,6 +95,29 @@ def _with_distance(
     pose, _ = refine(matcher, start, _LAST, free, math.log(distance), config.refine)
     overlap = matcher.overlap(matcher.pictures(pose, _LAST.size))
     return replace(found, poses=Poses.cat([pose, found.poses[1:]]), overlap=float(overlap[0]))
+
+
+def _at_one_depth(
+    meshes: Sequence[TexturedMesh], cameras: PhotoCamera, alpha: Float[Tensor, "s s"]
+) -> list[TexturedMesh]:
+    """The meshes scaled about their cameras, which changes no picture, until what the photo shows is equally far."""
+    placed = cameras.cameras(_LAST.size)
+    shown = torch.nn.functional.interpolate(alpha[None, None], size=(_LAST.size, _LAST.size), mode="area")[0, 0] > 0.5
+
+    def depth(k: int) -> Float[Tensor, ""]:
+        seen = render_mesh(meshes[k], placed[k : k + 1], supersample=1)
+        both = shown & (seen.alpha[0, 0, 0] > 0.5)
+        return seen.depth[0, 0, 0][both].median() if seen.depth is not None and bool(both.any()) else seen.alpha.new_tensor(math.nan)
+
+    depths = torch.stack(in_threads(depth, range(len(meshes))))
+    factors = (depths.nanmedian() / depths).nan_to_num(1.0)
+    moved = []
+    for mesh, factor, eye in zip(meshes, factors, placed.position, strict=True):
+        matrix = torch.eye(4)
+        matrix[:3, :3] *= factor
+        matrix[:3, 3] = (1 - factor) * eye
+        moved.append(mesh.transformed(matrix))
+    return moved
 
 
 def _similarity(found: Registration, common: PhotoCamera) -> Float[Tensor, "4 4"]:

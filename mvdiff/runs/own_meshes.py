@@ -73,7 +73,10 @@ class OwnMeshes:
         return {
             "verb": "posterior",
             "version": mvdiff.__version__,
-            "photo": {"name": self.photo.name, "sha256": hashlib.sha256(self.reference.picture().tobytes()).hexdigest()},
+            "photo": {
+                "name": self.photo.name,
+                "sha256": hashlib.sha256(self.reference.picture().tobytes()).hexdigest(),
+            },
             "weights": {},
             "meshes": [{"name": n, "sha256": _digest(p)} for n, p in zip(self.names, self.paths, strict=True)],
             "frame": self.frame,

@@ -179,7 +179,9 @@ def uncertainty_record(posterior: "Posterior") -> dict[str, float]:
 def _misfit(mesh: TexturedMesh, evidence: Evidence, noise: NoiseModel) -> Float[Tensor, "c"]:
     """Squared distance of the picture from the mesh's own picture by each candidate camera."""
     cameras = (
-        evidence.cameras if evidence.framed or len(mesh) == 0 else framed_as(mesh.vertices, evidence.cameras, evidence.rgba[3])
+        evidence.cameras
+        if evidence.framed or len(mesh) == 0
+        else framed_as(mesh.vertices, evidence.cameras, evidence.rgba[3])
     )
     cameras = cameras.resized(noise.size, noise.size)
     own = noise.features(render_mesh(mesh, cameras).to("cpu"))[0]

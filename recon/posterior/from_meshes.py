@@ -74,9 +74,7 @@ def hypotheses_of_meshes(
         found = weigh_by_photo(found, rgba, placed.cameras.cameras(rgba.shape[-1])).of(found)
     notes = [_strange(names[k], placed.registrations[k]) for k in strange]
     notes += [
-        _ambiguous(names[k], r)
-        for k, r in enumerate(placed.registrations)
-        if r.confidence < _SURE and k not in strange
+        _ambiguous(names[k], r) for k, r in enumerate(placed.registrations) if r.confidence < _SURE and k not in strange
     ]
     return MeshHypotheses(tuple(found), placed, (*notes, UNCALIBRATED))
 

@@ -70,7 +70,8 @@ def place(
     lens = [_median([values]) + zero for values in (own.centre_x, own.centre_y, own.log_scale)]
     common = PhotoCamera(own.elevation, *lens, own.distance, zero)
     placed = [
-        unit.transformed(_similarity(r, common[k : k + 1])) for k, (unit, r) in enumerate(zip(units, found, strict=True))
+        unit.transformed(_similarity(r, common[k : k + 1]))
+        for k, (unit, r) in enumerate(zip(units, found, strict=True))
     ]
     return Placed(tuple(_at_one_depth(placed, common, rgba[3])), common, tuple(found))
 
@@ -107,7 +108,11 @@ def _at_one_depth(
     def depth(k: int) -> Float[Tensor, ""]:
         seen = render_mesh(meshes[k], placed[k : k + 1], supersample=1)
         both = shown & (seen.alpha[0, 0, 0] > 0.5)
-        return seen.depth[0, 0, 0][both].median() if seen.depth is not None and bool(both.any()) else seen.alpha.new_tensor(math.nan)
+        return (
+            seen.depth[0, 0, 0][both].median()
+            if seen.depth is not None and bool(both.any())
+            else seen.alpha.new_tensor(math.nan)
+        )
 
     depths = torch.stack(in_threads(depth, range(len(meshes))))
     factors = (depths.nanmedian() / depths).nan_to_num(1.0)

@@ -87,7 +87,9 @@ def _linearized(
     pictures = matcher.pictures(poses[index].moved(every), stage.size).unflatten(0, (len(poses), len(offsets)))
     if derivatives:
         flat = torch.cat([steps[2:5], -steps[2:5]])
-        pictures = torch.cat([pictures, torch.stack([_shifted(pictures[:, 0], poses, flat[k]) for k in range(6)], 1)], 1)
+        pictures = torch.cat(
+            [pictures, torch.stack([_shifted(pictures[:, 0], poses, flat[k]) for k in range(6)], 1)], 1
+        )
     residuals = matcher.residuals(pictures.flatten(0, 1), stage.blur).unflatten(0, pictures.shape[:2])
     slopes = residuals.new_zeros(*residuals[:, 0].shape, 6)
     if derivatives:

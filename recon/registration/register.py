@@ -12,9 +12,9 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.photo_camera import PhotoCamera
 from recon.registration.matching import Encoder, MatchConfig, Matcher
-from recon.registration.poses import WORLDS, FrameChoice, Poses, angles_between
+from recon.registration.poses import WORLDS, FrameChoice, Poses
 from recon.registration.refine import RefineConfig, nearby, refine
-from recon.registration.search import SearchConfig, framed, hull_points, search, separated
+from recon.registration.search import SearchConfig, hull_points, search, separated
 
 
 @dataclass(frozen=True)

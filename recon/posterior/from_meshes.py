@@ -63,7 +63,7 @@ def hypotheses_of_meshes(
     if len(strange) == len(meshes):
         best = max(r.overlap for r in placed.registrations)
         raise InputError(
-            f"No mesh fits the photo (silhouettes overlap by {best:.0%} at most): give meshes of the object that it shows."
+            f"No mesh fits the photo (silhouettes overlap by {best:.0%} at most): give meshes of the object in it."
         )
     elevations = placed.cameras.elevation.tolist()
     found = [

@@ -14,8 +14,11 @@ from recon.posterior.weighting import weigh_by_photo
 from recon.registration import FrameChoice, Placed, Registration, RegistrationConfig, place
 from recon.registration.matching import Encoder
 
-#: Overlap of the silhouettes below which a mesh is taken for one of another object.
-LEAST_OVERLAP = 0.8
+#: Overlap of the silhouettes below which a mesh is suspected to show another object. Of 30 scans the right ones reach
+#: 0.94 or more; of meshes of other objects 70 % stay below.
+LEAST_OVERLAP = 0.85
+#: Overlap that at least one mesh must reach.
+_REFUSED = 0.7
 #: Confidence below which the pose of a mesh counts as ambiguous.
 _SURE = 0.8
 UNCALIBRATED = "Uncalibrated: no calibration is known for meshes that were made elsewhere."
@@ -60,8 +63,8 @@ def hypotheses_of_meshes(
     names = names or [f"mesh {k}" for k in range(len(meshes))]
     placed = place(meshes, rgba, frame, config, encoder, done)
     strange = [k for k, r in enumerate(placed.registrations) if r.overlap < LEAST_OVERLAP]
-    if len(strange) == len(meshes):
-        best = max(r.overlap for r in placed.registrations)
+    best = max(r.overlap for r in placed.registrations)
+    if best < _REFUSED:
         raise InputError(
             f"No mesh fits the photo (silhouettes overlap by {best:.0%} at most): give meshes of the object in it."
         )

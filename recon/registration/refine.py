@@ -105,10 +105,10 @@ def _shifted(pictures: Float[Tensor, "c 4 s s"], poses: Poses, offset: Float[Ten
     """The pictures as they are with another center and scale."""
     zoom = float((-offset[4]).exp())
     camera = poses.camera
-    centre = torch.stack([camera.centre_x, camera.centre_y], -1)
+    center = torch.stack([camera.centre_x, camera.centre_y], -1)
     matrix = torch.zeros(len(poses), 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = zoom
-    matrix[:, :, 2] = centre - zoom * (centre + offset[2:4])
+    matrix[:, :, 2] = center - zoom * (center + offset[2:4])
     grid = torch.nn.functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
     return torch.nn.functional.grid_sample(pictures, grid, align_corners=False)
 

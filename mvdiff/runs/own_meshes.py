@@ -37,7 +37,7 @@ class OwnMeshes:
     paths: tuple[Path, ...]
     meshes: tuple[TexturedMesh, ...]
     notes: tuple[str, ...]
-    """What the meshes' files hold and the meshes do not show."""
+    """Contents of the files that the meshes do not show."""
     reference: ReferenceImage
     photo: Path
     frame: FrameChoice = "auto"

@@ -25,7 +25,7 @@ class Stage:
     kept: int
     """Poses that go on to the next stage."""
     blur: float = 1.0
-    """Of both pictures, in pixels."""
+    """Standard deviation of the Gaussian blur of both pictures, in pixels."""
 
 
 @dataclass(frozen=True)

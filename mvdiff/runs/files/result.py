@@ -51,7 +51,7 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
             seed=posterior.seeds[index],
             weight=float(posterior.weights[index]),
             elevation=float(cameras.elevation[index]),
-            residual=float(posterior.residuals[index]),
+            residual=None if bool(posterior.residuals[index].isnan()) else float(posterior.residuals[index]),
             views=views[index],
         )
         for index in range(len(posterior))

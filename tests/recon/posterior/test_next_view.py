@@ -20,6 +20,7 @@ from recon.posterior.conditioning import (
 )
 from recon.posterior.next_view import NextViewConfig, mutual_information, next_view
 from recon.rendering import render_mesh
+from recon.rendering.framing import framed_as
 from recon.report.next_view_map import draw_next_view, information_color
 
 CONFIG = NextViewConfig(azimuths=8, elevations=(0.0, 40.0), draws=16)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from mvdiff.sampling.generation import Framing
-from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
+from mvdiff.sampling.settings import RENAMED, UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
 from recon.core.reading import read_json, reading
 from recon.io.folders import write_json
@@ -89,9 +89,17 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        made_with = UNRECORDED | _DEFAULT_RECONSTRUCTOR | calibration.provenance.get("settings", {})
+        known = _with_current_names(calibration.provenance.get("settings", {}))
+        made_with = UNRECORDED | _DEFAULT_RECONSTRUCTOR | known
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()
         names = " and ".join(name.replace("_", " ") for name in other)
         return None, (f"Uncalibrated: the calibration was made with other {names}: run `mvdiff calibrate` with these.",)
+
+
+def _with_current_names(settings: Any) -> Any:
+    """Recorded settings under the names that their fields have today."""
+    if not isinstance(settings, dict):
+        return settings
+    return {RENAMED.get(name, name): _with_current_names(value) for name, value in settings.items()}

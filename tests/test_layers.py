@@ -32,7 +32,7 @@ MVDIFF = [
     ["sampling"],
     ["models", "weights"],
     ["pipelines"],
-    ["backbones"],
+    ["backbones", "reconstructors"],
     ["runs"],
     ["data"],
     ["training"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mvdiff.models.attention_backends import AttentionBackend
+from mvdiff.reconstructors.names import ReconstructorName
 from mvdiff.sampling.generation import GenerationConfig, Preset
 
 if TYPE_CHECKING:
@@ -32,11 +33,23 @@ class ModelChoice:
     """Strength of the LoRA adapter; a lower one forgets less about other objects."""
     attention_backend: AttentionBackend = "native"
     """Attention implementation: PyTorch's (native, flex), or that of a package which must be installed."""
+    reconstructor: ReconstructorName = "fusion"
+    """Way from views to shapes: "fusion", or "lrm", InstantMesh's network, which needs weights."""
+    reconstructor_weights: Path | None = None
+    """Folder of the reconstructor's converted weights."""
 
     def load(self, preset: Preset = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""
         from mvdiff.runs.loading import load_model
 
         return load_model(
-            self.weights, self.device, preset, self.lora, calibration, self.lora_scale, self.attention_backend
+            self.weights,
+            self.device,
+            preset,
+            self.lora,
+            calibration,
+            self.lora_scale,
+            self.attention_backend,
+            self.reconstructor,
+            self.reconstructor_weights,
         )

@@ -34,9 +34,10 @@ def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, An
     return json.loads(json.dumps(generation.sampling | {"reconstruction": kept}))
 
 
-def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
-    """Identity of a model from the record of its weights; another adapter, or another scale of it, is another model."""
-    return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
+def owner_of(weights: Mapping[str, Any]) -> tuple[str | float | None, ...]:
+    """Identity of a model from the record of its weights; another adapter, scale of it or reconstructor is another."""
+    adapter = weights.get("lora_sha256"), weights.get("lora_scale")
+    return weights.get("sha256"), *adapter, weights.get("reconstructor", {}).get("sha256")
 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:

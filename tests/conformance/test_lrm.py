@@ -70,6 +70,10 @@ def test_upstream_gives_the_golden_tensors_and_its_weights_fit(
     assert LRMConfig.of(theirs.state, head_width=16) == LRMConfig(**TINY, **TINY_ENCODER)
     for name, value in outputs(ours).items():
         torch.testing.assert_close(value, found[name], **CLOSE)
+    with torch.device("meta"):
+        own = LargeReconstructionModel(LRMConfig()).state_dict()
+    there = {name: value.shape for name, value in theirs.full_size().items() if not name.startswith(IGNORED)}
+    assert {published_name(name): value.shape for name, value in own.items()} == there
 
 
 def test_ours_gives_the_golden_tensors(golden: Callable[[str], Golden], ours: LargeReconstructionModel) -> None:

@@ -69,4 +69,17 @@ def upstream_lrm(folder: Path) -> SimpleNamespace:
     )
     whole["synthesizer"].decoder = type(whole["synthesizer"].decoder)(5, hidden_dim=16)
     initialize_by_name(whole)
-    return SimpleNamespace(cameras=get_zero123plus_input_cameras, state=whole.state_dict(), **whole)
+
+    def full_size() -> dict[str, Tensor]:
+        """State of the large model without its values."""
+        with torch.device("meta"):
+            vit = nn.Module()
+            vit.model = ViTModel(ViTConfig(), add_pooling_layer=False)
+            vit.camera_embedder = nn.Sequential(nn.Linear(16, 768), nn.SiLU(), nn.Linear(768, 768))
+            planes = TriplaneTransformer(1024, 768, 32, 64, 80, num_layers=16, num_heads=16)
+            parts = {"encoder": vit, "transformer": planes, "synthesizer": TriplaneSynthesizer(80, 128)}
+            return nn.ModuleDict(parts).state_dict()
+
+    return SimpleNamespace(
+        cameras=get_zero123plus_input_cameras, state=whole.state_dict(), full_size=full_size, **whole
+    )

@@ -165,7 +165,7 @@ def extract_untextured(
     ``max_faces`` says so."""
 
     def surface(k: int) -> TexturedMesh:
-        mesh = _closed_surface(fields[k], config)
+        mesh = closed_surface(fields[k], config)
         return mesh if max_faces is None else decimate(mesh, max_faces)
 
     def judged(k: int) -> Reconstruction:
@@ -179,7 +179,7 @@ def extract_untextured(
     return each(judged, range(len(fields)), views.device)
 
 
-def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
+def closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
     """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
     whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
     parts = significant_parts(whole, config.min_part)

@@ -52,14 +52,14 @@ class LRMReconstructor:
             InputError: there are no such weights, or they are of another model.
         """
         path = _weights_file(weights)
-        tensors = {name: value.float() for name, value in read_published(path, PREFIX).items()}
+        tensors = {name: value.float() for name, value in read_published(path.parent, PREFIX).items()}
         try:
             config = LRMConfig.of(tensors)
         except (KeyError, IndexError) as error:
             raise InputError(f"'{path}' holds no weights of the LRM ({error} is missing). {_REMEDY}") from error
         with torch.device("meta"):
             model = LargeReconstructionModel(config)
-        load_published(model, tensors, published_name, f"The weights in '{path}'", IGNORED)
+        load_published(model, tensors, published_name, path, IGNORED)
         with path.open("rb") as file:
             record = {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         return LRMReconstructor(model.to(device).eval(), ReconstructorInfo("lrm", "Apache-2.0", record))
@@ -101,7 +101,7 @@ class LRMReconstructor:
 
 _REMEDY = (
     f"Fetch {CHECKPOINTS[0]} of huggingface.co/{REPOSITORY}, convert it by `mvdiff models convert` and pass the folder "
-    "as --reconstructor-weights FOLDER."
+    "of the result as --reconstructor-weights FOLDER."
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mvdiff.cli.models import Device
+from mvdiff.cli.model_choice import Device
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
 from mvdiff.reconstructors.names import ReconstructorName

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mvdiff.backbones.shape_registry import ShapeBackbone
-from mvdiff.cli.models import Device
+from mvdiff.cli.model_choice import Device
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import FileFormat, Matting, Preset

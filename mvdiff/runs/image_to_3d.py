@@ -18,6 +18,7 @@ from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.devices import pick_device
 from mvdiff.reconstructors.registry import load_reconstructor
+from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.store import MemoryStore, RunStore
@@ -29,6 +30,7 @@ from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplingRequest, SelfJudging, ViewSampler
 from mvdiff.weights import packing
+from mvdiff.weights.pulled import weights_folder
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.errors import InputError
 from recon.fusion.reconstructor import Reconstructor
@@ -112,7 +114,8 @@ class ImageTo3D:
             posterior or PosteriorConfig(),
             reconstructor=made,
         )
-        return replace(model, calibrations=Calibrations.find(calibration, packing.resolve(weights), model.weights))
+        folder = packing.resolve(weights) if backbone == "embedded" else weights_folder(backbone, weights)
+        return replace(model, calibrations=Calibrations.find(calibration, folder, model.weights))
 
     @property
     def device(self) -> torch.device:
@@ -144,12 +147,13 @@ class ImageTo3D:
             overwrite: replace the results of other inputs in that folder.
             progress: called with a stage's name and its finished and total steps.
             reference: what :meth:`prepare` made of the photo, where that is known already.
-            settings: fields of :class:`GenerationConfig`, such as ``num_hypotheses=8, seed=0``.
+            settings: fields of :class:`GenerationConfig`, such as ``num_hypotheses=8, seed=0``; what is left out is
+                the backbone's own default.
 
         Raises:
             InputError: an input cannot be used; raised before anything is written.
         """
-        config = GenerationConfig(**settings)
+        config = GenerationConfig(**{**self.sampler.info.defaults, **settings})
         config.check()
         reference = reference or self.prepare(photo, config)
         store: RunStore = MemoryStore()
@@ -248,6 +252,7 @@ class ImageTo3D:
             raise InputError(
                 'num_hypotheses="auto" needs reconstructed shapes: pass a number when only sampling views.'
             )
+        check_capabilities(self.sampler.info, config, (conditions or Conditions()).given)
         steps, total = config.num_inference_steps, config.num_hypotheses * config.num_inference_steps
         chunk = max(1, self._objects_at_a_time // config.candidates)
         found: list[Sampled] = []
@@ -355,7 +360,9 @@ class ImageTo3D:
         return judge(scores, calibration.scores if calibration else {})
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
-        calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
+        calibration, notes = self.calibrations.choose(
+            config.framing, settings_of(config, self.reconstruction, "depth" in self.sampler.info.channels)
+        )
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
             for margin in (calibration.at(most)[1].band, calibration.at(1)[1].band):
@@ -363,7 +370,12 @@ class ImageTo3D:
         return calibration, notes
 
     def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict[str, Any]:
-        """All that the results depend on, for the manifest."""
+        """All that the results depend on, for the manifest.
+
+        Raises:
+            InputError: the backbone cannot do what ``config`` asks for.
+        """
+        check_capabilities(self.sampler.info, config)
         calibration, _ = self._calibration(config)
         return {
             "version": mvdiff.__version__,

@@ -17,6 +17,7 @@ def load_model(
     attention_backend: str = "native",
     reconstructor: str = "fusion",
     reconstructor_weights: Path | None = None,
+    backbone: str = "embedded",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
     from diffusers.utils import logging
@@ -33,4 +34,5 @@ def load_model(
         attention_backend=attention_backend,
         reconstructor=reconstructor,
         reconstructor_weights=reconstructor_weights,
+        backbone=backbone,
     )

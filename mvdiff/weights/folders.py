@@ -71,7 +71,7 @@ def weight_files(folder: Path) -> list[Path]:
             "convert it by `mvdiff models convert`."
         )
     if not found:
-        raise InputError(f"There are no safetensors in '{folder}': pull these weights again.")
+        raise InputError(f"There are no safetensors in '{folder}': pull these weights again, or convert theirs.")
     return _one_variant(found)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mvdiff.models.attention_backends import AttentionBackend
+from mvdiff.reconstructors.names import ReconstructorName
 from mvdiff.sampling.generation import GenerationConfig, Preset
 from recon.core.errors import InputError
 
@@ -39,6 +40,10 @@ class ModelChoice:
     """Attention implementation: PyTorch's (native, flex), or that of a package which must be installed."""
     chunk_size: int | None = None
     """Number of objects sampled at a time, to bound memory; by default 16 on a GPU and 2 on a CPU."""
+    reconstructor: ReconstructorName = "fusion"
+    """Way from views to shapes: "fusion", or "lrm", InstantMesh's network, which needs weights."""
+    reconstructor_weights: Path | None = None
+    """Folder of the reconstructor's converted weights."""
 
     def load(self, preset: Preset = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""
@@ -57,6 +62,8 @@ class ModelChoice:
             calibration,
             self.lora_scale,
             self.attention_backend,
+            self.reconstructor,
+            self.reconstructor_weights,
             self.backbone,
         )
         return replace(model, chunk_size=self.chunk_size)

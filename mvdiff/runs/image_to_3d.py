@@ -16,6 +16,8 @@ from PIL import Image
 import mvdiff
 from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
+from mvdiff.devices import pick_device
+from mvdiff.reconstructors.registry import load_reconstructor
 from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
@@ -31,6 +33,8 @@ from mvdiff.weights import packing
 from mvdiff.weights.pulled import weights_folder
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.errors import InputError
+from recon.fusion.reconstructor import Reconstructor
+from recon.fusion.tsdf import FusedFields
 from recon.objects import fitted_fields
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
@@ -63,6 +67,8 @@ class ImageTo3D:
     calibrations: Calibrations = field(default_factory=Calibrations)
     chunk_size: int | None = None
     """Objects sampled at a time; by default 16 on a GPU and 2 on a CPU."""
+    reconstructor: Reconstructor | None = None
+    """Source of the shapes, or None for fusion and fitting."""
 
     @staticmethod
     def from_pretrained(
@@ -76,6 +82,8 @@ class ImageTo3D:
         lora_scale: float = 1.0,
         backbone: str = "embedded",
         attention_backend: str = "native",
+        reconstructor: str = "fusion",
+        reconstructor_weights: str | Path | None = None,
     ) -> "ImageTo3D":
         """Load a model.
 
@@ -90,6 +98,8 @@ class ImageTo3D:
             lora_scale: factor of the adapter, above 0.
             attention_backend: implementation of attention, see :mod:`mvdiff.models.attention_backends`.
             backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
+            reconstructor: "fusion", or another way from views to shapes, see :mod:`mvdiff.reconstructors.registry`.
+            reconstructor_weights: folder of the reconstructor's weights, where it has any.
 
         Raises:
             InputError: one of these does not exist or does not fit the others.
@@ -97,12 +107,15 @@ class ImageTo3D:
         options = {"weights": weights, "device": device, "dtype": dtype, "lora": lora, "lora_scale": lora_scale}
         if attention_backend != "native":
             options["attention_backend"] = attention_backend
-        sampler = load_sampler(backbone, **options)
-        folder = packing.resolve(weights) if backbone == "embedded" else weights_folder(backbone, weights)
-        calibrations = Calibrations.find(calibration, folder, sampler.info.weights)
-        return ImageTo3D(
-            sampler, reconstruction or ReconstructionConfig(), posterior or PosteriorConfig(), calibrations
+        made = load_reconstructor(reconstructor, reconstructor_weights, pick_device(device))
+        model = ImageTo3D(
+            load_sampler(backbone, **options),
+            reconstruction or ReconstructionConfig(),
+            posterior or PosteriorConfig(),
+            reconstructor=made,
         )
+        folder = packing.resolve(weights) if backbone == "embedded" else weights_folder(backbone, weights)
+        return replace(model, calibrations=Calibrations.find(calibration, folder, model.weights))
 
     @property
     def device(self) -> torch.device:
@@ -110,8 +123,11 @@ class ImageTo3D:
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Record of the weights: name, hash, adapters."""
-        return dict(self.sampler.info.weights)
+        """Record of the weights: name, hash, adapters; those of the reconstructor, where it has any."""
+        if self.reconstructor is None:
+            return dict(self.sampler.info.weights)
+        info = self.reconstructor.info
+        return {**self.sampler.info.weights, "reconstructor": {"kind": info.name, **info.weights}}
 
     def generate(
         self,
@@ -207,7 +223,7 @@ class ImageTo3D:
         coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
         for count in AUTO_COUNTS:
             views, _ = self.sample(reference, replace(config, num_hypotheses=count), store, progress)
-            inside = fitted_fields(views.to(self.device), coarse).values.cpu() < 0
+            inside = self.fields(views, coarse).values.cpu() < 0
             if convergence(inside)[-1].occupancy_error <= config.tolerance:
                 break
         return count
@@ -282,6 +298,10 @@ class ImageTo3D:
             k: Sampled(views[i].to("cpu"), cameras[i : i + 1].to("cpu")) for k, i in zip(indices, kept, strict=True)
         }
 
+    def fields(self, views: ViewSet, config: ReconstructionConfig | None = None) -> FusedFields:
+        """Signed distances of each hypothesis of ``views`` [n v], before anything is meshed."""
+        return fitted_fields(views.to(self.device), config or self.reconstruction, reconstructor=self.reconstructor)
+
     def reconstruct(
         self,
         views: ViewSet,
@@ -302,7 +322,7 @@ class ImageTo3D:
                 each.views(photo_cameras[k : k + 1]).to(self.device)
                 for k, each in zip(range(len(views)), references, strict=True)
             ]
-        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo)
+        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo, reconstructor=self.reconstructor)
         return [
             Hypothesis(
                 mesh=made.mesh.to("cpu"),

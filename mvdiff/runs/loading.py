@@ -15,6 +15,8 @@ def load_model(
     calibration: str = "default",
     lora_scale: float = 1.0,
     attention_backend: str = "native",
+    reconstructor: str = "fusion",
+    reconstructor_weights: Path | None = None,
     backbone: str = "embedded",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
@@ -30,5 +32,7 @@ def load_model(
         calibration=calibration,
         lora_scale=lora_scale,
         attention_backend=attention_backend,
+        reconstructor=reconstructor,
+        reconstructor_weights=reconstructor_weights,
         backbone=backbone,
     )

@@ -41,8 +41,9 @@ def settings_of(generation: SamplingConfig, reconstruction: Any, depth: bool = T
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Identity of a model from the record of its weights; another adapter, or another scale of it, is another model."""
-    return tuple(weights.get(name) for name in ("backbone", "revision", "sha256", "lora_sha256", "lora_scale"))
+    """Identity of a model from the record of its weights; another adapter, scale of it or reconstructor is another."""
+    names = ("backbone", "revision", "sha256", "lora_sha256", "lora_scale")
+    return *(weights.get(name) for name in names), weights.get("reconstructor", {}).get("sha256")
 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:

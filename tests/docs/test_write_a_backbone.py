@@ -66,7 +66,7 @@ def test_its_commands_run(
     quick = ["--preset", "fast", "--num-hypotheses", "2", "--framings", "keep", "recentre"]
     assert main([*calibrate, *quick]) == 0
     capsys.readouterr()
-    generate[-1] = "2"
+    generate = [*generate[:-1], "2", "--coverage", "0.5"]  # two meshes tell no more
     assert main([*generate, "--preset", "fast", "--calibration", "calibration.json", "--output-dir", "known"]) == 0
     assert FolderStore.open("known").summary["calibration"]["name"] is not None
     other = [*generate, "--calibration", "calibration.json", "--output-dir", "other"]  # another reconstruction

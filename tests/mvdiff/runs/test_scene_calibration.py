@@ -10,8 +10,9 @@ from PIL import Image
 from tiny_scene_network import tiny_scene_network
 
 from mvdiff.runs.image_to_scene import ImageToScene
-from mvdiff.sampling.scene_calibrations import FILE
-from mvdiff.weights.packing import save_packed, weights_hash
+from mvdiff.sampling.scene_calibrations import FILE, SceneStatement
+from mvdiff.sampling.scene_settings import SceneGenerationConfig
+from mvdiff.weights.packing import resolve, save_packed, weights_hash
 from recon.posterior.calibration import Margin, ProbabilityMap
 from recon.posterior.scene_calibration import PARTS, STRATA, SceneCalibration, SceneCorrection
 
@@ -80,3 +81,13 @@ def test_that_of_other_weights_is_left_out(calibrated: Path, weights: Path) -> N
     summary = ImageToScene.from_pretrained(calibrated, "cpu").generate(photo(), **QUICK).summary()
     assert summary["calibration"]["name"] is None
     assert "of other weights" in summary["calibration"]["statement"]
+
+
+def test_the_shipped_one_belongs_to_the_shipped_weights() -> None:
+    folder = resolve("embedded-scene")
+    statement = SceneStatement.find(folder, {"sha256": weights_hash(folder)})
+    assert statement.calibration is not None
+    sentence = statement.to_json(SceneGenerationConfig(num_hypotheses=8))["statement"]
+    assert "16 procedural scenes" in sentence
+    assert "may not hold" not in sentence
+    assert "stations" in statement.to_json(SceneGenerationConfig(stations=1))["statement"]

@@ -1,7 +1,8 @@
 """Fixtures of the conformance tests: the same seeded weights in upstream's code and in ours give the same tensors.
 
 ``MVDIFF_UPSTREAM=/folder`` holds one checkout a repository. Tests that need one are skipped without it; the golden
-tensors of ``golden/NAME.safetensors`` hold our code to the same numbers then. ``MVDIFF_WRITE_GOLDEN=1`` writes them anew.
+tensors of ``golden/NAME.safetensors`` hold our code to the same numbers then. ``MVDIFF_WRITE_GOLDEN=1`` writes them
+anew.
 """
 
 from collections.abc import Callable

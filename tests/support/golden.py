@@ -1,4 +1,4 @@
-"""Golden tensors: outputs of upstream implementations for seeded weights, kept as numbers so that CI needs no upstream."""
+"""Golden tensors: outputs of upstream implementations for seeded weights, kept so that CI needs no upstream."""
 
 import os
 from dataclasses import dataclass

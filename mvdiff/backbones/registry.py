@@ -13,7 +13,13 @@ from recon.core.errors import InputError
 
 GROUP = "mvdiff.backbones"
 
-_OWN = {"embedded": "mvdiff.backbones.embedded:EmbeddedSampler.from_pretrained"}
+_ZERO123 = "mvdiff.backbones.zero123plus:Zero123PlusSampler.from_pretrained"
+#: Name to its loader and the arguments that stand for the name.
+_OWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "embedded": ("mvdiff.backbones.embedded:EmbeddedSampler.from_pretrained", {}),
+    "zero123plus": (_ZERO123, {"name": "zero123plus"}),
+    "zero123plus-white": (_ZERO123, {"name": "zero123plus-white"}),
+}
 
 
 def backbone_names() -> list[str]:
@@ -32,11 +38,12 @@ def load_sampler(backbone: str = "embedded", **options: Any) -> ViewSampler:
         InputError: no installed package has a backbone of this name.
     """
     if backbone in _OWN:
-        module, _, attribute = _OWN[backbone].partition(":")
+        place, fixed = _OWN[backbone]
+        module, _, attribute = place.partition(":")
         loader: Any = import_module(module)
         for name in attribute.split("."):
             loader = getattr(loader, name)
-        return loader(**options)
+        return loader(**options, **fixed)
     found = {each.name: each for each in entry_points(group=GROUP)}
     if backbone not in found:
         raise InputError(f"There is no backbone '{backbone}': choose one of {', '.join(backbone_names())}.")

@@ -33,7 +33,7 @@ class Golden:
         assert kept.keys() == found.keys()
         for name, value in kept.items():
             torch.testing.assert_close(
-                found[name].float(), value, atol=1e-6, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+                found[name].float(), value, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
             )
 
     @property

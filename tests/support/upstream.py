@@ -33,17 +33,36 @@ def commit_of(folder: Path) -> str:
     ).stdout.strip()
 
 
+class _Stub(type):
+    """Type of classes whose missing attributes are such classes again."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _stub(name)
+
+
+def _stub(name: str) -> type:
+    """A class or function that takes anything and does nothing."""
+
+    def init(self: Any, *_: Any, **__: Any) -> None:
+        pass
+
+    def call(self: Any, *given: Any, **_: Any) -> Any:
+        return given[0] if given else None
+
+    return _Stub(name, (), {"__init__": init, "__call__": call})
+
+
 class _Anything(ModuleType):
-    """Module whose attributes are classes and functions that take anything and do nothing."""
+    """Module whose attributes take anything and do nothing."""
 
     __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(
-            name, (), {"__init__": lambda self, *a, **k: None, "__call__": lambda self, *a, **k: a[0] if a else None}
-        )
+        return _stub(name)
 
 
 @contextmanager

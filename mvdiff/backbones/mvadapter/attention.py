@@ -27,7 +27,7 @@ class DecoupledAttention(nn.Module):
                 self.add_module(f"to_{projection}_{suffix}", nn.Linear(width, inner, bias=False))
             self.add_module(f"to_out_{suffix}", nn.ModuleList([nn.Linear(inner, width)]))
 
-    def forward(
+    def __call__(  # diffusers reads the names of its arguments
         self,
         attn: Any,
         hidden_states: Float[Tensor, "b t c"],

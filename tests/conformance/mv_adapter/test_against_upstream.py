@@ -22,6 +22,8 @@ from mvdiff.backbones.mvadapter.loading import NEGATIVE, PROMPT, load_networks
 from mvdiff.backbones.mvadapter.networks import Networks
 
 SIZE, STEPS, GUIDANCE = 64, 4, 3.0
+#: Imported by upstream and not needed for tensors.
+_ABSENT = ("torchvision", "nvdiffrast", "nvdiffrast.torch")
 TOLERANCE = {"latents": 1e-4, "decoded": 1e-4, "unguided": 1e-4, "pass": 1e-5}
 
 
@@ -161,12 +163,15 @@ def upstream_tensors(folder: Path, checkout: Path) -> dict[str, torch.Tensor]:
 
 def _modules_of(checkout: Path) -> dict[str, Any]:
     """The authors' modules; what they import besides is not needed for tensors."""
-    meshes = ModuleType("mvadapter.utils.mesh_utils")  # in place of its __init__, which imports renderers for GPUs
-    meshes.__path__ = [str(checkout / "mvadapter/utils/mesh_utils")]
-    sys.modules[meshes.__name__] = meshes
+    # In place of the packages' __init__, which import renderers for GPUs.
+    utilities, meshes = ModuleType("mvadapter.utils"), ModuleType("mvadapter.utils.mesh_utils")
+    for package in (utilities, meshes):
+        package.__path__ = [str(checkout / package.__name__.replace(".", "/"))]
+        sys.modules[package.__name__] = package
+    utilities.make_image_grid = None
     sys.path.insert(0, str(checkout))
     try:
-        with upstream.stubbed("torchvision", "nvdiffrast", "nvdiffrast.torch", "imageio", "cv2", "matplotlib", "wandb"):
+        with upstream.stubbed(*_ABSENT):
             pipeline = import_module("mvadapter.pipelines.pipeline_mvadapter_i2mv_sdxl")
             schedule = import_module("mvadapter.schedulers.scheduling_shift_snr")
             geometry = import_module("mvadapter.utils.geometry")

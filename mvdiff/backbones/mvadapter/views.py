@@ -54,4 +54,4 @@ def framed(rgba: Image.Image, size: int) -> Image.Image:
 def as_pixels(picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
     """An RGB picture in [-1, 1]."""
     values = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
-    return 2 * values.permute(2, 0, 1)[None] - 1
+    return 2 * values.permute(2, 0, 1)[None].contiguous() - 1

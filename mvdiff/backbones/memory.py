@@ -15,6 +15,4 @@ def memory_told(device: torch.device, count: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         remedy = f"pass --chunk-size {count // 2}" if count > 1 else "use a GPU with more memory"
-        raise InputError(
-            f"{count} hypotheses at a time need more memory than {device} has free: {remedy}."
-        ) from error
+        raise InputError(f"{count} hypotheses at a time need more memory than {device} has free: {remedy}.") from error

@@ -42,7 +42,9 @@ def framed(rgba: Image.Image, size: int) -> Image.Image:
     (top, left), (bottom, right) = shown.min(0), shown.max(0) + 1
     part = rgba.crop((max(left - 1, 0), max(top - 1, 0), right, bottom))
     longer, side = max(part.size), int(size * _SHARE)
-    width, height = (side if length == longer else max(1, int(length * (size * _SHARE) / longer)) for length in part.size)
+    width, height = (
+        side if length == longer else max(1, int(length * (size * _SHARE) / longer)) for length in part.size
+    )
     small = np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).astype(np.float32) / 255
     square = np.full((size, size, 3), _GRAY, np.float32)
     row, column = (size - height) // 2, (size - width) // 2
@@ -54,4 +56,4 @@ def framed(rgba: Image.Image, size: int) -> Image.Image:
 def as_pixels(picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
     """An RGB picture in [-1, 1]."""
     values = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
-    return 2 * values.permute(2, 0, 1)[None].contiguous() - 1
+    return 2 * values.permute(2, 0, 1)[None] - 1

@@ -14,6 +14,7 @@ from tiny_mvadapter import save_tiny
 
 from mvdiff.backbones.mv_adapter import MVAdapterSampler
 from mvdiff.backbones.mvadapter import views
+from mvdiff.backbones.mvadapter.attention import install_decoupled_attention
 from mvdiff.backbones.mvadapter.denoising import denoise
 from mvdiff.backbones.mvadapter.loading import ADAPTER_FILE, load_networks
 from mvdiff.sampling.conditions import Conditions
@@ -166,3 +167,29 @@ def test_a_base_that_is_no_sdxl_is_refused(folder, tmp_path):
     initialize_by_name(UNet2DConditionModel.from_config(config)).save_pretrained(own / "unet")
     with pytest.raises(InputError, match="no UNet of SDXL"):
         load(own)
+
+
+def test_the_full_size_adapter_has_the_size_of_the_published_file():
+    """3.6 GB in single precision; SDXL's self-attention layers have two branches of four square matrices each."""
+    from diffusers import T2IAdapter, UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 10),
+            cross_attention_dim=2048,
+            attention_head_dim=(5, 10, 20),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+        )
+        stock = sum(value.numel() for value in unet.parameters())
+        install_decoupled_attention(unet)
+        encoder = T2IAdapter(6, (320, 640, 1280, 1280), 2, 16, "full_adapter_xl")
+    assert stock == 2_567_463_684  # SDXL 1.0
+    branches = sum(value.numel() for value in unet.parameters()) - stock
+    assert branches == sum(layers * 2 * (4 * width**2 + width) for layers, width in ((10, 640), (60, 1280)))
+    assert 4 * (branches + sum(value.numel() for value in encoder.parameters())) == pytest.approx(3.6e9, rel=0.03)

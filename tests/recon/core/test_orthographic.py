@@ -58,7 +58,11 @@ def test_mixed_batches_index_reshape_and_move_like_pinholes():
     pinhole, parallel = Cameras.orbit([0.0, 90.0], size=_SIZE), camera()[None].expand(2)
     mixed = Cameras.cat([pinhole, parallel])
     point = torch.tensor([[[0.1, 0.2, 0.3]]])
-    for part, whole in ((mixed[:2], pinhole), (mixed.reshape(2, 2)[1], parallel), (mixed.to(torch.float64)[3:], parallel[1:])):
+    for part, whole in (
+        (mixed[:2], pinhole),
+        (mixed.reshape(2, 2)[1], parallel),
+        (mixed.to(torch.float64)[3:], parallel[1:]),
+    ):
         for found, expected in zip(part.project(point.to(part.c2w)), whole.project(point), strict=True):
             assert torch.allclose(found.float(), expected, atol=1e-6)
         for found, expected in zip(part.rays(), whole.rays(), strict=True):

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.backbones.mvadapter.attention import Bank
 from mvdiff.backbones.mvadapter.networks import Networks
 
 Streams = Sequence[torch.Generator]

@@ -72,7 +72,7 @@ class Networks:
         return bank
 
     def camera_features(self, control: Float[Tensor, "v 6 h w"], copies: int) -> list[Float[Tensor, "b _ _ _"]]:
-        """What the cameras add to the UNet's blocks, for ``copies`` sets of v views."""
+        """Feature maps of the cameras that the UNet's blocks add, for ``copies`` sets of v views."""
         return [each.repeat(copies, 1, 1, 1) for each in self.adapter(control.to(self.device, self.dtype))]
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:

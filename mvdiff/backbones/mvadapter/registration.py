@@ -9,6 +9,7 @@ from torch import Tensor
 from mvdiff.sampling.photo_camera import RADIUS, PhotoCamera
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.cameras import Cameras
+from recon.registration import register_to_photo
 
 #: Pixels along each side of the pictures that registration reconstructs.
 _SIZE = 128
@@ -20,8 +21,6 @@ def in_photo_frame(views: ViewSet, photo: Float[Tensor, "4 s s"]) -> tuple[Camer
     The views [1 v] have the frame of an object that stands upright and faces +Z, whatever the photo shows of it. Their
     visual hull is registered to the cut-out photo; the object's bounding sphere gets the radius 0.5.
     """
-    from recon.registration import register_to_photo
-
     mesh = reconstruct(_reduced(views).to("cpu"), ReconstructionConfig.preset("fast"))[0].mesh.to("cpu")
     found = register_to_photo(mesh.normalized(RADIUS), photo.cpu(), "y-up")
     low, high = mesh.bounds

@@ -115,7 +115,6 @@ class Painted(Networks):
 
 def test_views_come_into_the_frame_of_the_photo(sampler, photo):
     """The whole way with true pictures in place of the network's: the mesh lies under the photo."""
-    pytest.importorskip("recon.registration", reason="registration of meshes to a photo is not part of this version")
     painted = Painted(**vars(sampler.networks))
     own = MVAdapterSampler(painted, sampler.info, view_size=128)
     reference = own.prepare(photo, matting=False)

@@ -80,6 +80,8 @@ def _bare_camera(path: Path, document: dict[str, Any], index: int, entry: Any) -
     lens = _lens_of(camera, None, where)
     if not lens.is_pinhole:
         raise InputError(f"{where} has distortion: a path needs pinhole cameras.")
+    if lens.orthographic:
+        raise InputError(f"{where} is orthographic: a path needs pinhole cameras.")
     width, height = round(lens.width), round(lens.height)
     intrinsics = torch.tensor([[lens.focal[0], 0.0, lens.center[0]], [0.0, lens.focal[1], lens.center[1]], [0, 0, 1.0]])
     return Cameras(torch.from_numpy(_matrix(pose.transform_matrix, where)).float(), intrinsics, width, height)

@@ -67,6 +67,7 @@ class Checkpoint:
 _ZERO123 = "sudo-ai/zero123plus-v1.2"
 _SHARED = ("vae", "text_encoder", "tokenizer", "vision_encoder", "scheduler")
 _PROCESSORS = ("feature_extractor_clip", "feature_extractor_vae")
+_SDXL = ("unet", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 _NORMALS = Part("sudo-ai/controlnet-zp12-normal-gen-v1", ("",), "controlnet", optional=True)
 _CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0"
 _STEPS = {"num_inference_steps": 36, "guidance_scale": 4.0, "candidates": 1}
@@ -121,6 +122,26 @@ CHECKPOINTS = (
         non_commercial=True,
         pickle_of={"unet": "diffusion_pytorch_model.bin of TencentARC/InstantMesh"},
         defaults=_STEPS | {"num_inference_steps": 75},
+    ),
+    Checkpoint(
+        name="mv-adapter",
+        title="MV-Adapter SDXL, one photo",
+        code_licence="Apache-2.0",
+        licence="Apache-2.0 AND CreativeML-OpenRAIL++-M",
+        licence_url="https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
+        vram_gb=14.0,
+        frame="its own, registered to the photo",
+        views="6 of 768 px, orthographic, and the photo",
+        channels=("rgb", "alpha"),
+        capabilities="reweighting by refine and feedback",
+        conformance="upstream 4277e00: same tensors for the same weights (1e-5; 1e-4 after four steps)",
+        real_weights=NEVER_RUN,
+        parts=(
+            Part("stabilityai/stable-diffusion-xl-base-1.0", _SDXL),
+            Part("madebyollin/sdxl-vae-fp16-fix", ("",), "vae"),
+            Part("huanngzh/mv-adapter", (), "adapter", single=("mvadapter_i2mv_sdxl.safetensors",)),
+        ),
+        defaults={"num_inference_steps": 50, "guidance_scale": 3.0, "candidates": 1},
     ),
 )
 

@@ -20,6 +20,7 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "embedded": ("mvdiff.backbones.embedded:EmbeddedSampler.from_pretrained", {}),
     "zero123plus": (_ZERO123, {"name": "zero123plus"}),
     "zero123plus-white": (_ZERO123, {"name": "zero123plus-white"}),
+    "mv-adapter": ("mvdiff.backbones.mv_adapter:MVAdapterSampler.from_pretrained", {}),
 }
 
 

@@ -4,8 +4,7 @@ Stock diffusers and transformers classes hold the weights. Normals come from the
 beside the others; their length gives alpha, and without them the plain background does.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mvdiff.backbones.memory import memory_told
 from mvdiff.backbones.novelty import photo_in_view
 from mvdiff.backbones.zero123 import sheet
 from mvdiff.backbones.zero123.denoising import Reference, Streams, denoise
@@ -123,7 +123,7 @@ class Zero123PlusSampler:
             if on_step is not None and finished % passes == 0:
                 on_step(finished // passes)
 
-        with _memory_told(self.device, len(streams)):
+        with memory_told(self.device, len(streams)):
             colors = drawn(None, report)
             if networks.control is None:
                 return colors, None
@@ -165,15 +165,3 @@ class Zero123PlusSampler:
 
 def _finest(reference: ReferenceImage) -> Float[Tensor, "4 s s"]:
     return reference.rgba if reference.detail is None else reference.detail
-
-
-@contextlib.contextmanager
-def _memory_told(device: torch.device, count: int) -> Iterator[None]:
-    """Turn a lack of GPU memory into one sentence with its remedy."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"{count} hypotheses at a time need more memory than {device} has free: "
-            f"pass --chunk-size {max(1, count // 2)}."
-        ) from error

@@ -108,7 +108,8 @@ def _digest(views: "ViewSet") -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    for tensor in (views.rgb, views.alpha, views.normal, views.depth, views.cameras.c2w, views.cameras.intrinsics):
+    cameras = (views.cameras.c2w, views.cameras.intrinsics, views.cameras.orthographic)
+    for tensor in (views.rgb, views.alpha, views.normal, views.depth, *cameras):
         if tensor is not None:
             digest.update(tensor.float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from recon.core.cameras import Cameras
 
 def camera_tensors(cameras: Cameras) -> tuple[Float[Tensor, "*b 4 4"], Float[Tensor, "*b 4"]]:
     """``c2w`` and the lens (fx, fy, cx, cy) on a picture that spans [-1, 1]: what the networks take."""
+    cameras.require_pinholes("The embedded model")
     horizontal = cameras.intrinsics[..., 0, :] / (cameras.width / 2)
     vertical = cameras.intrinsics[..., 1, :] / (cameras.height / 2)
     lens = [horizontal[..., 0], vertical[..., 1], horizontal[..., 2] - 1, vertical[..., 2] - 1]

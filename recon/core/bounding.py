@@ -57,12 +57,9 @@ class BoundingSphere:
     def to_unit(self, views: ViewSet) -> ViewSet:
         """The views in a world whose origin is the centre and where the sphere has the package's radius."""
         scale = self._scale
-        c2w = views.cameras.c2w.clone()
-        c2w[..., :3, 3] = (c2w[..., :3, 3] - self.center.to(c2w)) * scale
         depth = None if views.depth is None else views.depth * scale
         # Near the origin single precision is enough, also for cameras that came in double.
-        cameras = replace(views.cameras, c2w=c2w.float(), intrinsics=views.cameras.intrinsics.float())
-        return replace(views, cameras=cameras, depth=depth)
+        return replace(views, cameras=views.cameras.rescaled(self.center, scale).to(torch.float32), depth=depth)
 
     def from_unit(self, mesh: TexturedMesh) -> TexturedMesh:
         """A mesh made from :meth:`to_unit`'s views, back in the cameras' own world, but for its :attr:`shift`."""

@@ -1,11 +1,11 @@
-"""Batched pinhole cameras (OpenCV axes, pixel centre at +0.5, +Y-up world)."""
+"""Batched pinhole and orthographic cameras (OpenCV axes, pixel center at +0.5, +Y-up world)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.core.errors import InputError
@@ -19,14 +19,21 @@ Angles = float | Sequence[float] | Tensor
 
 @dataclass(frozen=True)
 class Cameras:
-    """Any batch of pinhole cameras that share one picture size; indexes, reshapes and moves like a tensor."""
+    """Any batch of cameras that share one picture size; indexes, reshapes and moves like a tensor.
+
+    A batch may hold pinholes and orthographic cameras. Depth is z-depth for both: the distance from the plane through
+    ``position`` across the line of sight.
+    """
 
     c2w: Float[Tensor, "*batch 4 4"]
     """Camera-to-world, OpenCV axes: columns are right, down, forward, position."""
     intrinsics: Float[Tensor, "*batch 3 3"]
-    """Pixels: focal lengths on the diagonal, principal point in the last column."""
+    """Pixels: focal lengths on the diagonal, principal point in the last column. The focal lengths of an orthographic
+    camera are pixels per world unit."""
     width: int
     height: int
+    orthographic: Bool[Tensor, "*batch"] | None = None
+    """Mask of the cameras whose rays are parallel; None where all are pinholes."""
 
     @property
     def shape(self) -> torch.Size:
@@ -55,21 +62,51 @@ class Cameras:
         return self.shape[0]
 
     def __getitem__(self, index) -> "Cameras":
-        return replace(self, c2w=self.c2w[index], intrinsics=self.intrinsics[index])
+        flat = None if self.orthographic is None else self.orthographic[index]
+        return replace(self, c2w=self.c2w[index], intrinsics=self.intrinsics[index], orthographic=flat)
 
     def reshape(self, *shape: int) -> "Cameras":
-        return replace(self, c2w=self.c2w.reshape(*shape, 4, 4), intrinsics=self.intrinsics.reshape(*shape, 3, 3))
+        c2w, intrinsics = self.c2w.reshape(*shape, 4, 4), self.intrinsics.reshape(*shape, 3, 3)
+        flat = None if self.orthographic is None else self.orthographic.reshape(shape)
+        return replace(self, c2w=c2w, intrinsics=intrinsics, orthographic=flat)
 
     def expand(self, *shape: int) -> "Cameras":
-        return replace(self, c2w=self.c2w.expand(*shape, 4, 4), intrinsics=self.intrinsics.expand(*shape, 3, 3))
+        c2w, intrinsics = self.c2w.expand(*shape, 4, 4), self.intrinsics.expand(*shape, 3, 3)
+        flat = None if self.orthographic is None else self.orthographic.expand(shape)
+        return replace(self, c2w=c2w, intrinsics=intrinsics, orthographic=flat)
 
     def to(self, *args, **kwargs) -> "Cameras":
-        return replace(self, c2w=self.c2w.to(*args, **kwargs), intrinsics=self.intrinsics.to(*args, **kwargs))
+        c2w, intrinsics = self.c2w.to(*args, **kwargs), self.intrinsics.to(*args, **kwargs)
+        flat = None if self.orthographic is None else self.orthographic.to(c2w.device)
+        return replace(self, c2w=c2w, intrinsics=intrinsics, orthographic=flat)
 
     def resized(self, width: int, height: int) -> "Cameras":
         """The same lens on a picture of another size."""
         scale = self.intrinsics.new_tensor([width / self.width, height / self.height, 1.0])
-        return Cameras(self.c2w, self.intrinsics * scale[:, None], width, height)
+        return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
+
+    def as_orthographic(self, half_extent: float) -> "Cameras":
+        """Orthographic cameras in the same places, whose pictures are ``2 * half_extent`` world units high."""
+        if not (math.isfinite(half_extent) and half_extent > 0):
+            raise InputError(f"An orthographic camera needs a half extent above 0, not {half_extent:g}.")
+        lens = self.intrinsics.new_tensor([1.0, 1.0, 0.0]).diag() * (self.height / (2 * half_extent))
+        lens[:, 2] = lens.new_tensor([self.width / 2, self.height / 2, 1.0])
+        flat = torch.ones(self.shape, dtype=torch.bool, device=self.device)
+        return replace(self, intrinsics=lens.expand_as(self.intrinsics), orthographic=flat)
+
+    def require_pinholes(self, what: str) -> None:
+        """Raise :class:`InputError` where a camera is orthographic; ``what`` names what takes pinholes only."""
+        if self.orthographic is not None and bool(self.orthographic.any()):
+            raise InputError(f"{what} takes pinhole cameras only: render or photograph with perspective.")
+
+    def rescaled(self, center: Float[Tensor, "3"], scale: float) -> "Cameras":
+        """Cameras of a world moved by ``-center``, then scaled; their pictures stay the same."""
+        c2w, intrinsics = self.c2w.clone(), self.intrinsics
+        c2w[..., :3, 3] = (c2w[..., :3, 3] - center.to(c2w)) * scale
+        if self.orthographic is not None:
+            shrunk = intrinsics / intrinsics.new_tensor([[scale, scale, 1.0], [scale, scale, 1.0], [1.0, 1.0, 1.0]])
+            intrinsics = torch.where(self.orthographic[..., None, None], shrunk, intrinsics)
+        return replace(self, c2w=c2w, intrinsics=intrinsics)
 
     def transformed(self, world: Float[Tensor, "4 4"]) -> "Cameras":
         """Cameras of a world moved by the rigid matrix ``world``."""
@@ -87,7 +124,12 @@ class Cameras:
         x = (pixels[..., 0] - cx - skew * y) / fx
         local = torch.stack([x, y, torch.ones_like(x)], -1)
         directions = torch.nn.functional.normalize(local @ self.c2w[..., :3, :3].transpose(-1, -2), dim=-1)
-        return self.position[..., None, :].expand_as(directions), directions
+        origins = self.position[..., None, :].expand_as(directions)
+        if self.orthographic is None:
+            return origins, directions
+        right, down, forward = self.c2w[..., None, :3, :3].unbind(-1)
+        flat, beside = self.orthographic[..., None, None], x[..., None] * right + y[..., None] * down
+        return torch.where(flat, origins + beside, origins), torch.where(flat, forward, directions)
 
     def project(
         self, points: Float[Tensor, "*#batch p 3"]
@@ -96,7 +138,12 @@ class Cameras:
         image = (points - self.position[..., None, :]) @ (self.c2w[..., :3, :3] @ self.intrinsics.transpose(-1, -2))
         depth = image[..., 2]
         safe = torch.where(depth.abs() < 1e-8, 1e-8, depth)
-        return image[..., :2] / safe[..., None], depth
+        pixels = image[..., :2] / safe[..., None]
+        if self.orthographic is None:
+            return pixels, depth
+        local = (points - self.position[..., None, :]) @ self.c2w[..., :3, :2]
+        parallel = local @ self.intrinsics[..., :2, :2].mT + self.intrinsics[..., None, :2, 2]
+        return torch.where(self.orthographic[..., None, None], parallel, pixels), depth
 
     def unproject(self, depth: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w 3"]:
         """World points of a z-depth map over all pixels."""
@@ -105,6 +152,22 @@ class Cameras:
         distance = depth.flatten(-2) / (directions * forward).sum(-1)
         points = origins + directions * distance[..., None]
         return points.reshape(*self.shape, self.height, self.width, 3)
+
+    def length(
+        self, pixels: float | Float[Tensor, "*#batch p"], depth: Float[Tensor, "*#batch p"]
+    ) -> Float[Tensor, "*batch p"]:
+        """World length of ``pixels`` on a surface at z-``depth`` that faces the camera."""
+        focal = self.intrinsics[..., 1, 1, None]
+        if self.orthographic is None:
+            return pixels * depth / focal
+        return pixels * torch.where(self.orthographic[..., None], 1.0, depth) / focal
+
+    def towards(self, points: Float[Tensor, "*#batch p 3"]) -> Float[Tensor, "*batch p 3"]:
+        """Unit vectors from world points to the cameras that see them."""
+        found = torch.nn.functional.normalize(self.position[..., None, :] - points, dim=-1)
+        if self.orthographic is None:
+            return found
+        return torch.where(self.orthographic[..., None, None], -self.c2w[..., None, :3, 2], found)
 
     @staticmethod
     def look_at(
@@ -157,25 +220,24 @@ class Cameras:
 
     @staticmethod
     def stack(cameras: Sequence["Cameras"], dim: int = 0) -> "Cameras":
-        sizes = {(c.width, c.height) for c in cameras}
-        if len(sizes) != 1:
-            raise InputError(f"Pictures differ in size {sorted(sizes)}: resize pictures and cameras to one.")
-        return replace(
-            cameras[0],
-            c2w=torch.stack([c.c2w for c in cameras], dim),
-            intrinsics=torch.stack([c.intrinsics for c in cameras], dim),
-        )
+        return _merged(cameras, lambda parts: torch.stack(parts, dim))
 
     @staticmethod
     def cat(cameras: Sequence["Cameras"], dim: int = 0) -> "Cameras":
-        sizes = {(c.width, c.height) for c in cameras}
-        if len(sizes) != 1:
-            raise InputError(f"Pictures differ in size {sorted(sizes)}: resize pictures and cameras to one.")
-        return replace(
-            cameras[0],
-            c2w=torch.cat([c.c2w for c in cameras], dim),
-            intrinsics=torch.cat([c.intrinsics for c in cameras], dim),
-        )
+        return _merged(cameras, lambda parts: torch.cat(parts, dim))
+
+
+def _merged(cameras: Sequence[Cameras], merge: Callable[[list[Tensor]], Tensor]) -> Cameras:
+    """One batch of several; pinholes and orthographic cameras may be mixed."""
+    sizes = {(c.width, c.height) for c in cameras}
+    if len(sizes) != 1:
+        raise InputError(f"Pictures differ in size {sorted(sizes)}: resize pictures and cameras to one.")
+    flat = None
+    if any(c.orthographic is not None for c in cameras):
+        none = (torch.zeros(c.shape, dtype=torch.bool, device=c.device) for c in cameras)
+        flat = merge([n if c.orthographic is None else c.orthographic for c, n in zip(cameras, none, strict=True)])
+    c2w, intrinsics = merge([c.c2w for c in cameras]), merge([c.intrinsics for c in cameras])
+    return replace(cameras[0], c2w=c2w, intrinsics=intrinsics, orthographic=flat)
 
 
 def pinhole(fov: float, width: int, height: int, device: torch.device | None = None) -> Float[Tensor, "3 3"]:

@@ -18,6 +18,7 @@ from recon.core.tensors import safetensors_bytes
 VIEWS_FILE = "views.safetensors"
 _FORMAT = "mvdiff-views/1"
 _CHANNELS = ("rgb", "alpha", "normal", "depth")
+_CAMERAS = ("c2w", "intrinsics", "orthographic")
 #: Longest side of a picture that is read.
 _MAX_SIDE = 1 << 14
 
@@ -113,6 +114,8 @@ class ViewSet:
         tensors = {name: getattr(self, name) for name in _CHANNELS}
         tensors = {name: value.half() for name, value in tensors.items() if value is not None}
         tensors |= {"c2w": self.cameras.c2w.float(), "intrinsics": self.cameras.intrinsics.float()}
+        if self.cameras.orthographic is not None:
+            tensors["orthographic"] = self.cameras.orthographic
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / (VIEWS_FILE + ".partial")
@@ -133,12 +136,14 @@ class ViewSet:
 
 def _assembled(tensors: dict[str, Tensor]) -> ViewSet:
     """Raises ``ValueError`` for tensors that are no views."""
-    tensors = {name: value for name, value in tensors.items() if name in (*_CHANNELS, "c2w", "intrinsics")}
+    tensors = {name: value for name, value in tensors.items() if name in (*_CHANNELS, *_CAMERAS)}
     check_finite(tensors)
     height, width = tensors["rgb"].shape[-2:]
     if not 1 <= min(height, width) <= max(height, width) <= _MAX_SIDE:
         raise ValueError(f"its pictures have {width} x {height} pixels")
-    cameras = checked(Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height))
+    flat = tensors.pop("orthographic", None)
+    flat = None if flat is None else flat > 0
+    cameras = checked(Cameras(tensors.pop("c2w"), tensors.pop("intrinsics"), width, height, flat))
     if (torch.diagonal(cameras.intrinsics, dim1=-2, dim2=-1) <= 0).any():
         raise ValueError("its focal lengths are not positive")
     return checked(ViewSet(cameras=cameras, **tensors))

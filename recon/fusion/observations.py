@@ -70,7 +70,7 @@ class ObservationMaps:
             self.pictures, (pixels / size * 2 - 1)[:, None], padding_mode="border", align_corners=False
         )[:, :, 0]
         visible = z > 1e-3
-        outside = values[:, 0] * z / self.cameras.intrinsics[:, 1, 1, None]
+        outside = self.cameras.length(values[:, 0], z)
         if self.surface is None:
             zero = torch.zeros_like(z)
             return Readings(visible, outside, zero.bool(), zero, zero, zero)

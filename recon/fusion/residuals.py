@@ -46,7 +46,7 @@ def _at_vertices(mesh: TexturedMesh, views: ViewSet, own: Float[Tensor, "v h w"]
     cameras, said = maps.cameras, maps.read(mesh.vertices[None])
     pixels, depth = cameras.project(mesh.vertices[None])
     # The deepest first surface about the pixel: depth changes within it where the surface is slanted.
-    sees = unoccluded(max_pool_window(own), pixels, depth, 1.5 * depth / cameras.intrinsics[:, 1, 1, None]).float()
+    sees = unoccluded(max_pool_window(own), pixels, depth, cameras.length(1.5, depth)).float()
     error = torch.where(said.covered, said.ahead.abs(), said.outside.clamp_min(0)).clamp_max(_MISMATCH)
     value = (error * sees).sum(0) / sees.sum(0).clamp_min(1)
     seen = sees.sum(0) > 0

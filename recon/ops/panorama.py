@@ -51,6 +51,7 @@ def pinhole_solid_angles(cameras: Cameras) -> Float[Tensor, "*batch h w"]:
 
 def to_views(panorama: Float[Tensor, "c hp wp"], cameras: Cameras) -> Float[Tensor, "v c h w"]:
     """Pinhole images of an equirectangular one, by cameras [v] at its place; averaged over each pixel."""
+    cameras.require_pinholes("A panorama")
     if panorama.shape[2] != 2 * panorama.shape[1]:
         size = f"{panorama.shape[2]} x {panorama.shape[1]}"
         raise InputError(f"A panorama is twice as wide as high, not {size}: crop or pad it to 2:1.")
@@ -82,6 +83,7 @@ def from_views(
     Returns:
         The panorama, zero where no view looks, and the total weight of each of its pixels.
     """
+    cameras.require_pinholes("A panorama")
     directions = equirect_directions(height, 2 * height, _SAMPLES).to(images).reshape(-1, 3)
     total = images.new_zeros(images.shape[1] + 1, len(directions))
     size = images.new_tensor([cameras.width, cameras.height])

@@ -88,6 +88,8 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
         pictures = {name: getattr(views, name) for name in _VIEWS}
         arrays |= {f"views.{name}": value.half() for name, value in pictures.items() if value is not None}
         arrays |= {"views.c2w": views.cameras.c2w, "views.intrinsics": views.cameras.intrinsics}
+        if views.cameras.orthographic is not None:
+            arrays["views.orthographic"] = views.cameras.orthographic
     header = {
         "format": _FORMAT,
         "extent": posterior.grid.extent,
@@ -174,7 +176,8 @@ def _assemble(header: dict, arrays: dict[str, Tensor]) -> Posterior:
     views = None
     if "views.c2w" in arrays:
         height, width = arrays["views.alpha_mean"].shape[-2:]
-        cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height)
+        flat = arrays.get("views.orthographic")
+        cameras = Cameras(arrays["views.c2w"], arrays["views.intrinsics"], width, height, flat)
         statistics: dict[str, Any] = {name: arrays.get(f"views.{name}") for name in _VIEWS}
         views = checked(ViewStatistics(**statistics, cameras=checked(cameras)))
     found = fit(header, _Header)

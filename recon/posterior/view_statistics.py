@@ -42,7 +42,7 @@ class ViewStatistics:
         """None when the hypotheses share no camera. (The photo's own view differs with the drawn elevation.)"""
         if len({v.rgb.shape for v in views}) != 1:
             return None
-        placed = torch.cat([torch.cat([v.cameras.c2w[..., :3, :], v.cameras.intrinsics], -1) for v in views])
+        placed = torch.cat([_placed(v.cameras) for v in views])
         shared = (placed - placed[:1]).abs().amax((0, 2, 3)) < 1e-4
         if not bool(shared.any()):
             return None
@@ -74,6 +74,14 @@ class ViewStatistics:
             normal_mean,
             normal_spread,
         )
+
+
+def _placed(cameras: Cameras) -> Float[Tensor, "n v 3 8"]:
+    """Everything that tells one camera from another."""
+    flat = torch.zeros_like(cameras.c2w[..., :3, :1])
+    if cameras.orthographic is not None:
+        flat = flat + cameras.orthographic[..., None, None]
+    return torch.cat([cameras.c2w[..., :3, :], cameras.intrinsics, flat], -1)
 
 
 def _directions(

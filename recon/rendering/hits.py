@@ -36,6 +36,9 @@ class Hits:
         moved = [replace(hits, pixel=hits.pixel + first * size) for first, hits in parts]
         return Hits(*(torch.cat([getattr(hits, f.name) for hits in moved]) for f in fields(Hits)))
 
+    def to(self, device: torch.device | str) -> "Hits":
+        return Hits(*(getattr(self, f.name).to(device) for f in fields(self)))
+
     def on(self, planes: Float[Tensor, "3 f c"]) -> Float[Tensor, "p c"]:
         """Values at the hits of a field that :func:`planes` spread over the triangles."""
         first, to_second, to_third = planes
@@ -46,13 +49,17 @@ class Hits:
     def from_cameras(
         self, positions: Float[Tensor, "p 3"], cameras: Cameras
     ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
-        """Vectors from the cameras to the hits at world ``positions``, and their z-depths."""
+        """Vectors along the rays from the cameras to the hits at world ``positions``, and their z-depths."""
         eye, forward = cameras.position, cameras.c2w[:, :3, 2]
         if len(cameras) != 1:
             view = self.pixel // (cameras.width * cameras.height)
             eye, forward = eye[view], forward[view]
         ways = positions - eye
-        return ways, (ways * forward).sum(-1, keepdim=True)
+        depth = (ways * forward).sum(-1, keepdim=True)
+        if cameras.orthographic is None:
+            return ways, depth
+        flat = cameras.orthographic if len(cameras) == 1 else cameras.orthographic[view]
+        return torch.where(flat[:, None], depth * forward, ways), depth
 
 
 def planes(corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "3 f c"]:

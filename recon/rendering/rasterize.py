@@ -11,7 +11,7 @@ import threading
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.core.cameras import Cameras
@@ -135,6 +135,24 @@ def _rasterize_crossing(corners, pairs, buffer, faces, width, height, near, TILE
                 tl.atomic_min(buffer + pixel, word, mask=inside, sem="relaxed")
 
 
+def _as_perspective(depth: Float[Tensor, "v k"]) -> Float[Tensor, "v k"]:
+    """Depths with the same order and the same sign whose reciprocals are linear on the pictures of parallel rays.
+
+    Triangles that cross the near plane are none of the kernels' business then: :func:`crosses` finds them before.
+    """
+    low, high = (bound[:, None] for bound in torch.aminmax(depth.clamp_min(_NEAR), dim=1))
+    span = (high - low).clamp_min(_NEAR)
+    return torch.where(depth > _NEAR, span / (high + span - depth), -1.0)
+
+
+def crosses(mesh: TexturedMesh, cameras: Cameras) -> bool:
+    """Whether a triangle crosses the near plane of an orthographic camera, which this rasterizer does not draw."""
+    if cameras.orthographic is None:
+        return False
+    front = (cameras.project(mesh.vertices)[1] > _NEAR)[:, mesh.faces]
+    return bool(((front.any(-1) & ~front.all(-1)) & cameras.orthographic[:, None]).any())
+
+
 def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
     """Index of the nearest triangle at each pixel centre, -1 where there is none."""
     v, f = len(cameras), len(mesh)
@@ -142,6 +160,8 @@ def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
     pixels, depth = cameras.project(mesh.vertices)
     # As projecting has it: a corner in the camera's plane keeps its place when its pixel is multiplied by its depth.
     depth = torch.where(depth.abs() < 1e-8, 1e-8, depth)
+    if cameras.orthographic is not None:
+        depth = torch.where(cameras.orthographic[:, None], _as_perspective(depth), depth)
     corners = torch.cat([pixels, depth[..., None]], -1)[:, mesh.faces].float().contiguous()  # [v f 3 3]
     front = corners[..., 2] > _NEAR
     pairs = (front.any(-1) & ~front.all(-1)).nonzero().contiguous()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from recon.core.cameras import Cameras
@@ -42,15 +42,26 @@ def _of_pictures(mesh: TexturedMesh, cameras: Cameras, casting) -> Hits:
     if left >= right or top >= bottom:
         return Hits.none()
     columns, rows = torch.arange(left, right), torch.arange(top, bottom)
-    directions = _directions(cameras, columns + 0.5, rows + 0.5).reshape(-1, 3).numpy()
-    origins = np.empty_like(directions)
-    origins.reshape(len(cameras), -1, 3)[:] = cameras.position[:, None].numpy()
-    found = casting.run(origins, directions, query="INTERSECT", output=True)
+    found = casting.run(*_rays(cameras, columns + 0.5, rows + 0.5), query="INTERSECT", output=True)
     ray = np.flatnonzero(found["primID"] >= 0)  # the background is about half of a picture
     line = torch.arange(len(cameras))[:, None] * cameras.height + rows  # counted through all pictures
     pixel = (line[..., None] * cameras.width + columns).flatten().numpy()[ray]
     face, second, third = (found[name][ray] for name in ("primID", "u", "v"))
     return Hits(*map(torch.from_numpy, (pixel, face.astype(np.int64), second, third)))
+
+
+def _rays(
+    cameras: Cameras, x: Float[Tensor, "w"], y: Float[Tensor, "h"]
+) -> tuple[Float32[np.ndarray, "p 3"], Float32[np.ndarray, "p 3"]]:
+    """Origins and directions through pixels of these columns and rows."""
+    if cameras.orthographic is not None:
+        pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
+        origins, directions = (rays.reshape(-1, 3).float().contiguous().numpy() for rays in cameras.rays(pixels))
+        return origins, directions
+    directions = _directions(cameras, x, y).reshape(-1, 3).numpy()
+    origins = np.empty_like(directions)
+    origins.reshape(len(cameras), -1, 3)[:] = cameras.position[:, None].numpy()
+    return origins, directions
 
 
 def _directions(cameras: Cameras, x: Float[Tensor, "w"], y: Float[Tensor, "h"]) -> Float[Tensor, "v h w 3"]:
@@ -62,11 +73,16 @@ def _directions(cameras: Cameras, x: Float[Tensor, "w"], y: Float[Tensor, "h"]) 
 
 def _window(mesh: TexturedMesh, cameras: Cameras) -> tuple[int, int, int, int]:
     """Pixels (left, top, right, bottom) outside of which no ray can hit; all of them where the mesh reaches behind."""
-    lens = cameras.c2w[:, :3, :3] @ cameras.intrinsics.mT
-    image = mesh.vertices.detach().cpu() @ lens - cameras.position[:, None] @ lens
-    depth = image[..., 2:]
+    vertices = mesh.vertices.detach().cpu()
+    if cameras.orthographic is not None:
+        pixels, depth = cameras.project(vertices)
+    else:
+        lens = cameras.c2w[:, :3, :3] @ cameras.intrinsics.mT
+        image = vertices @ lens - cameras.position[:, None] @ lens
+        depth = image[..., 2:]
+        pixels = image[..., :2] / depth
     if not bool((depth > 1e-3).all()):
         return 0, 0, cameras.width, cameras.height
-    low, high = torch.aminmax((image[..., :2] / depth).flatten(0, 1), dim=0)
+    low, high = torch.aminmax(pixels.flatten(0, 1), dim=0)
     (left, top), (right, bottom) = (low.floor() - 1).tolist(), (high.ceil() + 1).tolist()
     return max(int(left), 0), max(int(top), 0), min(int(right), cameras.width), min(int(bottom), cameras.height)

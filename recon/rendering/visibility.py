@@ -31,8 +31,10 @@ def first_hits(mesh: TexturedMesh, cameras: Cameras) -> Hits:
     if len(mesh) == 0:
         return Hits.none(mesh.device)
     if mesh.device.type == "cuda":
-        from recon.rendering.rasterize import nearest_faces
+        from recon.rendering.rasterize import crosses, nearest_faces
 
+        if crosses(mesh, cameras):
+            return raycast.first_hits(mesh, cameras).to(mesh.device)
         return locate(mesh, cameras, nearest_faces(mesh, cameras))
     return raycast.first_hits(mesh, cameras)
 
@@ -58,8 +60,8 @@ def locate(mesh: TexturedMesh, cameras: Cameras, face: Int[Tensor, "v h w"]) -> 
     pixel = (face.flatten() >= 0).nonzero()[:, 0]
     view, face = pixel // (h * w), face.flatten()[pixel]
     a, b, c = (mesh.vertices[corner] for corner in mesh.faces[face].unbind(-1))
-    edge1, edge2, from_a = b - a, c - a, cameras.position[view] - a
-    directions = cameras.rays()[1].reshape(-1, 3)[pixel]
+    origins, directions = (rays[view, pixel % (h * w)] for rays in cameras.rays())
+    edge1, edge2, from_a = b - a, c - a, origins - a
     normal = torch.linalg.cross(directions, edge2)
     determinant = (edge1 * normal).sum(-1)
     scale = torch.where(determinant.abs() < 1e-20, 0.0, 1 / determinant)

@@ -49,6 +49,8 @@ def forward_warp(views: ViewSet, targets: Cameras, trust: Float[Tensor, "n m"] |
         targets: the cameras to warp into.
         trust: of each source view; 1 where it is left out.
     """
+    for cameras in (views.cameras, targets):
+        cameras.require_pinholes("Warping")
     n, m = views.rgb.shape[:2]
     trust = views.rgb.new_ones(n, m) if trust is None else trust
     points = _Points.of(views, trust)
@@ -152,6 +154,8 @@ def seen_in(views: ViewSet, source: ViewSet, tolerance: float = DEPTH_TEST) -> B
 
     The sky is seen where its direction meets sky.
     """
+    for cameras in (views.cameras, source.cameras):
+        cameras.require_pinholes("Warping")
     depth = views.depth[:, :, 0]
     surface = depth > 0
     _, directions = views.cameras.rays()

@@ -86,6 +86,7 @@ def build_scene(
     Returns:
         The scene.
     """
+    views.cameras.require_pinholes("A scene")
     config = config or SceneConfig()
     grid = grid or scene_grid(views, config)
     near = fuse_scene(views, grid, config.fuse)

@@ -63,8 +63,7 @@ class Witness:
         values = torch.nn.functional.grid_sample(
             self.maps, (pixels / size * 2 - 1)[:, None], padding_mode="zeros", align_corners=False
         )[:, :, 0]
-        towards = torch.nn.functional.normalize(cameras.position[:, None] - points, dim=-1)
-        cosine = (towards * normals).sum(-1)
+        cosine = (cameras.towards(points[None]) * normals).sum(-1)
         alpha, inside = values[:, 6].clamp(0, 1), values[:, 7].clamp(0, 1)
         seen = unoccluded(self.reach, pixels * _SUPERSAMPLE, depth) & (cosine > _GRAZING)
         weight = seen * cosine.clamp(0, 1) * alpha * (0.02 + inside)
@@ -108,5 +107,5 @@ def blur_maps(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v 
 
 
 def _pixel(views: ViewSet) -> float:
-    """Size of an image's pixel at unit distance."""
+    """Size of an image's pixel at unit distance; of orthographic images, at any."""
     return 1 / float(views.cameras.intrinsics[..., 1, 1].mean())

@@ -28,11 +28,15 @@ class Lens:
     """OpenCV's order: k1, k2, p1, p2, k3, k4, k5, k6; of a fisheye k1 to k4."""
     fisheye: bool = False
     """Equidistant projection (Kannala and Brandt 2006) instead of a pinhole's."""
+    orthographic: bool = False
+    """Parallel rays; the focal lengths are pixels per world unit."""
 
     def __post_init__(self) -> None:
         values = (self.width, self.height, *self.focal, *self.center, *self.distortion)
         if not all(map(math.isfinite, values)) or min(self.width, self.height, *self.focal) <= 0:
             raise InputError("Width, height and focal length must be positive, and no number NaN or infinity.")
+        if self.orthographic and not self.is_pinhole:
+            raise InputError("An orthographic lens has no distortion: undistort the pictures first.")
 
     @property
     def is_pinhole(self) -> bool:

@@ -147,4 +147,5 @@ def _cameras(c2w: Float[np.ndarray, "v 4 4"], lenses: Sequence[Lens], size: tupl
     precision = torch.float64 if far else torch.float32
     intrinsics = np.stack([lens.matrix() for lens in lenses])
     matrices = (torch.from_numpy(values)[None].to(precision) for values in (c2w, intrinsics))
-    return Cameras(*matrices, *size)
+    flat = torch.tensor([[lens.orthographic for lens in lenses]])
+    return Cameras(*matrices, *size, flat if bool(flat.any()) else None)

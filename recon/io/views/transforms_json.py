@@ -30,9 +30,13 @@ from recon.io.views.posed import MAX_SIDE, PosedPicture, find_picture, load_pose
 FILE = "transforms.json"
 _OTHER_NAMES = ("transforms_train.json",)
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
-_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "OPENCV_FISHEYE")
+#: Names of orthographic cameras: nerfstudio's and Blender's.
+_ORTHOGRAPHIC = ("ORTHOPHOTO", "ORTHO")
+_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "OPENCV_FISHEYE", *_ORTHOGRAPHIC)
 #: Flags of instant-ngp for projections that no lens of this package has.
-_OTHER_LENSES = ("ortho", "orthographic", "latlong", "equirectangular", "ftheta_p0", "ftheta_p1", "rolling_shutter")
+_OTHER_LENSES = ("latlong", "equirectangular", "ftheta_p0", "ftheta_p1", "rolling_shutter")
+#: Flags of instant-ngp for orthographic cameras; its focal lengths have the units of its own scaled world.
+_UNSCALED = ("ortho", "orthographic")
 #: How far a matrix may be from a rotation (files carry rounded numbers).
 _ROTATION_TOLERANCE = 1e-2
 
@@ -76,6 +80,8 @@ def _bare_camera(path: Path, document: dict[str, Any], index: int, entry: Any) -
     lens = _lens_of(camera, None, where)
     if not lens.is_pinhole:
         raise InputError(f"{where} has distortion: a path needs pinhole cameras.")
+    if lens.orthographic:
+        raise InputError(f"{where} is orthographic: a path needs pinhole cameras.")
     width, height = round(lens.width), round(lens.height)
     intrinsics = torch.tensor([[lens.focal[0], 0.0, lens.center[0]], [0.0, lens.focal[1], lens.center[1]], [0, 0, 1.0]])
     return Cameras(torch.from_numpy(_matrix(pose.transform_matrix, where)).float(), intrinsics, width, height)
@@ -87,7 +93,8 @@ def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path
     rgba = torch.cat([views.rgb, views.alpha], 2)[hypothesis].clamp(0, 1)
     cameras = views.cameras[hypothesis]
     matrices = camera_to_opencv(cameras.c2w, "opengl").double().cpu()  # its own inverse
-    lenses = [_lens(k) for k in cameras.intrinsics.double().cpu()]
+    flat = [None] * len(cameras) if cameras.orthographic is None else cameras.orthographic.tolist()
+    lenses = [_lens(k, bool(f)) for k, f in zip(cameras.intrinsics.double().cpu(), flat, strict=True)]
     shared = all(lens == lenses[0] for lens in lenses)
     frames = []
     for index, (picture, matrix, lens) in enumerate(zip(rgba, matrices, lenses, strict=True)):
@@ -96,15 +103,17 @@ def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path
             Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(temporary, **VIEW_PNG)
         frames.append({"file_path": name, "transform_matrix": matrix.tolist(), **({} if shared else lens)})
     document: dict[str, Any] = {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height}
+    if shared and not flat[0]:
+        document["camera_angle_x"] = 2 * math.atan(0.5 * cameras.width / lenses[0]["fl_x"])
     if shared:
-        angle = 2 * math.atan(0.5 * cameras.width / lenses[0]["fl_x"])
-        document |= {"camera_angle_x": angle, **lenses[0]}
+        document |= lenses[0]
     return write_json(folder / FILE, {**document, "frames": frames})
 
 
-def _lens(intrinsics: Float[Tensor, "3 3"]) -> dict[str, float]:
+def _lens(intrinsics: Float[Tensor, "3 3"], orthographic: bool) -> dict[str, Any]:
     k = intrinsics.tolist()
-    return {"fl_x": k[0][0], "fl_y": k[1][1], "cx": k[0][2], "cy": k[1][2]}
+    model = {"camera_model": _ORTHOGRAPHIC[0]} if orthographic else {}
+    return {**model, "fl_x": k[0][0], "fl_y": k[1][1], "cx": k[0][2], "cy": k[1][2]}
 
 
 def find(folder: Path) -> Path | None:
@@ -134,6 +143,7 @@ class _Camera(msgspec.Struct, frozen=True):
     fl_y: float | None = None
     cx: float | None = None
     cy: float | None = None
+    ortho_scale: float | None = None
     camera_angle_x: float | None = None
     camera_angle_y: float | None = None
     k1: float | None = None
@@ -180,6 +190,11 @@ def _frame(path: Path, document: dict[str, Any], index: int, entry: Any) -> Pose
     except READ_ERRORS as error:
         raise InputError(f"{where} cannot be used ({reason(error)}): export the cameras again.") from error
     model = camera.camera_model or "PINHOLE"
+    if any(values.get(name) for name in _UNSCALED) and model not in _ORTHOGRAPHIC:
+        raise InputError(
+            f"{where} is orthographic without a scale: set camera_model to ORTHOPHOTO with fl_x in pixels per world "
+            "unit, or to ORTHO with Blender's ortho_scale."
+        )
     if model not in _MODELS or odd:
         raise InputError(
             f"{where} uses the camera model {odd or model}: undistort the pictures to pinhole cameras first."
@@ -203,6 +218,8 @@ def _lens_of(camera: _Camera, picture: Path | None, where: str) -> Lens:
         if picture is None:
             raise InputError(f"{where} has no size: give w and h in pixels.")
         width, height = (told or found for told, found in zip((width, height), stored_size(picture), strict=True))
+    if camera.camera_model in _ORTHOGRAPHIC or camera.ortho_scale is not None:
+        return _orthographic_lens(camera, width, height, where)
     focal_x, focal_y = _focal(camera, "x", width, where), _focal(camera, "y", height, where)
     if focal_x is None and focal_y is None:
         raise InputError(f"{where} has no focal length: give fl_x or camera_angle_x.")
@@ -216,6 +233,26 @@ def _lens_of(camera: _Camera, picture: Path | None, where: str) -> Lens:
     distortion = (k1, k2, k3, k4) if fisheye else (k1, k2, p1, p2, k3)
     try:
         return Lens(width, height, (focal_x or focal_y, focal_y or focal_x), center, distortion, fisheye)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _orthographic_lens(camera: _Camera, width: float, height: float, where: str) -> Lens:
+    """nerfstudio's focal lengths are pixels per world unit; Blender's scale is the longer side in world units."""
+    focal_x = focal_y = None
+    if camera.ortho_scale is None:
+        focal_x, focal_y = camera.fl_x or camera.fl_y, camera.fl_y or camera.fl_x
+    elif camera.ortho_scale > 0:
+        focal_x = focal_y = max(width, height) / camera.ortho_scale
+    if focal_x is None or focal_y is None:
+        raise InputError(
+            f"{where} is orthographic and needs its scale: give fl_x in pixels per world unit, or Blender's "
+            "ortho_scale above 0."
+        )
+    center = width / 2 if camera.cx is None else camera.cx, height / 2 if camera.cy is None else camera.cy
+    distortion = tuple(getattr(camera, name) or 0.0 for name in ("k1", "k2", "p1", "p2", "k3"))
+    try:
+        return Lens(width, height, (focal_x, focal_y), center, distortion, bool(camera.is_fisheye), orthographic=True)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

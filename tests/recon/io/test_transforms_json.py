@@ -53,6 +53,49 @@ def test_round_trip(tmp_path):
     assert torch.equal(transforms_json.load(tmp_path).cameras.c2w, loaded.cameras.c2w)
 
 
+def test_orthographic_cameras_come_back(tmp_path):
+    views = _views()
+    parallel = views.cameras.as_orthographic(0.6)
+    for place, cameras in (("alone", parallel), ("mixed", Cameras.cat([views.cameras[:, :1], parallel[:, 1:]], 1))):
+        transforms_json.save(ViewSet(views.rgb, views.alpha, cameras), tmp_path / place)
+        loaded = transforms_json.load(tmp_path / place).cameras
+        assert torch.equal(loaded.orthographic, cameras.orthographic)
+        assert torch.allclose(loaded.c2w, cameras.c2w, atol=1e-6)
+        assert torch.allclose(loaded.intrinsics, cameras.intrinsics, atol=1e-4)
+    document = json.loads((tmp_path / "alone" / "transforms.json").read_text())
+    assert document["camera_model"] == "ORTHOPHOTO"
+    assert "camera_angle_x" not in document
+    assert document["fl_x"] == pytest.approx(24 / 1.2)
+
+
+def test_blenders_orthographic_camera_has_its_own_right_and_up(tmp_path):
+    """Its scale is the longer side in world units, and its lens' angle means nothing."""
+    _blender(tmp_path, camera_model="ORTHO", ortho_scale=2.0)
+    camera = transforms_json.load(tmp_path).cameras[0, 0]
+    pixels, depth = camera.project(torch.tensor([[0.0, 0.0, 0.0], [0.5, 3.0, 0.0], [0.0, -2.0, 0.5]]))
+    middle, step = SIZE / 2, 0.5 * SIZE / 2
+    expected = torch.tensor([[middle, middle], [middle + step, middle], [middle, middle - step]])
+    assert torch.allclose(pixels, expected, atol=1e-4)
+    assert depth.tolist() == pytest.approx([4.0, 7.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"camera_model": "ORTHOPHOTO"}, "needs its scale: give fl_x"),
+        ({"ortho_scale": 0.0}, "needs its scale"),
+        ({"ortho_scale": -2.0}, "needs its scale"),
+        ({"orthographic": True, "fl_x": 20.0}, "orthographic without a scale: set camera_model to ORTHOPHOTO"),
+        ({"camera_model": "ORTHO", "ortho_scale": 1.0, "k1": 0.1}, "no distortion: undistort"),
+        ({"camera_model": "ORTHOPHOTO", "fl_x": -3.0}, "must be positive"),
+    ],
+)
+def test_orthographic_cameras_that_make_no_sense_are_one_sentence(tmp_path, changes, said):
+    _blender(tmp_path, **changes)
+    with pytest.raises(InputError, match=said):
+        transforms_json.load(tmp_path)
+
+
 def test_lenses_that_differ_are_kept_per_frame(tmp_path):
     views = _views()
     intrinsics = views.cameras.intrinsics.clone()

@@ -1,0 +1,108 @@
+"""MV-Adapter from a folder of weights: every network by its own stock class, nothing by name from the folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mvdiff.backbones.mvadapter.attention import install_decoupled_attention
+from mvdiff.backbones.mvadapter.networks import Networks, Prompt
+from mvdiff.backbones.mvadapter.schedule import shifted
+from mvdiff.weights.folders import check_keys, load_network
+from recon.core.errors import InputError
+from recon.core.paths import is_file
+from recon.core.reading import reading
+
+#: Published file of the adapter for one photo.
+ADAPTER_FILE = "mvadapter_i2mv_sdxl.safetensors"
+PROMPT, NEGATIVE = "high quality", "watermark, ugly, deformed, noisy, blurry, low contrast"
+#: Channels of each stage of the published camera encoder are those of the UNet; the last stage repeats.
+_CAMERA_CHANNELS, _REPAIR = 6, "pull these weights again"
+
+
+def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Networks:
+    """All parts: SDXL's folders, ``vae``, and the published file of the adapter in ``adapter``."""
+    os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    unet = load_network(UNet2DConditionModel, folder / "unet", dtype)
+    if unet.config.addition_embed_type != "text_time":
+        raise InputError(f"'{folder / 'unet'}' is no UNet of SDXL: give SDXL 1.0 or a model fine-tuned from it.")
+    vae = load_network(AutoencoderKL, folder / "vae", dtype)
+    prompt, negative = _prompts(folder, dtype, device)
+    return Networks(
+        unet=_with_adapter(unet, folder / "adapter" / ADAPTER_FILE).to(device),
+        adapter=torch.nn.Module.to(_camera_encoder(unet, folder / "adapter" / ADAPTER_FILE), device, dtype),
+        # Stock SDXL's VAE overflows in half precision, and says so.
+        vae=(vae.float() if vae.config.force_upcast else vae).to(device),
+        prompt=prompt,
+        negative=negative,
+        scheduler=_scheduler(folder / "scheduler"),
+    )
+
+
+def _with_adapter(unet: Any, path: Path) -> Any:
+    """The UNet with the branches of decoupled attention."""
+    install_decoupled_attention(unet)
+    state = {name: value for name, value in _state(path).items() if not name.startswith("adapter.")}
+    expected = {name: tuple(value.shape) for name, value in unet.state_dict().items() if ".processor." in name}
+    check_keys({name: tuple(value.shape) for name, value in state.items()}, expected, path)
+    unet.load_state_dict(state, strict=False)
+    return unet.eval().requires_grad_(False)
+
+
+def _camera_encoder(unet: Any, path: Path) -> Any:
+    from diffusers import T2IAdapter
+
+    channels = tuple(unet.config.block_out_channels)
+    kind = {"num_res_blocks": 2, "downscale_factor": 16, "adapter_type": "full_adapter_xl"}
+    encoder = T2IAdapter(in_channels=_CAMERA_CHANNELS, channels=[*channels, channels[-1]], **kind)
+    state = {name: value for name, value in _state(path).items() if name.startswith("adapter.")}
+    expected = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+    check_keys({name: tuple(value.shape) for name, value in state.items()}, expected, path)
+    encoder.load_state_dict(state)
+    return encoder.eval().requires_grad_(False)
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    if not is_file(path):
+        raise InputError(f"There is no '{path}', the adapter itself: {_REPAIR}.")
+    with reading(path, "file of weights", _REPAIR):
+        return load_file(path)
+
+
+def _scheduler(folder: Path) -> Any:
+    """SDXL's own solver, with the noise of the adapter's training."""
+    from diffusers import EulerDiscreteScheduler
+
+    with reading(folder, "scheduler", _REPAIR):
+        return shifted(EulerDiscreteScheduler.from_pretrained(folder, local_files_only=True))
+
+
+@torch.no_grad()
+def _prompts(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Prompt, Prompt]:
+    """Embeddings of the two fixed texts; the encoders are not needed afterwards."""
+    try:
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection
+    except ImportError as error:
+        raise InputError("MV-Adapter needs transformers: run `pip install 'mvdiff[backbones]'`.") from error
+
+    first = _encoded(CLIPTextModel, folder, "", dtype)
+    second = _encoded(CLIPTextModelWithProjection, folder, "_2", dtype)
+    tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1).to(device)
+    pooled = second.text_embeds.to(device)
+    return Prompt(tokens[:1], pooled[:1]), Prompt(tokens[1:], pooled[1:])
+
+
+def _encoded(kind: Any, folder: Path, suffix: str, dtype: torch.dtype) -> Any:
+    from transformers import CLIPTokenizer
+
+    with reading(folder / f"tokenizer{suffix}", "tokenizer", _REPAIR):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{suffix}", local_files_only=True)
+        length = tokenizer.model_max_length
+        given = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
+        tokens = tokenizer([PROMPT, NEGATIVE], **given)
+    return load_network(kind, folder / f"text_encoder{suffix}", dtype)(tokens.input_ids, output_hidden_states=True)

@@ -37,7 +37,9 @@ def names(requirements: list[str]) -> set[str]:
 
 CORE = names(PROJECT["dependencies"])
 EXTRAS = {
-    extra: names(each) for extra, each in PROJECT["optional-dependencies"].items() if extra not in ("dev", "docs", "app")
+    extra: names(each)
+    for extra, each in PROJECT["optional-dependencies"].items()
+    if extra not in ("dev", "docs", "app")
 }
 
 

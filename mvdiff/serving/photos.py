@@ -57,8 +57,8 @@ class PhotoFolder:
             file = Path(scratch) / "upload"
             with file.open("wb") as copy:
                 shutil.copyfileobj(upload, copy)
-            picture = _named(file, own, lambda: load_image(file, max_pixels=max_pixels))
-        alpha, report = _named(Path("The picture"), own, lambda: find_matte(picture))
+            picture = _named(f"'{file}'", own, lambda: load_image(file, max_pixels=max_pixels))
+        alpha, report = _named("The picture", own, lambda: find_matte(picture))
         folder = PhotoFolder(state_dir / "photos" / photo_id)
         with atomic_write(folder.path / f"{own}.png") as temporary:
             picture.save(temporary, **VIEW_PNG)
@@ -98,7 +98,7 @@ class PhotoFolder:
             file = Path(scratch) / "matte"
             with file.open("wb") as copy:
                 shutil.copyfileobj(mask, copy)
-            given = _named(file, "matte", lambda: load_image(file, alpha="straight", max_pixels=max_pixels))
+            given = _named(f"'{file}'", "matte", lambda: load_image(file, alpha="straight", max_pixels=max_pixels))
         size = (record["width"], record["height"])
         if given.size != size:
             raise InputError(f"The matte has {given.width} x {given.height} pixels, its photo {size[0]} x {size[1]}.")
@@ -126,9 +126,9 @@ def remove_old_photos(state_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _named(file: Path, name: str, read: Callable[[], Any]) -> Any:
-    """Call ``read``; its errors speak of ``name`` instead of ``file``."""
+def _named(text: str, name: str, read: Callable[[], Any]) -> Any:
+    """Call ``read``; its errors speak of ``name`` where they say ``text``."""
     try:
         return read()
     except InputError as error:
-        raise InputError(str(error).replace(f"'{file}'", f"'{name}'")) from error
+        raise InputError(str(error).replace(text, f"'{name}'")) from error

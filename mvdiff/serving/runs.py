@@ -11,8 +11,8 @@ from recon.core.reading import READ_ERRORS, read_json
 from recon.io.folders import MANIFEST, OutputFolder
 
 _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
-#: Written beside a complete run by later commands, so that its manifest does not list them.
-_LATER = ("next_view.json", "next_view.png")
+#: Files of a run that its manifest does not list; later commands write the map of the next view.
+_UNLISTED = (MANIFEST, "next_view.json", "next_view.png")
 #: The page that shows a whole run.
 _PAGES = ("explorer.html", "report.html")
 
@@ -53,7 +53,7 @@ class RunFolder:
 
     def file(self, name: str) -> Path:
         """A file that the run wrote. Raises :class:`InputError` for any other."""
-        if name not in self.manifest["files"] and name not in _LATER:
+        if name not in self.manifest["files"] and name not in _UNLISTED:
             raise InputError(f"The run has no file '{name}'.")
         path = inside(self.path, name)
         if not is_file(path):

@@ -14,6 +14,7 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(128)  # whoever asks before the application is ready waits
     except OSError as error:
         bound.close()
         reason = (error.strerror or str(error)).lower()

@@ -1,4 +1,4 @@
-"""Requests that are refused before any route sees them: foreign hosts and origins, large bodies, wrong types of content."""
+"""Requests that are refused before any route sees them: foreign hosts and origins, large bodies, wrong types."""
 
 from typing import Any
 from urllib.parse import urlsplit

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -50,13 +50,12 @@ class PhotoFolder:
         return folder
 
     @staticmethod
-    def add(state_dir: Path, upload: IO[bytes], name: str | None, max_pixels: int) -> "PhotoFolder":
+    def add(state_dir: Path, upload: bytes, name: str | None, max_pixels: int) -> "PhotoFolder":
         """Decode an upload, find the object in it, and keep both. Raises :class:`InputError` for what is no photo."""
         own, photo_id = safe_name(name), secrets.token_hex(8)
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "upload"
-            with file.open("wb") as copy:
-                shutil.copyfileobj(upload, copy)
+            file.write_bytes(upload)
             picture = _named(f"'{file}'", own, lambda: load_image(file, max_pixels=max_pixels))
         alpha, report = _named("The picture", own, lambda: find_matte(picture))
         folder = PhotoFolder(state_dir / "photos" / photo_id)
@@ -91,13 +90,12 @@ class PhotoFolder:
         """The picture that is sampled from: the cut-out where its matte was corrected, else the photo."""
         return self.path / _CUTOUT if self.record["corrected"] else self.picture
 
-    def correct(self, mask: IO[bytes], max_pixels: int) -> None:
+    def correct(self, mask: bytes, max_pixels: int) -> None:
         """Replace the matte by a user's, of the photo's size. Raises :class:`InputError` for what is none."""
         record = self.record
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "matte"
-            with file.open("wb") as copy:
-                shutil.copyfileobj(mask, copy)
+            file.write_bytes(mask)
             given = _named(f"'{file}'", "matte", lambda: load_image(file, alpha="straight", max_pixels=max_pixels))
         size = (record["width"], record["height"])
         if given.size != size:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 #: Bytes of one line; a job's request is a few hundred.
@@ -51,7 +51,7 @@ class WorkerProcess:
             raise WorkerEnded(event.get("error", "it did not start"))
         self.info = event
 
-    async def run(self, task: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def run(self, task: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Events of one task, the last one with the key ``state``."""
         await self._send({"task": task})
         while True:

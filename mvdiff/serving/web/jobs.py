@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api", tags=["jobs"])
 async def generate(request: Request, form: Annotated[models.Upload, Form()]) -> models.JobRecord:
     """Upload a photo and sample hypotheses of it, in one request."""
     _check_count(request, form.num_hypotheses)
-    photo = await decode(engine_of(request), form.photo.file, form.photo.filename)
+    photo = await decode(engine_of(request), await form.photo.read(), form.photo.filename)
     body = models.Generate(kind="generate", photo=photo.id, **form.model_dump(exclude={"photo"}))
     return _submit(request, body, photo.record["name"])
 

@@ -1,8 +1,6 @@
 """Routes of photos and their mattes."""
 
 import asyncio
-from io import BytesIO
-from typing import IO
 
 from fastapi import APIRouter, Request, UploadFile
 from fastapi.responses import FileResponse
@@ -19,7 +17,7 @@ _AT_A_TIME = asyncio.Semaphore(2)
 @router.post("", status_code=201)
 async def add_photo(request: Request, photo: UploadFile) -> PhotoRecord:
     """Upload a photo; its object is found at once."""
-    return _record(await decode(engine_of(request), photo.file, photo.filename))
+    return _record(await decode(engine_of(request), await photo.read(), photo.filename))
 
 
 @router.get("/{photo_id}")
@@ -48,7 +46,7 @@ async def put_matte(request: Request, photo_id: str) -> PhotoRecord:
     """Replace the matte by a gray PNG of the photo's size: white is object, black background."""
     engine = engine_of(request)
     folder = PhotoFolder.find(engine.state_dir, photo_id)
-    body = BytesIO(await request.body())
+    body = await request.body()
     async with _AT_A_TIME:
         await asyncio.to_thread(folder.correct, body, engine.config.limits.max_pixels)
     return _record(folder)
@@ -59,7 +57,7 @@ def engine_of(request: Request) -> Engine:
     return request.app.state.engine
 
 
-async def decode(engine: Engine, upload: IO[bytes], name: str | None) -> PhotoFolder:
+async def decode(engine: Engine, upload: bytes, name: str | None) -> PhotoFolder:
     """Keep an upload beside the event loop. Raises :class:`~recon.core.errors.InputError` for what is no photo."""
     async with _AT_A_TIME:
         return await asyncio.to_thread(PhotoFolder.add, engine.state_dir, upload, name, engine.config.limits.max_pixels)

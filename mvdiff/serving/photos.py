@@ -104,7 +104,7 @@ class PhotoFolder:
         if not (alpha > 0.5).any():
             raise InputError("The matte leaves nothing of the object: paint some of it.")
         rgb = np.ascontiguousarray(np.asarray(load_image(self.picture))[..., :3])
-        colors = np.clip(segment.foreground_colours(rgb, alpha), 0, 255)
+        colors = np.clip(segment.foreground_colors(rgb, alpha), 0, 255)
         rgba = np.concatenate([colors, alpha[..., None] * 255], -1).round().astype(np.uint8)
         with atomic_write(self.path / _CUTOUT) as temporary:
             Image.fromarray(rgba).save(temporary, **VIEW_PNG)

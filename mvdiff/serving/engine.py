@@ -7,17 +7,15 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mvdiff.serving.config import ServerConfig
-from mvdiff.serving.jobs import SAMPLING, TOOLS, Job, JobTable, Kind
+from mvdiff.serving.jobs import SAMPLING, Job, JobTable, Kind
+from mvdiff.serving.lanes import STATE, Lane, given_up, make_lanes
 from mvdiff.serving.metrics import Metrics
-from mvdiff.serving.worker_process import WorkerEnded, WorkerProcess
+from mvdiff.serving.worker_process import WorkerEnded
 
-#: Folder of the server's own records inside the output folder.
-STATE = ".studio"
 #: Seconds that a cancelled task has to stop by itself before its process is killed.
 _GRACE = 2.0
 #: How often a job is begun before it is given up: its worker or the server ended each time.
@@ -30,20 +28,6 @@ class QueueFullError(Exception):
     """As many jobs wait as may."""
 
 
-@dataclass
-class Lane:
-    """One process that works on jobs of some kinds, one at a time."""
-
-    name: str
-    worker: WorkerProcess
-    kinds: tuple[Kind, ...]
-    wake: asyncio.Event
-    job: str | None = None
-    """The job at work."""
-    error: str | None = None
-    """Why the process cannot be started."""
-
-
 class Engine:
     """Runs the jobs of one output folder. All methods belong to one event loop."""
 
@@ -51,10 +35,7 @@ class Engine:
         self.config = config
         self.state_dir = config.output_dir / STATE
         self.metrics = Metrics()
-        self.lanes = [
-            Lane(device, WorkerProcess(_setup(config, device)), SAMPLING, asyncio.Event()) for device in config.devices
-        ]
-        self.lanes.append(Lane("tools", WorkerProcess(_setup(config, None)), TOOLS, asyncio.Event()))
+        self.lanes = make_lanes(config)
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,7 +44,7 @@ class Engine:
         self.table = JobTable(self.state_dir / "jobs.sqlite")
         for job in self.table.in_state("running"):
             if job.attempts >= _ATTEMPTS:
-                self.table.update(job, state="failed", ended=time.time(), error=_given_up(job.attempts))
+                self.table.update(job, state="failed", ended=time.time(), error=given_up(job.attempts))
             else:
                 self.table.update(job, state="queued")
         self._tasks = [asyncio.create_task(self._serve(lane)) for lane in self.lanes]
@@ -224,19 +205,8 @@ class Engine:
         if job.attempts < _ATTEMPTS:
             self._update(job, state="queued")
         else:
-            self._end(job_id, "failed", _given_up(job.attempts))
+            self._end(job_id, "failed", given_up(job.attempts))
 
     def _kill_if_still(self, lane: Lane, job_id: str) -> None:
         if lane.job == job_id:
             lane.worker.kill()
-
-
-def _setup(config: ServerConfig, device: str | None) -> dict[str, Any]:
-    model = None if device is None else {**config.model, "device": device}
-    return {"output_dir": str(config.output_dir.resolve()), "state": STATE, "model": model}
-
-
-def _given_up(attempts: int) -> str:
-    return (
-        f"Its worker ended {attempts} times before it was done, perhaps for lack of memory: ask for fewer hypotheses."
-    )

@@ -2,6 +2,7 @@
 
 import socket
 import webbrowser
+from typing import Any
 
 from mvdiff.serving.config import ServerConfig
 from recon.core.errors import InputError
@@ -37,7 +38,7 @@ def serve(config: ServerConfig, open_browser: bool = False) -> None:
     run_app(create_app(config), config.address.host, config.address.port, open_browser)
 
 
-def run_app(app: object, host: str, port: int, open_browser: bool) -> None:
+def run_app(app: Any, host: str, port: int, open_browser: bool) -> None:
     """Run an ASGI application until the process is stopped."""
     import uvicorn
 
@@ -46,5 +47,5 @@ def run_app(app: object, host: str, port: int, open_browser: bool) -> None:
     print(f"Listening at {url} (stop with Ctrl-C)", flush=True)
     if open_browser:
         webbrowser.open(url)
-    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)  # type: ignore[arg-type]
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
     uvicorn.Server(settings).run(sockets=[bound])

@@ -88,7 +88,8 @@ def main() -> int:
 
 
 def _hire(desk: Desk, setup: dict[str, Any]) -> Any:
-    from mvdiff.serving.tasks import Exporter, Sampling
+    from mvdiff.serving.exporter import Exporter
+    from mvdiff.serving.tasks import Sampling
 
     folder = Path(setup["output_dir"])
     if setup["model"] is None:

@@ -1,6 +1,6 @@
 """Bodies of requests and answers of the API, as its OpenAPI page shows them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from mvdiff.serving.jobs import Job, Kind, State
 from recon.io.export import FORMATS
 
 Format = Literal["glb", "obj", "ply", "usdz", "stl", "3mf", "points", "splats", "grid"]
-assert set(FORMATS) == set(Format.__args__), "a format of recon.io.export is missing here"  # type: ignore[attr-defined]
+assert set(FORMATS) == set(get_args(Format)), "a format of recon.io.export is missing here"
 Seed = Annotated[int, Field(ge=0, lt=1 << 48)]
 
 

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 import mvdiff
 from mvdiff.serving.config import api_key
-from mvdiff.serving.engine import Engine, Lane
+from mvdiff.serving.engine import Engine
 from mvdiff.serving.jobs import SAMPLING
+from mvdiff.serving.lanes import Lane
 from mvdiff.serving.web import models
 from mvdiff.serving.web.photos import engine_of
 from mvdiff.serving.web.session import LOGIN, is_key, key_cookie

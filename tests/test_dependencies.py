@@ -15,15 +15,20 @@ DISTRIBUTIONS = {
     "pillow_heif": "pillow-heif",
     "fast_simplification": "fast-simplification",
     "pxr": "usd-core",
+    "sse_starlette": "sse-starlette",
+    "prometheus_client": "prometheus-client",
+    "fastapi_offline": "fastapi-offline",
     "skimage": "scikit-image",
     "yaml": "pyyaml",
 }
 #: Modules that another dependency brings, or that cannot be had from PyPI.
-BROUGHT = {"triton": "torch", "kaolin": None}
+BROUGHT = {"triton": "torch", "kaolin": None, "starlette": "fastapi", "pydantic": "fastapi"}
 #: Scripts that run inside another program, or beside the tests.
 ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py"}
+#: Modules that are imported only where their extra is installed, so that their heads may need it.
+NEED_EXTRA = {"mvdiff/serving/": "serve", "mvdiff/client.py": "client"}
 #: Used by name only: as a tracker of accelerate, as the runtime of another extra's package, as a backend of diffusers.
-BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers"}
+BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers", "python-multipart"}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -32,7 +37,9 @@ def names(requirements: list[str]) -> set[str]:
 
 CORE = names(PROJECT["dependencies"])
 EXTRAS = {
-    extra: names(each) for extra, each in PROJECT["optional-dependencies"].items() if extra not in ("dev", "docs")
+    extra: names(each)
+    for extra, each in PROJECT["optional-dependencies"].items()
+    if extra not in ("dev", "docs", "app")
 }
 
 
@@ -65,6 +72,10 @@ def test_every_import_is_declared() -> None:
 
 def test_what_is_imported_at_the_head_of_a_module_is_core() -> None:
     optional = {m: p for m, p in imported(True).items() if BROUGHT.get(m, distribution(m)) not in CORE}
+    for module, path in list(optional.items()):
+        extra = next((extra for prefix, extra in NEED_EXTRA.items() if path.startswith(prefix)), None)
+        if extra is not None and distribution(module) in EXTRAS[extra]:
+            del optional[module]
     assert not optional
 
 

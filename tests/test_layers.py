@@ -38,7 +38,7 @@ MVDIFF = [
     ["data"],
     ["training"],
     ["evaluation"],
-    ["serving", "batch", "integrations", "testing"],
+    ["serving", "client", "batch", "integrations", "testing"],
     ["cli"],
 ]
 

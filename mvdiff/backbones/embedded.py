@@ -19,7 +19,7 @@ from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.rig import DEFAULT_RIG
-from mvdiff.sampling.sampler import OnStep, Sampled, SamplerInfo, SamplingRequest
+from mvdiff.sampling.sampler import OnStep, OnViews, Sampled, SamplerInfo, SamplingRequest
 from mvdiff.sampling.schedulers import make_scheduler
 from mvdiff.weights import packing
 from recon.core.errors import InputError
@@ -31,6 +31,8 @@ class EmbeddedSampler:
 
     pipeline: MultiViewDiffusionPipeline
     info: SamplerInfo
+    on_views: OnViews | None = None
+    """Called after each denoising step with the expected views."""
 
     @staticmethod
     def from_pipeline(pipeline: MultiViewDiffusionPipeline, weights: dict[str, Any] | None = None) -> "EmbeddedSampler":
@@ -99,7 +101,10 @@ class EmbeddedSampler:
         def report(pipeline: Any, index: int, timestep: torch.Tensor, tensors: dict) -> dict:
             if on_step is not None:
                 on_step(index + 1)
-            return tensors
+            if self.on_views is not None:
+                expected = tensors["prediction"][:, :, :4].float().cpu()
+                self.on_views(index + 1, (expected * 0.5 + 0.5).clamp(0, 1))
+            return {}
 
         output = self.pipeline(
             request.reference,
@@ -113,6 +118,7 @@ class EmbeddedSampler:
             generator=generators(request.seeds),
             rig=replace(DEFAULT_RIG, size=self.pipeline.transformer.config.sample_size),
             callback_on_step_end=report,
+            callback_on_step_end_tensor_inputs=("prediction",),
             photo_cameras=conditions.photo_cameras,
             more_photos=conditions.more_photos,
             known_views=conditions.known_views,
@@ -121,6 +127,10 @@ class EmbeddedSampler:
             cameras=None if initial is None else initial.cameras,
         )
         return Sampled(output.views, output.photo_cameras)
+
+    def watched(self, on_views: OnViews) -> "EmbeddedSampler":
+        """This sampler, calling ``on_views`` after each denoising step."""
+        return replace(self, on_views=on_views)
 
     def draw_photo_cameras(
         self, reference: ReferenceImage, seeds: Sequence[int], elevation: float | None = None, azimuth: float = 0.0

@@ -22,6 +22,8 @@ EXTRAS = {
     "print": ("lib3mf",),
     "lpips": ("lpips",),
     "backbones": ("transformers",),
+    "serve": ("fastapi", "uvicorn", "sse_starlette"),
+    "client": ("httpx",),
 }
 
 

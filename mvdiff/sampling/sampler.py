@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import Framing
@@ -21,6 +23,9 @@ Channel = Literal["rgb", "alpha", "normal", "depth"]
 Condition = Literal["elevation", "known_views", "more_photos", "initial_views", "photo_cameras"]
 #: Called after each denoising step with the number of finished steps.
 OnStep = Callable[[int], None]
+#: Called after each denoising step with the number of finished steps, and the colors and alpha [n v 4 h w] that the
+#: final views are expected to have.
+OnViews = Callable[[int, Float[Tensor, "n v 4 h w"]], None]
 
 
 class Sampled(NamedTuple):
@@ -101,4 +106,13 @@ class SelfJudging(Protocol):
 
     def self_errors(self, reference: ReferenceImage, sampled: Sampled) -> dict[str, float]:
         """Named scores; the larger, the less the model can make of the photo."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """Optional capability: the views can be seen while they are denoised."""
+
+    def watched(self, on_views: OnViews) -> ViewSampler:
+        """This sampler, calling ``on_views`` after each denoising step; the samples stay the same."""
         ...

@@ -2,11 +2,13 @@
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from studio_server import StudioServer
 
 from mvdiff import ImageTo3D, MultiViewDiffusionPipeline
 from mvdiff.training.lora import ADAPTER, LoraConfig, add_lora
@@ -49,6 +51,15 @@ def newcomer(finished_run: Path, tmp_path: Path, monkeypatch) -> Path:
     _save_rgba(render_mesh(mesh, Cameras.orbit([120], 20.0, size=128)), folder / "second.png")
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def api_server(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The API on a free port, whose address stands in MVDIFF_TEST_SERVER."""
+    server = StudioServer(newcomer / "runs", Path("embedded"), verb="serve").start()
+    monkeypatch.setenv("MVDIFF_TEST_SERVER", server.url.rstrip("/"))
+    yield
+    server.stop()
 
 
 def _save_rgba(view: ViewSet, path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Routes about the server itself."""
+
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+import mvdiff
+from mvdiff.serving.config import api_key
+from mvdiff.serving.engine import Engine
+from mvdiff.serving.jobs import SAMPLING
+from mvdiff.serving.lanes import Lane
+from mvdiff.serving.web import models
+from mvdiff.serving.web.photos import engine_of
+from mvdiff.serving.web.session import LOGIN, is_key, key_cookie
+from recon.io.export import FORMATS
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/api/info")
+async def get_info(request: Request) -> models.Information:
+    """Version, workers, formats and limits."""
+    engine = engine_of(request)
+    limits = engine.config.limits
+    return models.Information(
+        version=mvdiff.__version__,
+        workers=[_worker(lane) for lane in engine.lanes if lane.kinds == SAMPLING],
+        formats={name: what for name, (_, _, what) in FORMATS.items()},
+        limits={name: float(value) for name, value in vars(limits).items()},
+        seconds_per_hypothesis=_seconds(engine),
+    )
+
+
+@router.get("/health")
+async def get_health(request: Request) -> Response:
+    """Status 200 while every device's worker can work, else 503."""
+    lanes = [lane for lane in engine_of(request).lanes if lane.kinds == SAMPLING]
+    healthy = all(lane.error is None for lane in lanes)
+    record = {"status": "ok" if healthy else "broken", "workers": {lane.name: _state(lane) for lane in lanes}}
+    return JSONResponse(record, 200 if healthy else 503)
+
+
+@router.get("/metrics")
+async def get_metrics(request: Request) -> Response:
+    """Queue, seconds per stage and memory, in Prometheus' text format."""
+    engine = engine_of(request)
+    engine.metrics.queued.set(engine.table.count("queued"))
+    engine.metrics.running.set(engine.table.count("running"))
+    return Response(engine.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class Login(BaseModel):
+    """The server's key."""
+
+    key: str = Field(max_length=1000)
+
+
+@router.post(LOGIN, status_code=204)
+async def login(body: Login) -> Response:
+    """Show the key once; the browser keeps a cookie in its place."""
+    if api_key() is not None and not is_key(body.key):
+        raise HTTPException(401, "This is not the server's key.")
+    return Response(status_code=204, headers={"Set-Cookie": key_cookie()})
+
+
+def _state(lane: Lane) -> Literal["starting", "ready", "working", "broken"]:
+    if lane.error is not None:
+        return "broken"
+    if not lane.worker.info:
+        return "starting"
+    return "ready" if lane.job is None else "working"
+
+
+def _worker(lane: Lane) -> models.Worker:
+    known = {name: lane.worker.info.get(name) for name in ("device", "backbone", "licence")}
+    return models.Worker(name=lane.name, state=_state(lane), error=lane.error, **known)
+
+
+def _seconds(engine: Engine) -> float | None:
+    """Mean time for each hypothesis of the latest generations."""
+    done = [job for job in engine.table.in_state("done") if job.kind == "generate"][-20:]
+    times = [(job.ended - job.started) / job.request["num_hypotheses"] for job in done if job.ended and job.started]
+    return sum(times) / len(times) if times else None

@@ -1,0 +1,271 @@
+"""The studio in a real browser: drop a photo, judge hypotheses, export; two people, reloads, a phone, accessibility."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from studio_server import StudioServer
+
+from mvdiff.client import Client
+from recon.io.meshes.files import load_mesh
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright, a development dependency, is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe, a development dependency, is missing")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-sandbox", "--ignore-gpu-blocklist"]
+WAIT = 240_000
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Visitor:
+    """A person with a browser of their own, and what its pages asked for and complained about."""
+
+    page: "playwright.Page"
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def drop(self, photo: Path) -> None:
+        """Drop a photo onto the page, as from a file manager."""
+        self.page.locator("#photo").wait_for()
+        data = self.page.evaluate_handle(
+            """bytes => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "mug.png", { type: "image/png" }));
+                return data;
+            }""",
+            list(photo.read_bytes()),
+        )
+        self.page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+        self.page.locator("#prepare").wait_for()
+
+    def sample(self, count: int = 2, steps: int = 2) -> None:
+        """Fill the form and send it."""
+        page = self.page
+        page.fill("[name=num_hypotheses]", str(count))
+        page.select_option("[name=preset]", "fast")
+        page.evaluate("document.querySelector('#settings details').open = true")
+        page.fill("[name=num_inference_steps]", str(steps))
+        page.fill("[name=candidates]", "1")
+        page.click("#settings [type=submit]")
+        page.locator("#working").wait_for()
+
+    def wait_for_results(self) -> str:
+        """The name of the finished run."""
+        self.page.locator("#results").wait_for(timeout=WAIT)
+        return self.page.evaluate("decodeURIComponent(location.hash)").removeprefix("#run/")
+
+    def faults(self) -> list[str]:
+        """Serious faults that axe-core finds."""
+        found = axe.Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {each['help']}" for each in found if each["impact"] in ("serious", "critical")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        try:
+            yield driver.chromium.launch(executable_path=path, args=[*root, *SOFTWARE])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium can be started here: {error}")
+
+
+def arrive(browser: "playwright.Browser", server: StudioServer, **options) -> Visitor:
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(60_000)
+    visitor = Visitor(page, server.url)
+    page.on("console", lambda message: message.type == "error" and visitor.complaints.append(message.text))
+    page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+    page.on("request", lambda request: visitor.requests.append(request.url))
+    page.goto(server.url)
+    page.wait_for_selector("body[data-ready]", state="attached")
+    return visitor
+
+
+@pytest.fixture
+def visitor(browser, server: StudioServer) -> Iterator[Visitor]:
+    """Everything that the page asked for came from its server, and nothing went wrong."""
+    arrived = arrive(browser, server, viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    yield arrived
+    assert arrived.complaints == []
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in arrived.requests)
+    arrived.page.context.close()
+
+
+def test_from_a_photo_to_an_export(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
+    page = visitor.page
+    visitor.drop(photo)
+    assert "alpha" in page.inner_text("#matte-note")
+    visitor.sample(2)
+    page.locator("#previews img").first.wait_for(timeout=WAIT)
+    first = visitor.wait_for_results()
+    assert page.locator(".card").count() == 2
+    page.click("[aria-label='Reject hypothesis 0']")
+    page.click("[aria-label='Keep hypothesis 1']")
+    assert page.get_attribute("[aria-label='Reject hypothesis 0']", "aria-pressed") == "true"
+    page.click("#more")
+    page.locator("#working").wait_for()
+    page.wait_for_function("first => decodeURIComponent(location.hash) !== '#run/' + first", arg=first)
+    second = visitor.wait_for_results()
+    assert second != first
+    with Client(visitor.url) as client:
+        assert client.get(f"/api/runs/{second}", dict)["parent"] == first
+    page.click("#export")
+    page.select_option("#export-item", "1")
+    page.select_option("#export-format", "stl")
+    page.fill("#size", "40")
+    page.click("#export-form [type=submit]")
+    page.locator("#download").wait_for(timeout=WAIT)
+    assert "mm" in page.inner_text("#export-note")
+    with page.expect_download() as download:
+        page.click("#download")
+    download.value.save_as(tmp_path / "object.stl")
+    mesh = load_mesh(tmp_path / "object.stl")
+    assert float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max()) == pytest.approx(40, rel=0.01)
+    frame = page.frame_locator("#report")
+    frame.locator("h1").wait_for()
+
+
+def test_a_second_photo(visitor: Visitor, made: str, photo: Path) -> None:
+    page = visitor.page
+    page.goto(f"{visitor.url}#run/{made}")
+    page.locator("#second").click()
+    page.set_input_files("#second-photo", photo)
+    page.fill("#azimuth", "-60")
+    assert page.inner_text("#azimuth-text") == "60° to the left"
+    page.click("#second-form [type=submit]")
+    page.locator("#working").wait_for()
+    run = visitor.wait_for_results()
+    with Client(visitor.url) as client:
+        assert client.get(f"/api/runs/{run}", dict)["verb"] == "refine"
+
+
+def test_the_matte_is_corrected_by_brush_keyboard_and_undo(visitor: Visitor, photo: Path) -> None:
+    page = visitor.page
+    visitor.drop(photo)
+    shown = "document.getElementById('matte').getContext('2d').getImageData(32, 36, 1, 1).data.join()"
+    before = page.evaluate(shown)
+    page.click("#brush-remove")
+    box = page.locator("#matte").bounding_box()
+    center = box["x"] + box["width"] * 32.5 / 64, box["y"] + box["height"] * 36.5 / 64
+    page.mouse.move(center[0] - 5, center[1])
+    page.mouse.down()
+    page.mouse.move(center[0] + 5, center[1], steps=4)
+    page.mouse.up()
+    page.mouse.move(5, 5)
+    painted = page.evaluate(shown)
+    assert painted != before
+    page.click("#undo")
+    assert page.evaluate(shown) == before
+    page.focus("#matte")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    visitor.sample(1)
+    run = visitor.wait_for_results()
+    with Client(visitor.url) as client:
+        photo_id = page.evaluate("fetch('/api/jobs').then(r => r.json()).then(jobs => jobs[0].request.photo)")
+        assert client.get(f"/api/photos/{photo_id}", dict)["corrected"]
+        assert client.get(f"/api/runs/{run}", dict)["complete"]
+
+
+def test_a_reload_in_the_middle_changes_nothing_and_cancel_ends_it(visitor: Visitor, photo: Path) -> None:
+    page = visitor.page
+    visitor.drop(photo)
+    visitor.sample(16, steps=100)
+    page.locator("#previews img").first.wait_for(timeout=WAIT)
+    place = page.evaluate("location.hash")
+    page.reload()
+    page.locator("#previews img").first.wait_for(timeout=WAIT)
+    assert page.evaluate("location.hash") == place
+    assert page.locator("#runs button[aria-current=true]").count() == 1
+    page.click("#cancel")
+    page.wait_for_function("document.getElementById('stage').textContent === 'Cancelled.'")
+
+
+def test_two_people_do_not_see_each_other(visitor: Visitor, browser, server: StudioServer, photo: Path) -> None:
+    other = arrive(browser, server)
+    for person in (visitor, other):
+        person.drop(photo)
+        person.sample(1)
+    runs = [person.wait_for_results() for person in (visitor, other)]
+    assert runs[0] != runs[1]
+    for person, own, foreign in ((visitor, *runs), (other, *reversed(runs))):
+        person.page.reload()
+        person.page.locator("#runs button").first.wait_for()
+        titles = person.page.eval_on_selector_all("#runs button", "all => all.map(each => each.title)")
+        assert own in titles
+        assert foreign not in titles
+    other.page.context.close()
+
+
+def test_a_run_of_the_command_line_is_opened(visitor: Visitor, server: StudioServer, finished) -> None:
+    shutil.copytree(finished[0], server.output_dir / "from the shell")
+    visitor.page.reload()
+    visitor.page.click("#runs button[title='from the shell']")
+    assert visitor.wait_for_results() == "from the shell"
+    assert visitor.page.locator(".card").count() == 3
+    image = visitor.page.locator(".strip img").first
+    assert image.evaluate("async image => { await image.decode(); return image.naturalWidth; }") == 32
+
+
+def test_errors_are_told(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    visitor.page.set_input_files("#photo", tmp_path / "notes.png")
+    visitor.page.locator("#message").wait_for()
+    assert "not a picture" in visitor.page.inner_text("#message")
+    visitor.complaints.clear()  # the browser's own note of the refusal
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_keeps_people_out(
+    browser, server: StudioServer, made: str, photo: Path, width: int, scheme: str, tmp_path: Path
+) -> None:
+    """On a phone and a desk, light and dark: no sideways scrolling, and no serious fault for axe-core."""
+    arrived = arrive(browser, server, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page, found = arrived.page, []
+
+    def check(name: str) -> None:
+        time.sleep(0.5)
+        page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+        found.extend(f"{name}: {fault}" for fault in arrived.faults())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+    check("start")
+    arrived.drop(photo)
+    check("prepare")
+    page.goto(f"{server.url}#run/{made}")
+    arrived.wait_for_results()
+    page.evaluate("document.getElementById('report').remove()")  # a page of its own, with tests of its own
+    check("results")
+    page.click("#second")
+    check("second")
+    page.click("#second-dialog [data-close]")
+    page.click("#export")
+    check("export")
+    assert found == []
+
+
+def test_the_way_is_open_to_keyboards(visitor: Visitor, made: str) -> None:
+    page = visitor.page
+    page.goto(f"{visitor.url}#run/{made}")
+    visitor.wait_for_results()
+    reached = set()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
+    assert {"new", "Keep hypothesis 0", "Reject hypothesis 1", "second", "export", "open"} <= reached
+    page.focus("[aria-label='Keep hypothesis 0']")
+    page.keyboard.press("Enter")
+    assert page.is_enabled("#more")

@@ -31,7 +31,7 @@ MVDIFF = [
     ["devices", "models.flow"],
     ["sampling"],
     ["models", "weights"],
-    ["pipelines"],
+    ["pipelines", "helpers"],
     ["backbones"],
     ["runs"],
     ["data"],

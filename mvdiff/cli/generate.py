@@ -4,16 +4,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mvdiff.cli.models import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.selection import SelectionChoice
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig, Preset
 from recon.core.errors import InputError
+
+if TYPE_CHECKING:
+    from mvdiff.helpers.selecting import Segmenter
+    from mvdiff.runs.image_to_3d import ImageTo3D
+    from recon.io.images.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Command:
     """Folder or fsspec URL (s3://, gs://) for the results; with several photos, one subfolder each."""
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
+    selection: Annotated[SelectionChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=SelectionChoice)
     preset: Preset = "default"
     """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     calibration: Calibration = "default"
@@ -42,7 +49,12 @@ class Command:
         self.config.check()
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
+        selections = self.selection.places(photos)
+        segmenter = self.selection.load(self.model.device)
         model = self.model.load(self.preset, self.calibration)
+        if selections:
+            self._run_selected(model, photos[0], selections, segmenter)
+            return
         prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
         for (photo, reference), folder in zip(prepared.items(), folders, strict=True):
@@ -53,9 +65,28 @@ class Command:
             runs.append(_record(photo, folder, reference.matte.warnings))
             if not self.json:
                 say(_sentence(runs[-1]))
+        self._print(model, runs)
+        check_all_used(prepared)
+
+    def _run_selected(
+        self, model: "ImageTo3D", photo: Path, selections: "list[Selection]", segmenter: "Segmenter | None"
+    ) -> None:
+        from mvdiff.runs.selected import SCENE, generate_selected, object_folders, prepare_selected
+
+        folders = object_folders(self.output_dir, len(selections))
+        references = prepare_selected(model, photo, selections, segmenter, self.config)
+        generate_selected(
+            model, photo, references, self.output_dir, self.overwrite, progress_bars, **asdict(self.config)
+        )
+        runs = [_record(photo, folder, ref.matte.warnings) for folder, ref in zip(folders, references, strict=True)]
+        if not self.json:
+            scene = [f"{self.output_dir}/{SCENE}: all objects in one frame"] if len(runs) > 1 else []
+            say("\n".join([*map(_sentence, runs), *scene]))
+        self._print(model, runs)
+
+    def _print(self, model: "ImageTo3D", runs: list[dict[str, Any]]) -> None:
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
-        check_all_used(prepared)
 
 
 def _record(photo: Path, folder: str, notes: Sequence[str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from mvdiff.devices import pick_device
-from mvdiff.weights.folders import load_network
-from mvdiff.weights.manifest import read_manifest, verify
+from mvdiff.weights.folders import load_network, weight_files
+from mvdiff.weights.manifest import file_sha256, read_manifest, verify
 from recon.core.errors import InputError
 from recon.core.paths import is_folder
 
@@ -34,3 +34,9 @@ def check_folder(folder: Path) -> None:
     manifest = read_manifest(folder)
     if manifest is not None:
         verify(manifest, folder)
+
+
+def weights_record(name: str, folder: Path) -> dict[str, Any]:
+    """Name and digest of a helper's weights, for manifests of runs."""
+    files = {path.name: file_sha256(path) for path in weight_files(folder)}
+    return {"name": name, "files": files}

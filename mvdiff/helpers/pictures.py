@@ -51,8 +51,18 @@ class Preprocessor:
         height, width = size.get("height", side), size.get("width", side)
         return Preprocessor(record.image_mean, record.image_std, height, width, _FILTERS.get(record.resample, "bicubic"))
 
-    def __call__(self, rgb: Float[Tensor, "b 3 h w"], multiple: int = 1) -> Float[Tensor, "b 3 _ _"]:
-        """Pictures in [0, 1], antialiased to this size, rounded to ``multiple`` pixels, and normalized."""
-        size = [max(multiple, round(side / multiple) * multiple) for side in (self.height, self.width)]
+    def __call__(
+        self, rgb: Float[Tensor, "b 3 h w"], multiple: int = 1, keep_aspect: bool = False
+    ) -> Float[Tensor, "b 3 _ _"]:
+        """Pictures in [0, 1], antialiased to this size, rounded to ``multiple`` pixels, and normalized.
+
+        With ``keep_aspect`` both sides are scaled by the factor that is nearer to 1.
+        """
+        factors = [self.height / rgb.shape[-2], self.width / rgb.shape[-1]]
+        if keep_aspect:
+            factors = [min(factors, key=lambda factor: abs(1 - factor))] * 2
+        sides = [factor * side for factor, side in zip(factors, rgb.shape[-2:], strict=True)]
+        size = [max(multiple, round(side / multiple) * multiple) for side in sides]
         resized = torch.nn.functional.interpolate(rgb, size, mode=self.filter, antialias=True, align_corners=False)
-        return (resized.clamp(0, 1) - rgb.new_tensor(self.mean)[:, None, None]) / rgb.new_tensor(self.std)[:, None, None]
+        mean, std = (rgb.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (resized.clamp(0, 1) - mean) / std

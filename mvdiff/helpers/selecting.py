@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,6 +21,7 @@ _SAME = 0.7
 _UNTRUSTED = 0.75
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Mask of the object at a place; ``others`` are places of further objects."""
 

@@ -57,16 +57,20 @@ class FusedFields:
         return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device))
 
 
-def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
+def fuse(
+    views: ViewSet, grid: VoxelGrid, config: FuseConfig, confidence: Float[Tensor, "n v 1 h w"] | None = None
+) -> FusedFields:
     """Signed distances, truncated to +-``truncation``.
 
     With depth every view measures its own surface; without it the silhouettes alone carve (the visual hull).
     Pictures are assumed to hold the whole object: what lies outside a picture is outside the silhouette.
+    ``confidence`` multiplies the weight of each pixel's depth.
     """
     grid = grid.to(views.device)
 
     def fused(k: int) -> tuple[Float[Tensor, "g g g"], Float[Tensor, "v"], float]:
-        maps = ObservationMaps.of(views[k])
+        own = None if confidence is None else confidence[k : k + 1]
+        maps = ObservationMaps.of(views[k], confidence=own)
         agreement = ViewConsistency.of(maps)
         # The agreement is of the views that show something.
         trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)

@@ -1,0 +1,168 @@
+"""Geometry that a monocular estimator sees in the photo, as a further observation of the visible side.
+
+Such an estimate has no common scale with a hypothesis: its depth is aligned to each hypothesis by an affine map
+(Ranftl et al. 2020), robustly, so that the parts on which they differ do not bend the map.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.core.cameras import Cameras
+from recon.core.grid import VoxelGrid
+from recon.core.views import ViewSet
+from recon.fields.interpolation import trilinear
+from recon.fusion.normal_integration import integrated_depth
+from recon.fusion.rays import first_crossings
+
+logger = logging.getLogger(__name__)
+
+#: Fewest pixels with both depths that an alignment is made from.
+_FEWEST = 64
+#: Errors beyond this many robust standard deviations count nothing (Tukey's biweight).
+_CUTOFF = 4.0
+_ROUNDS = 12
+_LEAST_SCALE = 0.004  # world units: agreement within a fraction of a cell is rounding
+
+
+@dataclass(frozen=True)
+class PhotoGeometry:
+    """What an estimator says about the pixels of the photo's square crop, in a camera that aims at its middle."""
+
+    kind: Literal["depth", "disparity"]
+    """Whether ``values`` are an affine function of z-depth or of its inverse."""
+    values: Float[Tensor, "s s"] | None
+    normal: Float[Tensor, "3 s s"] | None
+    """Unit normals in OpenCV camera axes (x right, y down, z away from the viewer)."""
+    confidence: Float[Tensor, "s s"]
+    """In [0, 1]; 0 where nothing is said."""
+
+
+@dataclass(frozen=True)
+class PhotoObservation:
+    """The photo's silhouette and estimated geometry, with each hypothesis' idea of its camera."""
+
+    geometry: PhotoGeometry
+    rgba: Float[Tensor, "4 s s"]
+    cameras: Cameras
+    """[n], of pictures of s x s pixels."""
+    trust: float = 4.0
+    """Weight of the estimate relative to that of one sampled view; 0 leaves it out."""
+
+    def joined(
+        self, views: ViewSet, values: Float[Tensor, "n g g g"], grid: VoxelGrid
+    ) -> tuple[ViewSet, Float[Tensor, "n v 1 h w"]]:
+        """``views`` with the photo as one more, and the confidence of all pixels.
+
+        Args:
+            views: Sampled views [n v] with depth, of s x s pixels.
+            values: Signed distances that the views alone give.
+            grid: Their grid.
+        """
+        cameras, geometry = self.cameras.to(views.device), self.geometry
+        own = surface_depth(values, grid, cameras)
+        depth, spread = zip(*(self._aligned(own[k], cameras[k : k + 1]) for k in range(len(views))), strict=True)
+        confidence = self.trust * geometry.confidence.to(views.device) * torch.stack(spread)
+        seen = confidence > 0
+        alpha = self.rgba[3:].to(views.device)
+        photo = ViewSet(
+            self.rgba[:3].to(views.device).expand(len(views), 1, -1, -1, -1),
+            alpha.expand(len(views), 1, -1, -1, -1),
+            cameras.reshape(len(views), 1),
+            None if views.normal is None else self._normals(cameras, torch.stack(depth))[:, None],
+            torch.where(seen, torch.stack(depth), 0.0)[:, None, None],
+        )
+        sampled = torch.ones_like(views.alpha)
+        return _appended(views, photo), torch.cat([sampled, confidence[:, None, None].clamp_min(1e-3)], 1)
+
+    def _aligned(
+        self, own: Float[Tensor, "s s"], camera: Cameras
+    ) -> tuple[Float[Tensor, "s s"], Float[Tensor, "s s"]]:
+        """Depth in the hypothesis' camera, and the pixels (0 or 1) at which it is known."""
+        geometry = self.geometry
+        said = (geometry.confidence.to(own) > 0) & (self.rgba[3].to(own) > 0.5)
+        if geometry.values is None:
+            if geometry.normal is None or int((said & (own > 0)).sum()) < _FEWEST:
+                return own, torch.zeros_like(own)
+            depth = integrated_depth(geometry.normal.to(own), own, said, camera.intrinsics[0])
+            return depth, (depth > 0).to(own)
+        values = geometry.values.to(own)
+        goal = own if geometry.kind == "depth" else 1 / own.clamp_min(1e-3)
+        line = align(values, goal, geometry.confidence.to(own) * (said & (own > 0)))
+        if line is None:
+            logger.warning("The estimated depth of the photo does not fit a hypothesis and is left out of it.")
+            return own, torch.zeros_like(own)
+        mapped = line[0] * values + line[1]
+        depth = mapped if geometry.kind == "depth" else 1 / mapped.clamp_min(1e-3)
+        usable = said & (depth > 1e-3)
+        return torch.where(usable, depth, 0.0), usable.to(own)
+
+    def _normals(self, cameras: Cameras, depth: Float[Tensor, "n s s"]) -> Float[Tensor, "n 3 s s"]:
+        """In world axes; of the depth where the estimator gives none."""
+        if self.geometry.normal is None:
+            return _depth_normals(cameras, depth)
+        return torch.einsum("nij,jhw->nihw", cameras.c2w[:, :3, :3], self.geometry.normal.to(depth))
+
+
+def align(
+    values: Float[Tensor, "h w"], goal: Float[Tensor, "h w"], weight: Float[Tensor, "h w"]
+) -> tuple[float, float] | None:
+    """Factor and offset that bring ``values`` to ``goal``, by iteratively reweighted least squares.
+
+    None where fewer than 64 pixels count, or the factor would not be positive: near stays near.
+    """
+    used = weight > 0
+    if int(used.sum()) < _FEWEST:
+        return None
+    x, y, w = (each[used].double() for each in (values, goal, weight))
+    factor, offset = _fitted_line(x, y, w)
+    for _ in range(_ROUNDS):
+        error = (factor * x + offset - y).abs()
+        scale = (1.4826 * error.median()).clamp_min(_LEAST_SCALE)
+        factor, offset = _fitted_line(x, y, w * (1 - (error / (_CUTOFF * scale)) ** 2).clamp_min(0) ** 2)
+    if not bool(factor > 0) or not bool(torch.isfinite(offset)):
+        return None
+    return float(factor), float(offset)
+
+
+def _fitted_line(
+    x: Float[Tensor, "p"], y: Float[Tensor, "p"], w: Float[Tensor, "p"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    total = w.sum().clamp_min(1e-9)
+    mean_x, mean_y = (w * x).sum() / total, (w * y).sum() / total
+    factor = (w * (x - mean_x) * (y - mean_y)).sum() / (w * (x - mean_x) ** 2).sum().clamp_min(1e-12)
+    return factor, mean_y - factor * mean_x
+
+
+def surface_depth(values: Float[Tensor, "n g g g"], grid: VoxelGrid, cameras: Cameras) -> Float[Tensor, "n s s"]:
+    """z-depth of the first zero crossing at each pixel of ``cameras`` [n]; 0 where there is none."""
+    origin, direction = cameras.rays()
+    distance = first_crossings(values, grid, origin, direction)
+    place = origin + direction * distance[..., None]
+    met: Bool[Tensor, "n p"] = trilinear(values, place, grid).abs() < grid.spacing
+    depth = distance * (direction * cameras.c2w[:, None, :3, 2]).sum(-1)
+    return torch.where(met, depth, 0.0).unflatten(1, (cameras.height, cameras.width))
+
+
+def _depth_normals(cameras: Cameras, depth: Float[Tensor, "n s s"]) -> Float[Tensor, "n 3 s s"]:
+    points = cameras.unproject(depth).movedim(-1, 1)
+    padded = torch.nn.functional.pad(points, (1, 1, 1, 1), mode="replicate")
+    right, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    return torch.nn.functional.normalize(torch.linalg.cross(down, right, dim=1), dim=1)
+
+
+def _appended(views: ViewSet, photo: ViewSet) -> ViewSet:
+    """The sampled views and the photo, side by side."""
+    normal = None if views.normal is None or photo.normal is None else torch.cat([views.normal, photo.normal], 1)
+    depth = None if views.depth is None or photo.depth is None else torch.cat([views.depth, photo.depth], 1)
+    return ViewSet(
+        torch.cat([views.rgb, photo.rgb], 1),
+        torch.cat([views.alpha, photo.alpha], 1),
+        Cameras.cat([views.cameras, photo.cameras], 1),
+        normal,
+        depth,
+    )

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mvdiff.cli.geometry import GeometryChoice
 from mvdiff.cli.models import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
@@ -36,6 +37,7 @@ class Command:
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     selection: Annotated[SelectionChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=SelectionChoice)
+    geometry: Annotated[GeometryChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=GeometryChoice)
     preset: Preset = "default"
     """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     calibration: Calibration = "default"
@@ -51,7 +53,8 @@ class Command:
         folders = output_folders(self.photos, photos, self.output_dir)
         selections = self.selection.places(photos)
         segmenter = self.selection.load(self.model.device)
-        model = self.model.load(self.preset, self.calibration)
+        geometry = self.geometry.load(self.model.device)
+        model = replace(self.model.load(self.preset, self.calibration), geometry=geometry)
         if selections:
             self._run_selected(model, photos[0], selections, segmenter)
             return

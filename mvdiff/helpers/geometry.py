@@ -21,7 +21,7 @@ _NEAREST, _FARTHEST = 2.2, 20.0
 
 @dataclass(frozen=True)
 class ImageGeometry:
-    """What an estimator says about every pixel of a photo."""
+    """An estimate of the geometry at every pixel of a photo."""
 
     kind: Literal["depth", "disparity"]
     """Whether ``values`` are an affine function of z-depth or of its inverse."""
@@ -55,7 +55,7 @@ def in_crop(geometry: ImageGeometry, reference: ReferenceImage, size: int) -> Ph
     into that camera's axes; other depth is taken as it is, which errs for objects far from the photo's middle.
     """
     height, width = geometry.confidence.shape
-    left, top, side = (value * width / reference.source_size[0] for value in reference.crop)
+    left, top, side = (float(value * width / reference.source_size[0]) for value in reference.crop)
     pixels = pixel_centers(size, size) * (side / size) + torch.tensor([left, top])
     lens = 0.5 * height / math.tan(math.radians(geometry.fov or DEFAULT_FOV) / 2)
     middle = torch.tensor([left + side / 2 - width / 2, top + side / 2 - height / 2, lens])

@@ -23,7 +23,7 @@ def load_helper(kind_name: str, folder: Path, device: str | torch.device = "cpu"
     try:
         import transformers
     except ImportError as error:
-        raise InputError(f"{kind_name} needs transformers: run `pip install 'mvdiff[backbones]'`.") from error
+        raise InputError(f"{kind_name} needs transformers: run `pip install 'mvdiff[helpers]'`.") from error
     return load_network(getattr(transformers, kind_name), folder).to(pick_device(str(device)))
 
 

@@ -1,4 +1,4 @@
-"""Marigold (Ke et al. 2024): normals by ``diffusers.MarigoldNormalsPipeline``, their ensemble's spread as confidence."""
+"""Marigold (Ke et al. 2024): normals by ``diffusers.MarigoldNormalsPipeline``, their spread as confidence."""
 
 import os
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ def _pipeline(folder: Path) -> Any:
     try:
         from transformers import CLIPTextModel, CLIPTokenizer
     except ImportError as error:
-        raise InputError("Marigold needs transformers: run `pip install 'mvdiff[backbones]'`.") from error
+        raise InputError("Marigold needs transformers: run `pip install 'mvdiff[helpers]'`.") from error
     with reading(folder / "model_index.json", "index of Marigold", "pull these weights again"):
         index = read_json(folder / "model_index.json", _Index)
     with reading(folder, "folder of weights", "pull these weights again"):

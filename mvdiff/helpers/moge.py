@@ -121,7 +121,7 @@ def _open(path: Path) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError("MoGe-2 needs onnxruntime: run `pip install onnxruntime`.") from error
+        raise InputError("MoGe-2 needs onnxruntime: run `pip install 'mvdiff[helpers]'`.") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -49,7 +49,9 @@ class Preprocessor:
             size = {"height": size, "width": size}
         side = size.get("shortest_edge", default)
         height, width = size.get("height", side), size.get("width", side)
-        return Preprocessor(record.image_mean, record.image_std, height, width, _FILTERS.get(record.resample, "bicubic"))
+        return Preprocessor(
+            record.image_mean, record.image_std, height, width, _FILTERS.get(record.resample, "bicubic")
+        )
 
     def __call__(
         self, rgb: Float[Tensor, "b 3 h w"], multiple: int = 1, keep_aspect: bool = False

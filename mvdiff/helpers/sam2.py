@@ -62,9 +62,7 @@ class Sam2Segmenter:
             raise InputError(f"{selection} shows nothing that the segmenter knows: give a box around the object.")
         return Segmentation(unmix(rgb, inside), best)
 
-    def _prompts(
-        self, selection: Selection, others: Sequence[Selection], width: int, height: int
-    ) -> dict[str, Tensor]:
+    def _prompts(self, selection: Selection, others: Sequence[Selection], width: int, height: int) -> dict[str, Tensor]:
         """Points, labels and boxes in the pixels of the network, whose picture is stretched to a square."""
         scale = torch.tensor([self.preprocessor.width / width, self.preprocessor.height / height])
         places = [other.center for other in others]

@@ -26,7 +26,7 @@ class KnownPhotos:
     """Features of photos of objects that a model knows."""
 
     features: Float[Tensor, "m d"]
-    """Of unit length."""
+    """Features of unit length."""
 
     @staticmethod
     def of(encoder: Encoder, references: Sequence[ReferenceImage]) -> "KnownPhotos":

@@ -16,6 +16,8 @@ from PIL import Image
 import mvdiff
 from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
+from mvdiff.helpers.geometry import ImageGeometry
+from mvdiff.helpers.observing import GeometryPrior
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.store import MemoryStore, RunStore
@@ -61,6 +63,8 @@ class ImageTo3D:
     calibrations: Calibrations = field(default_factory=Calibrations)
     chunk_size: int | None = None
     """Objects sampled at a time; by default 16 on a GPU and 2 on a CPU."""
+    geometry: GeometryPrior | None = None
+    """Estimator of the photo's geometry, a further observation of the visible side."""
 
     @staticmethod
     def from_pretrained(
@@ -142,11 +146,12 @@ class ImageTo3D:
             store = FolderStore.create(output_dir, self.inputs(reference, config, name), overwrite)
         if store.complete:
             return store.load_result()
+        seen = None if self.geometry is None else self.geometry.see(photo)
         store.save_photo(reference, photo)
         if config.num_hypotheses == "auto":
             config = replace(config, num_hypotheses=self.enough(reference, config, store, progress))
             store.note(num_hypotheses=config.num_hypotheses)
-        return self.run(reference, config, store, progress)
+        return self.run(reference, config, store, progress, seen=seen)
 
     def run(
         self,
@@ -156,10 +161,12 @@ class ImageTo3D:
         progress: Progress | None = None,
         conditions: Conditions | None = None,
         reweight: Callable[[list[Hypothesis]], list[Hypothesis]] = list,
+        seen: ImageGeometry | None = None,
     ) -> GenerationResult:
         """All steps after the photo is prepared; stages that ``store`` holds are loaded instead of computed.
 
         ``conditions`` is what is known beyond the photo, and ``reweight`` gives the finished hypotheses their weights.
+        ``seen`` is the geometry of the photo by :attr:`geometry`.
         """
         store, progress = store or MemoryStore(), progress or _no_progress
         with _timed(store, "sample"):
@@ -168,7 +175,7 @@ class ImageTo3D:
         if hypotheses is None:
             progress("reconstruct", 0, 1)
             with _timed(store, "reconstruct"):
-                hypotheses = self.reconstruct(views, photo_cameras, config, reference)
+                hypotheses = self.reconstruct(views, photo_cameras, config, reference, seen)
                 if config.weighting == "photo":
                     cameras = photo_cameras.cameras(reference.rgba.shape[-1])
                     hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
@@ -283,11 +290,12 @@ class ImageTo3D:
         photo_cameras: PhotoCamera | None = None,
         config: GenerationConfig | None = None,
         reference: ReferenceImage | Sequence[ReferenceImage] | None = None,
+        seen: ImageGeometry | None = None,
     ) -> list[Hypothesis]:
         """One object for each hypothesis of ``views`` [n v], all fitted together.
 
         With ``reference`` (one, or each hypothesis' own) and its cameras [n] the textures show the photo's own pixels
-        where it sees the surface.
+        where it sees the surface. ``seen`` is the geometry of that one photo by :attr:`geometry`.
         """
         seed = (config or GenerationConfig()).seed
         photo = None
@@ -297,7 +305,10 @@ class ImageTo3D:
                 each.views(photo_cameras[k : k + 1]).to(self.device)
                 for k, each in zip(range(len(views)), references, strict=True)
             ]
-        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo)
+        observation = None
+        if self.geometry and seen and isinstance(reference, ReferenceImage) and photo_cameras is not None:
+            observation = self.geometry.observation(seen, reference, photo_cameras, views.cameras.width)
+        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo, observation=observation)
         return [
             Hypothesis(
                 mesh=made.mesh.to("cpu"),
@@ -318,6 +329,8 @@ class ImageTo3D:
         posterior = Posterior.from_hypotheses(
             hypotheses, replace(self.posterior, coverage=config.coverage), calibration
         )
+        if self.geometry is not None and calibration is not None:
+            notes = (*notes, "The calibration was made without geometry of the photo: what is stated may not hold.")
         return replace(posterior, warnings=(*posterior.warnings, *notes))
 
     def novelty(
@@ -353,6 +366,7 @@ class ImageTo3D:
             "reconstruction": asdict(self.reconstruction),
             "posterior": asdict(self.posterior),
             "calibration": None if calibration is None else calibration.name,
+            **({} if self.geometry is None else {"geometry": self.geometry.record}),
         }
 
 

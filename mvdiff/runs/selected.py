@@ -27,12 +27,12 @@ _FORMAT = "mvdiff-objects/1"
 
 @dataclass(frozen=True)
 class SelectedRun:
-    """What one photo's selected objects became."""
+    """Results of one photo's selected objects."""
 
     folders: tuple[str, ...]
     results: tuple[GenerationResult, ...]
     arrangements: tuple[Arrangement, ...]
-    """Of hypothesis k of every object, for each k; empty for a single object."""
+    """Arrangement of hypothesis k of every object, for each k, then of the representatives; none for one object."""
 
 
 def prepare_selected(

@@ -113,9 +113,7 @@ def _camera_axes(pitch: Float[Tensor, ""]) -> Float[Tensor, "3 3"]:
     return torch.stack([right, torch.stack([zero, -cos, sin]), torch.stack([zero, -sin, -cos])], 1)
 
 
-def _similarity(
-    size: Float[Tensor, ""], center: Float[Tensor, "3"], shift: Float[Tensor, "3"]
-) -> Float[Tensor, "4 4"]:
+def _similarity(size: Float[Tensor, ""], center: Float[Tensor, "3"], shift: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
     """Turned about the vertical axis so that the photographed side faces the camera, which is at the origin."""
     back = torch.nn.functional.normalize(-center[[0, 2]], dim=0)
     matrix = torch.eye(4, dtype=center.dtype)

@@ -53,21 +53,32 @@ class Manifest(msgspec.Struct, frozen=True):
         return digest.hexdigest()
 
     @property
-    def revisions(self) -> dict[str, str]:
-        return {f"{each.repo}": each.revision for each in self.sources.values()}
+    def revision(self) -> str | None:
+        """Repositories with their commits; None for a folder of unknown origin."""
+        return ", ".join(f"{each.repo}@{each.revision}" for each in self.sources.values()) or None
 
     def save(self, folder: Path) -> Path:
         return write_json(folder / FILE, msgspec.to_builtins(self))
 
     def record(self) -> dict[str, Any]:
         """Identity of the weights for manifests of runs and for calibrations."""
-        return {"sha256": self.sha256, "revision": self.revisions, "licence": self.licence}
+        return {"sha256": self.sha256, "revision": self.revision, "licence": self.licence}
 
 
 def make_manifest(backbone: str, licence: str, sources: dict[str, Source], folder: Path) -> Manifest:
     """Hash every file of weights and settings below ``folder``."""
     files = {name: StoredFile((folder / name).stat().st_size, file_sha256(folder / name)) for name in stored(folder)}
     return Manifest("mvdiff-weights/1", backbone, licence, sources, files)
+
+
+def add_file(path: Path) -> None:
+    """Add a converted file to the manifest of the weights that it lies among, where there is one."""
+    for folder in path.resolve().parents[:2]:
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            own = StoredFile(path.stat().st_size, file_sha256(path))
+            name = path.resolve().relative_to(folder).as_posix()
+            msgspec.structs.replace(manifest, files={**manifest.files, name: own}).save(folder)
 
 
 def stored(folder: Path) -> list[str]:

@@ -42,7 +42,9 @@ def integrated_depth(
         (np.r_[np.ones(count), -np.ones(count)], (np.r_[at, at], np.r_[second, first])), shape=(count, size)
     ).tocsr()
     anchor = np.where(known, _ANCHOR, 1e-9)[inside > 0]
-    solved = spsolve((difference.T @ difference + diags(anchor)).tocsc(), difference.T @ rise + anchor * log_z[inside > 0])
+    solved = spsolve(
+        (difference.T @ difference + diags(anchor)).tocsc(), difference.T @ rise + anchor * log_z[inside > 0]
+    )
     result = np.zeros_like(z)
     result[inside > 0] = np.exp(solved)
     return torch.from_numpy(result).to(coarse)

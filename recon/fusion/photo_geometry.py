@@ -26,12 +26,16 @@ _FEWEST = 64
 #: Errors beyond this many robust standard deviations count nothing (Tukey's biweight).
 _CUTOFF = 4.0
 _ROUNDS = 12
+#: Distance (world units) by which the photo contradicts a sampled point that halves its weight at confidence 1.
+_CONTRADICTION = 0.02
+#: Cosine between viewing directions of one side, and the depth behind the photo's surface that may be another one.
+_SAME_SIDE, _HIDDEN = 0.8, 0.15
 _LEAST_SCALE = 0.004  # world units: agreement within a fraction of a cell is rounding
 
 
 @dataclass(frozen=True)
 class PhotoGeometry:
-    """What an estimator says about the pixels of the photo's square crop, in a camera that aims at its middle."""
+    """An estimate of the geometry at the pixels of the photo's square crop, in a camera that aims at its middle."""
 
     kind: Literal["depth", "disparity"]
     """Whether ``values`` are an affine function of z-depth or of its inverse."""
@@ -76,12 +80,10 @@ class PhotoObservation:
             None if views.normal is None else self._normals(cameras, torch.stack(depth))[:, None],
             torch.where(seen, torch.stack(depth), 0.0)[:, None, None],
         )
-        sampled = torch.ones_like(views.alpha)
+        sampled = torch.cat([_uncontradicted(views[k], photo[k], confidence[k]) for k in range(len(views))])
         return _appended(views, photo), torch.cat([sampled, confidence[:, None, None].clamp_min(1e-3)], 1)
 
-    def _aligned(
-        self, own: Float[Tensor, "s s"], camera: Cameras
-    ) -> tuple[Float[Tensor, "s s"], Float[Tensor, "s s"]]:
+    def _aligned(self, own: Float[Tensor, "s s"], camera: Cameras) -> tuple[Float[Tensor, "s s"], Float[Tensor, "s s"]]:
         """Depth in the hypothesis' camera, and the pixels (0 or 1) at which it is known."""
         geometry = self.geometry
         said = (geometry.confidence.to(own) > 0) & (self.rgba[3].to(own) > 0.5)
@@ -106,6 +108,27 @@ class PhotoObservation:
         if self.geometry.normal is None:
             return _depth_normals(cameras, depth)
         return torch.einsum("nij,jhw->nihw", cameras.c2w[:, :3, :3], self.geometry.normal.to(depth))
+
+
+def _uncontradicted(views: ViewSet, photo: ViewSet, confidence: Float[Tensor, "s s"]) -> Float[Tensor, "1 v 1 h w"]:
+    """Confidence of sampled depths [1 v], low where the photo sees past their points, or the surface in front of them.
+
+    The second holds only for views from about the photo's side: others may see what is hidden from it.
+    """
+    if views.depth is None or photo.depth is None:
+        return torch.ones_like(views.alpha)
+    points = views.cameras[0].unproject(views.depth[0, :, 0])
+    pixels, z = photo.cameras[0, 0].project(points.reshape(-1, 3))
+    where = (pixels / pixels.new_tensor([photo.cameras.width, photo.cameras.height]) * 2 - 1)[None, None]
+    weight = confidence * (photo.depth[0, 0, 0] > 0)
+    maps = torch.stack([weight, weight * photo.depth[0, 0, 0]])[None]
+    weight, depth = torch.nn.functional.grid_sample(maps, where, align_corners=False)[0, :, 0]
+    ahead = (depth / weight.clamp_min(1e-3) - z).reshape(views.depth[0, :, 0].shape)
+    facing = (views.cameras.c2w[0, :, :3, 2] * photo.cameras.c2w[0, 0, :3, 2]).sum(-1) > _SAME_SIDE
+    behind = (ahead < 0) & (ahead > -_HIDDEN) & facing[:, None, None]
+    error = torch.where((ahead > 0) | behind, ahead, 0.0)
+    found = 1 / (1 + weight.reshape(ahead.shape) * (error / _CONTRADICTION) ** 2)
+    return torch.where(views.depth[0, :, 0] > 0, found, 1.0)[None, :, None]
 
 
 def align(

@@ -49,7 +49,15 @@ def visible_points(mesh: TexturedMesh, camera: Cameras) -> Float[Tensor, "p 3"]:
     return camera.unproject(depth)[depth > 0]
 
 
-def visible_chamfer(mesh: TexturedMesh, truth: TexturedMesh, camera: Cameras) -> float:
-    """Mean of the distances both ways between what the camera sees of the two surfaces, in world units."""
+def visible_chamfer(mesh: TexturedMesh, truth: TexturedMesh, camera: Cameras, shifted: bool = False) -> float:
+    """Mean of the distances both ways between what the camera sees of the two surfaces, in world units.
+
+    ``shifted``: after a move along the line of sight that cancels the median error of depth, which relative depth
+    cannot know.
+    """
     own, true = visible_points(mesh, camera), visible_points(truth, camera)
+    if shifted:
+        depths = [render_mesh(each, camera, 1).depth[0, 0, 0] for each in (mesh, truth)]
+        both = (depths[0] > 0) & (depths[1] > 0)
+        own = own + (depths[1] - depths[0])[both].median() * camera.c2w[0, :3, 2]
     return float((nearest(own, true)[0].mean() + nearest(true, own)[0].mean()) / 2)

@@ -160,7 +160,9 @@ def test_a_crop_beside_the_middle_is_seen_by_a_camera_that_aims_at_it() -> None:
     center = float(np.linalg.norm([0.3, -0.2, 4.0]))
     assert crop.normal is not None
     assert crop.values is not None
-    torch.testing.assert_close(crop.normal[:, 31:33, 31:33].mean((1, 2)), torch.tensor([0.0, 0.0, -1.0]), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        crop.normal[:, 31:33, 31:33].mean((1, 2)), torch.tensor([0.0, 0.0, -1.0]), atol=0.02, rtol=0
+    )
     assert float(crop.values[31:33, 31:33].mean()) == pytest.approx(center - 1, abs=0.01)
     both = inside & inside.flip(1)
     assert float((crop.values - crop.values.flip(1))[both].abs().max()) < 0.05

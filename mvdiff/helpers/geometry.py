@@ -76,7 +76,8 @@ def in_crop(geometry: ImageGeometry, reference: ReferenceImage, size: int) -> Ph
     normal = None
     if geometry.normal is not None:
         normal = torch.nn.functional.normalize(torch.einsum("ij,jhw->ihw", turn, rest), dim=0)
-    return PhotoGeometry(geometry.kind, values, normal, confidence)
+    focal = float(middle.norm()) * size / side if geometry.metric else None
+    return PhotoGeometry(geometry.kind, values, normal, confidence, focal)
 
 
 def _sampled(

@@ -44,6 +44,8 @@ class PhotoGeometry:
     """Unit normals in OpenCV camera axes (x right, y down, z away from the viewer)."""
     confidence: Float[Tensor, "s s"]
     """In [0, 1]; 0 where nothing is said."""
+    focal: float | None = None
+    """Focal length in pixels of depth that is known up to a factor: the object's width then gives that factor."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,14 @@ class PhotoObservation:
             if geometry.normal is None or int((said & (own > 0)).sum()) < _FEWEST:
                 return own, torch.zeros_like(own)
             depth = integrated_depth(geometry.normal.to(own), own, said, camera.intrinsics[0])
-            return depth, (depth > 0).to(own)
-        values = geometry.values.to(own)
+            both = (depth > 0) & (own > 0)
+            scale = location(
+                (own / depth.clamp_min(1e-3)).clamp_min(1e-3).log()[both], geometry.confidence.to(own)[both]
+            )
+            return depth * scale.exp(), (depth > 0).to(own)
+        values, weight = geometry.values.to(own), geometry.confidence.to(own) * (said & (own > 0))
         goal = own if geometry.kind == "depth" else 1 / own.clamp_min(1e-3)
-        line = align(values, goal, geometry.confidence.to(own) * (said & (own > 0)))
+        line = align(values, goal, weight, self._factor(values, own, weight, camera))
         if line is None:
             logger.warning("The estimated depth of the photo does not fit a hypothesis and is left out of it.")
             return own, torch.zeros_like(own)
@@ -102,6 +108,16 @@ class PhotoObservation:
         depth = mapped if geometry.kind == "depth" else 1 / mapped.clamp_min(1e-3)
         usable = said & (depth > 1e-3)
         return torch.where(usable, depth, 0.0), usable.to(own)
+
+    def _factor(
+        self, values: Float[Tensor, "s s"], own: Float[Tensor, "s s"], weight: Float[Tensor, "s s"], camera: Cameras
+    ) -> float | None:
+        """Ratio of the object's widths in the hypothesis and in the estimate, which is that of their reliefs, too."""
+        used = weight > 0
+        if self.geometry.focal is None or not bool(used.any()):
+            return None
+        ratio = own[used].median() / values[used].median().clamp_min(1e-6)
+        return float(ratio * self.geometry.focal / camera.intrinsics[0, 0, 0])
 
     def _normals(self, cameras: Cameras, depth: Float[Tensor, "n s s"]) -> Float[Tensor, "n 3 s s"]:
         """In world axes; of the depth where the estimator gives none."""
@@ -132,24 +148,45 @@ def _uncontradicted(views: ViewSet, photo: ViewSet, confidence: Float[Tensor, "s
 
 
 def align(
-    values: Float[Tensor, "h w"], goal: Float[Tensor, "h w"], weight: Float[Tensor, "h w"]
+    values: Float[Tensor, "h w"],
+    goal: Float[Tensor, "h w"],
+    weight: Float[Tensor, "h w"],
+    factor: float | None = None,
 ) -> tuple[float, float] | None:
     """Factor and offset that bring ``values`` to ``goal``, by iteratively reweighted least squares.
 
-    None where fewer than 64 pixels count, or the factor would not be positive: near stays near.
+    None where fewer than 64 pixels count, or the factor would not be positive: near stays near. A known ``factor``
+    leaves the offset alone to be found.
     """
     used = weight > 0
     if int(used.sum()) < _FEWEST:
         return None
     x, y, w = (each[used].double() for each in (values, goal, weight))
-    factor, offset = _fitted_line(x, y, w)
+    if factor is not None:
+        return factor, float(location(y - factor * x, w))
+    slope, offset = _fitted_line(x, y, w)
+    kept = torch.ones_like(w)
     for _ in range(_ROUNDS):
-        error = (factor * x + offset - y).abs()
-        scale = (1.4826 * error.median()).clamp_min(_LEAST_SCALE)
-        factor, offset = _fitted_line(x, y, w * (1 - (error / (_CUTOFF * scale)) ** 2).clamp_min(0) ** 2)
-    if not bool(factor > 0) or not bool(torch.isfinite(offset)):
+        kept = _biweight(slope * x + offset - y, kept)
+        slope, offset = _fitted_line(x, y, w * kept)
+    if not bool(slope > 0) or not bool(torch.isfinite(offset)):
         return None
-    return float(factor), float(offset)
+    return float(slope), float(offset)
+
+
+def location(values: Float[Tensor, "p"], weight: Float[Tensor, "p"]) -> Float[Tensor, ""]:
+    """Tukey's biweight mean, started at the median."""
+    middle, kept = values.median(), torch.ones_like(values)
+    for _ in range(_ROUNDS):
+        kept = _biweight(values - middle, kept)
+        middle = (weight * kept * values).sum() / (weight * kept).sum().clamp_min(1e-9)
+    return middle
+
+
+def _biweight(error: Float[Tensor, "p"], kept: Float[Tensor, "p"]) -> Float[Tensor, "p"]:
+    """Tukey's weights; the scale is that of the values that had one in the round before."""
+    scale = (1.4826 * error.abs()[kept > 0].median()).clamp_min(_LEAST_SCALE)
+    return (1 - (error / (_CUTOFF * scale)) ** 2).clamp_min(0) ** 2
 
 
 def _fitted_line(

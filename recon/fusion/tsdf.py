@@ -82,9 +82,10 @@ def fuse(
 
 
 def _beside_photo(views: ViewSet) -> ViewConsistency:
-    """Consistency of all views but the last, which is trusted."""
+    """Consistency of all views but the last, which is trusted and does not lower that of the others."""
     sampled = ViewConsistency.of(ObservationMaps.of(views.select_views(slice(0, -1))))
-    return ViewConsistency(torch.cat([sampled.trust, sampled.trust.new_ones(1)]), sampled.errors)
+    trust = torch.cat([sampled.trust, sampled.trust.new_ones(1)])
+    return ViewConsistency(trust, torch.cat([sampled.errors, sampled.errors.median()[None]]))
 
 
 def _fused(

@@ -49,7 +49,10 @@ def tiny_sam2(folder: Path) -> Path:
     }
     config = Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
     preprocessor = {**IMAGENET, "size": {"height": 128, "width": 128}, "resample": 2}
-    return save(Sam2Model(config).eval(), folder, preprocessor)
+    model = Sam2Model(config).eval()
+    with torch.no_grad():  # sure of itself, so that its masks are used
+        model.mask_decoder.iou_prediction_head.proj_out.bias.add_(0.8)
+    return save(model, folder, preprocessor)
 
 
 def tiny_dinov2(folder: Path) -> Path:
@@ -96,7 +99,10 @@ def tiny_depth_anything(folder: Path) -> Path:
         "ensure_multiple_of": 14,
         "resample": 3,
     }
-    return save(DepthAnythingForDepthEstimation(config).eval(), folder, preprocessor)
+    model = DepthAnythingForDepthEstimation(config).eval()
+    with torch.no_grad():  # its last step cuts off what is below zero
+        model.head.conv3.bias.fill_(2.0)
+    return save(model, folder, preprocessor)
 
 
 def tiny_marigold(folder: Path) -> Path:

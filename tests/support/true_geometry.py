@@ -20,9 +20,17 @@ def true_camera(crop: tuple[float, float, float], elevation: float) -> PhotoCame
 
 
 def true_geometry(
-    mesh: TexturedMesh, camera: Cameras, noise: float = 0.0, channels: str = "depth normal", disparity: bool = False
+    mesh: TexturedMesh,
+    camera: Cameras,
+    noise: float = 0.0,
+    channels: str = "depth normal",
+    disparity: bool = False,
+    metric: bool = False,
 ) -> PhotoGeometry:
-    """Depth under an unknown affine map, and normals in camera axes, with smooth errors of ``noise`` world units."""
+    """Depth under an unknown affine map, and normals in camera axes, with smooth errors of ``noise`` world units.
+
+    ``metric``: depth up to a factor, with the focal length.
+    """
     seen = render_mesh(mesh, camera, 2)
     depth, alpha = seen.depth[0, 0, 0], seen.alpha[0, 0, 0]
     normal = torch.einsum("ji,jhw->ihw", camera.c2w[0, :3, :3], seen.normal[0, 0])
@@ -34,13 +42,14 @@ def true_geometry(
 
     depth = depth + noise * bumps(1)[0]
     normal = torch.nn.functional.normalize(normal + 10 * noise * bumps(3), dim=0)
-    values = 2.7 * (1 / depth.clamp_min(0.1)) - 0.4 if disparity else 0.31 * depth + 1.9
+    values = 2.7 * (1 / depth.clamp_min(0.1)) - 0.4 if disparity else 0.31 * depth + (0.0 if metric else 1.9)
     said = (alpha > 0.5) & (seen.depth[0, 0, 0] > 0)
     return PhotoGeometry(
         "disparity" if disparity else "depth",
         torch.where(said, values, 0.0) if "depth" in channels else None,
         normal * said if "normal" in channels else None,
         said.float(),
+        float(camera.intrinsics[0, 0, 0]) if metric else None,
     )
 
 

@@ -24,7 +24,7 @@ def _ball(dent: float) -> TexturedMesh:
     made = trimesh.creation.icosphere(4, 0.4)
     vertices = torch.from_numpy(made.vertices.copy()).float()
     front = torch.nn.functional.normalize(CAMERA.position[0], dim=0)
-    weight = ((vertices @ front / 0.4 - 0.55) / 0.45).clamp_min(0) ** 2
+    weight = ((vertices @ front / 0.4 - 0.88) / 0.12).clamp_min(0)
     vertices = vertices - dent * weight[:, None] * front
     return TexturedMesh(vertices, torch.from_numpy(made.faces.copy()).long())
 
@@ -51,13 +51,14 @@ def _error(views, truth: TexturedMesh, observation: PhotoObservation | None) -> 
 @pytest.mark.parametrize(
     ("options", "share"),
     [
-        ({}, 0.7),
-        ({"channels": "depth"}, 0.7),
-        ({"channels": "normal"}, 0.8),
-        ({"channels": "depth", "disparity": True}, 0.7),
-        ({"noise": 0.005}, 0.8),
+        ({"metric": True}, 0.4),
+        ({}, 0.6),
+        ({"channels": "depth"}, 0.6),
+        ({"channels": "normal"}, 0.5),
+        ({"channels": "depth", "disparity": True}, 0.6),
+        ({"metric": True, "noise": 0.005}, 0.6),
     ],
-    ids=["depth and normals", "depth", "normals", "disparity", "noisy"],
+    ids=["scaled depth and normals", "depth and normals", "depth", "normals", "disparity", "noisy"],
 )
 def test_a_dent_that_only_the_photo_shows_is_taken_over(wrong_views, options: dict, share: float) -> None:
     truth = _ball(0.08)
@@ -73,7 +74,7 @@ def test_the_hidden_side_stays_as_it_was(wrong_views) -> None:
         torch.meshgrid(*[torch.linspace(-0.55, 0.55, 64)] * 3, indexing="ij")
     ).flatten(1)
     hidden = (behind < -0.25).reshape(64, 64, 64) & (alone.abs() < 0.02)
-    assert float((alone - both).abs()[hidden].mean()) < 0.002
+    assert float((alone - both).abs()[hidden].mean()) < 0.25 * 1.1 / 64  # of a cell; the fit draws other rays
 
 
 def test_no_trust_changes_no_bit(wrong_views) -> None:

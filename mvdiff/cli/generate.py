@@ -78,8 +78,9 @@ class Command:
 
         folders = object_folders(self.output_dir, len(selections))
         references = prepare_selected(model, photo, selections, segmenter, self.config)
+        fov = None if model.geometry is None else model.geometry.see(photo).fov
         generate_selected(
-            model, photo, references, self.output_dir, self.overwrite, progress_bars, **asdict(self.config)
+            model, photo, references, self.output_dir, self.overwrite, progress_bars, fov, **asdict(self.config)
         )
         runs = [_record(photo, folder, ref.matte.warnings) for folder, ref in zip(folders, references, strict=True)]
         if not self.json:

@@ -140,13 +140,13 @@ class ImageTo3D:
         config = GenerationConfig(**settings)
         config.check()
         reference = reference or self.prepare(photo, config)
+        seen = None if self.geometry is None else self.geometry.see(photo)
         store: RunStore = MemoryStore()
         if output_dir is not None:
             name = Path(photo).name if isinstance(photo, str | os.PathLike) else None
             store = FolderStore.create(output_dir, self.inputs(reference, config, name), overwrite)
         if store.complete:
             return store.load_result()
-        seen = None if self.geometry is None else self.geometry.see(photo)
         store.save_photo(reference, photo)
         if config.num_hypotheses == "auto":
             config = replace(config, num_hypotheses=self.enough(reference, config, store, progress))

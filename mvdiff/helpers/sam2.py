@@ -40,7 +40,6 @@ class Sam2Segmenter:
             )
         return Sam2Segmenter(model, preprocessor)
 
-    @torch.no_grad()
     def __call__(
         self, rgb: UInt8[np.ndarray, "h w 3"], selection: Selection, others: Sequence[Selection] = ()
     ) -> Segmentation:
@@ -48,19 +47,26 @@ class Sam2Segmenter:
 
         Raises :class:`InputError` where nothing is found.
         """
+        selection.check(rgb.shape[1], rgb.shape[0])
+        logits, quality = self.logits(rgb, selection, others)
+        inside = (logits > 0).cpu().numpy()
+        if quality < _LEAST_QUALITY or not inside.any():
+            raise InputError(f"{selection} shows nothing that the segmenter knows: give a box around the object.")
+        return Segmentation(unmix(rgb, inside), quality)
+
+    @torch.no_grad()
+    def logits(
+        self, rgb: UInt8[np.ndarray, "h w 3"], selection: Selection, others: Sequence[Selection] = ()
+    ) -> tuple[Float[Tensor, "h w"], float]:
+        """Log odds of the best of three masks, and its predicted intersection over union in [0, 1]."""
         height, width = rgb.shape[:2]
-        selection.check(width, height)
         device = next(self.model.parameters()).device
         pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float().to(device) / 255
         prompts = {name: value.to(device) for name, value in self._prompts(selection, others, width, height).items()}
         output = self.model(pixel_values=self.preprocessor(pixels), multimask_output=True, **prompts)
         quality = output.iou_scores[0, 0].float()
-        logits = _enlarged(output.pred_masks[0, 0, int(quality.argmax())].float(), height, width)
-        best = float(quality.max().clamp(0, 1))
-        inside = (logits > 0).cpu().numpy()
-        if best < _LEAST_QUALITY or not inside.any():
-            raise InputError(f"{selection} shows nothing that the segmenter knows: give a box around the object.")
-        return Segmentation(unmix(rgb, inside), best)
+        best = output.pred_masks[0, 0, int(quality.argmax())].float()
+        return _enlarged(best, height, width), float(quality.max().clamp(0, 1))
 
     def _prompts(self, selection: Selection, others: Sequence[Selection], width: int, height: int) -> dict[str, Tensor]:
         """Points, labels and boxes in the pixels of the network, whose picture is stretched to a square."""

@@ -44,15 +44,29 @@ def test_masks_equal_those_of_a_call_by_hand(segmenter: Sam2Segmenter, folder: P
     with torch.no_grad():
         output = model(pixel_values=pixels, input_points=point[None, None], input_labels=torch.tensor([[[1, 0]]]))
     best = int(output.iou_scores[0, 0].argmax())
-    logits = torch.nn.functional.interpolate(output.pred_masks[0, 0, best][None, None], (90, 120), mode="bilinear")
-    quality = float(output.iou_scores.max().clamp(0, 1))
+    expected = torch.nn.functional.interpolate(output.pred_masks[0, 0, best][None, None], (90, 120), mode="bilinear")
     place, other = Selection(point=(30, 45)), Selection(point=(100, 60))
+    logits, quality = segmenter.logits(rgb, place, [other])
+    torch.testing.assert_close(logits, expected[0, 0], atol=1e-4, rtol=1e-4)
+    assert quality == pytest.approx(float(output.iou_scores.max().clamp(0, 1)), abs=1e-5)
     if quality < 0.2 or not bool((logits > 0).any()):
-        pytest.fail("the random network finds nothing: choose another seed")
-    found = segmenter(rgb, place, [other])
-    inside = (logits[0, 0] > 0).numpy()
-    assert found.confidence == pytest.approx(quality, abs=1e-5)
-    assert ((found.alpha > 0.5) == inside).mean() > 0.9  # but for the soft edge
+        with pytest.raises(InputError, match="shows nothing that the segmenter knows"):
+            segmenter(rgb, place, [other])
+    else:
+        assert segmenter(rgb, place, [other]).confidence == pytest.approx(quality, abs=1e-5)
+
+
+def test_a_sure_mask_is_taken_and_an_unsure_one_refused(segmenter: Sam2Segmenter, monkeypatch) -> None:
+    rgb, place = _picture(), Selection(point=(30, 45))
+    disc = torch.full((90, 120), -5.0)
+    disc[20:70, 10:60] = 5.0
+    monkeypatch.setattr(Sam2Segmenter, "logits", lambda *_: (disc, 0.9))
+    found = segmenter(rgb, place)
+    assert found.confidence == 0.9
+    assert ((found.alpha > 0.5) == (disc > 0).numpy()).mean() > 0.95
+    monkeypatch.setattr(Sam2Segmenter, "logits", lambda *_: (disc, 0.1))
+    with pytest.raises(InputError, match="give a box around the object"):
+        segmenter(rgb, place)
 
 
 def test_the_point_the_box_and_the_others_reach_the_network(segmenter: Sam2Segmenter) -> None:

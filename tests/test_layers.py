@@ -20,6 +20,7 @@ RECON = [
     ["ops"],
     ["fields", "metrics"],
     ["rendering"],
+    ["registration"],
     ["fusion"],
     ["surface"],
     ["io"],

@@ -1,13 +1,13 @@
 """``mvdiff generate``: photos to hypotheses."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from mvdiff.cli.finished import finished_record, finished_sentence
 from mvdiff.cli.geometry import GeometryChoice
 from mvdiff.cli.models import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
@@ -65,9 +65,9 @@ class Command:
                 continue
             with progress_bars(photo.name) as progress:
                 model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
-            runs.append(_record(photo, folder, reference.matte.warnings))
+            runs.append(finished_record(photo, folder, reference.matte.warnings))
             if not self.json:
-                say(_sentence(runs[-1]))
+                say(finished_sentence(runs[-1]))
         self._print(model, runs)
         check_all_used(prepared)
 
@@ -82,38 +82,14 @@ class Command:
         generate_selected(
             model, photo, references, self.output_dir, self.overwrite, progress_bars, fov, **asdict(self.config)
         )
-        runs = [_record(photo, folder, ref.matte.warnings) for folder, ref in zip(folders, references, strict=True)]
+        runs = [
+            finished_record(photo, folder, ref.matte.warnings) for folder, ref in zip(folders, references, strict=True)
+        ]
         if not self.json:
             scene = [f"{self.output_dir}/{SCENE}: all objects in one frame"] if len(runs) > 1 else []
-            say("\n".join([*map(_sentence, runs), *scene]))
+            say("\n".join([*map(finished_sentence, runs), *scene]))
         self._print(model, runs)
 
     def _print(self, model: "ImageTo3D", runs: list[dict[str, Any]]) -> None:
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
-
-
-def _record(photo: Path, folder: str, notes: Sequence[str]) -> dict[str, Any]:
-    """The finished run as it is written: files are rounded, and a complete run says the same again."""
-    from mvdiff.runs.folder import FolderStore
-
-    store = FolderStore.open(folder)
-    return {
-        "photo": str(photo),
-        "output_dir": str(folder),
-        "files": store.manifest["files"],
-        "seconds": store.manifest.get("seconds", {}),
-        "summary": store.summary,
-        "notes": list(notes),
-    }
-
-
-def _sentence(run: dict[str, Any]) -> str:
-    summary = run["summary"]
-    modes = len(summary["modes"])
-    lines = [
-        f"{run['output_dir']}: {summary['num_hypotheses']} hypotheses in {modes} mode{'s' if modes > 1 else ''}, "
-        f"ambiguity {summary['ambiguity']['value']:.0%}; open {run['output_dir']}/report.html"
-    ]
-    lines.append(f"  {summary['calibration']['statement']}")
-    return "\n".join([*lines, *(f"  note: {note}" for note in [*run["notes"], *summary["warnings"]])])

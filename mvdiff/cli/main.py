@@ -13,6 +13,7 @@ VERBS = {
     "scene": "turn a photo of a place into N scenes that can be walked through",
     "views": "sample views of photos, without reconstructing them",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
+    "posterior": "infer the posterior of meshes from elsewhere, given a photo of their object",
     "next-view": "find the direction from which the next photo is expected to be most informative",
     "refine": "condition a finished run on a second photo or an edited view",
     "feedback": "accept or reject hypotheses and sample more like the accepted ones",

@@ -51,7 +51,7 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
             seed=posterior.seeds[index],
             weight=float(posterior.weights[index]),
             elevation=float(cameras.elevation[index]),
-            residual=float(posterior.residuals[index]),
+            residual=None if bool(posterior.residuals[index].isnan()) else float(posterior.residuals[index]),
             views=views[index],
         )
         for index in range(len(posterior))
@@ -120,10 +120,11 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
         result.hypotheses,
         photos=photos,
         title=inputs["photo"]["name"] or "Hypotheses",
-        settings=inputs["config"],
+        settings=_shown_settings(inputs),
         provenance={
             "mvdiff": inputs["version"],
             **{f"weights {key}": value for key, value in inputs["weights"].items()},
+            **{f"mesh {k}": mesh["name"] for k, mesh in enumerate(inputs.get("meshes", []))},
             "photo sha256": inputs["photo"]["sha256"],
             "cut out by": f"{matte.method}, confidence {matte.confidence:.2f}",
             "hypotheses' seeds": ", ".join(map(str, result.posterior.seeds)),
@@ -133,6 +134,14 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
         novelty=novelty,
         change=output.manifest.get("change"),
     )
+
+
+def _shown_settings(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Settings that had a part in the run; meshes of other origin were not sampled."""
+    if "meshes" not in inputs:
+        return inputs["config"]
+    used = {name: inputs["config"][name] for name in ("num_hypotheses", "matting", "coverage", "weighting", "format")}
+    return used | {"frame": inputs["frame"]}
 
 
 def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], object]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mvdiff.helpers.selecting import Segmenter, SelectedObject, select_objects
+from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.image_to_3d import ImageTo3D, Progress
 from mvdiff.runs.remote import is_url
 from mvdiff.runs.result import GenerationResult
@@ -101,6 +102,8 @@ def generate_selected(
         results.append(_generated(model, photo, reference, folder, overwrite, progress, settings))
     if len(results) == 1:
         return SelectedRun(tuple(folders), tuple(results), ())
+    # As they are in their files: a resumed run then writes the same scene.
+    results = [FolderStore.open(folder).load_result() for folder in folders]
     arrangements = arrange_results(results, DEFAULT_FOV if fov is None else fov)
     _write_scene(Path(output_dir), results, arrangements, fov)
     return SelectedRun(tuple(folders), tuple(results), tuple(arrangements))

@@ -33,7 +33,7 @@ MVDIFF = [
     ["sampling"],
     ["models", "weights"],
     ["pipelines", "helpers"],
-    ["backbones"],
+    ["backbones", "reconstructors"],
     ["runs"],
     ["data"],
     ["training"],

@@ -9,7 +9,7 @@ import tyro
 
 from mvdiff.cli.finished import finished_record, finished_sentence
 from mvdiff.cli.geometry import GeometryChoice
-from mvdiff.cli.models import Calibration, Generation, ModelChoice
+from mvdiff.cli.model_choice import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.selection import SelectionChoice

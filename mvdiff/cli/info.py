@@ -22,6 +22,7 @@ EXTRAS = {
     "gltf": ("DracoPy", "meshopt"),
     "print": ("lib3mf",),
     "lpips": ("lpips",),
+    "backbones": ("transformers",),
 }
 
 

@@ -4,8 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 _NAMES = {
-    **{"sample": "sampling views", "reconstruct": "reconstructing", "register": "registering meshes"},
-    **{"posterior": "posterior", "write": "writing"},
+    "sample": "sampling views",
+    "shapes": "sampling shapes",
+    "reconstruct": "reconstructing",
+    "register": "registering meshes",
+    "posterior": "posterior",
+    "write": "writing",
 }
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.evidence import EditedView, SecondPhoto
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.image_to_3d import ImageTo3D, Progress
@@ -120,6 +121,8 @@ def refine(
     run = FinishedRun.open(run_dir)
     posterior = run.result.posterior
     config = run.next_config(num_hypotheses, seed) if resample else run.config
+    if resample:
+        check_capabilities(model.sampler.info, config, {evidence.condition, "photo_cameras"})
     shown = evidence.evidence(model, config.seed)
     conditioned = condition([h.mesh for h in run.result.hypotheses], posterior.weights, shown)
     inputs = {"verb": "refine", "evidence": evidence.record(), "resampled": resample}
@@ -193,6 +196,8 @@ def feedback(
     if not 0 < strength <= 1:
         raise InputError(f"The strength lies above 0 and is at most 1, not {strength}.")
     config = run.next_config(num_hypotheses, seed) if resample else run.config
+    if resample:
+        check_capabilities(model.sampler.info, config, {"initial_views", "photo_cameras"})
     if resample and config.count <= len(keep):
         raise InputError(f"{len(keep)} hypotheses are kept: pass --num-hypotheses {len(keep) + 1} or more.")
     weights = feedback_weights(posterior.distances, posterior.weights, keep, reject)

@@ -50,6 +50,10 @@ class SamplerInfo:
     """Whether each hypothesis draws the photo's camera from an estimate."""
     conditions: frozenset[Condition] = frozenset()
     """Conditions that can be given beside the photo."""
+    settings: frozenset[str] = frozenset(SamplingConfig().sampling)
+    """Names of the fields of :class:`SamplingConfig` that change its samples."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that suit it better than the defaults of :class:`SamplingConfig`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Results of a run: ``hypotheses/``, ``posterior.*``, ``summary.json`` and ``report.html``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,18 +146,18 @@ def _shown_settings(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], object]]:
     """Writers of the posterior, its median shape and each hypothesis; their files are listed already."""
-    posterior = result.posterior
+    posterior, origin = result.posterior, _origin(output.manifest["inputs"]["weights"])
     file_format = output.manifest["inputs"]["config"]["format"]
 
     def write_median() -> None:
         median = posterior.median if len(posterior.median) else posterior.representative
-        save_glb(median, output.path / "posterior.glb", extras={"coverage": posterior.coverage})
+        save_glb(median, output.path / "posterior.glb", extras={"coverage": posterior.coverage} | origin)
 
     def write_hypothesis(index: int, path: Path) -> None:
         hypothesis = result.hypotheses[index]
         mesh = posterior.with_spread(hypothesis.mesh, index)
         if file_format == "glb":
-            save_glb(mesh, path, extras={"seed": hypothesis.seed})
+            save_glb(mesh, path, extras={"seed": hypothesis.seed} | origin)
         else:
             save_mesh(mesh, path)
 
@@ -171,3 +171,9 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
         writers.append(partial(write_hypothesis, index, output.path / names[-1]))
     output.list_files(*names)
     return writers
+
+
+def _origin(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Backbone and license of published weights, for the extras of a GLB."""
+    names = {"backbone": "backbone", "licence": "weights_license"}
+    return {theirs: weights[name] for name, theirs in names.items() if name in weights}

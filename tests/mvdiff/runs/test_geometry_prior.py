@@ -31,7 +31,7 @@ def test_geometry_of_the_photo_brings_the_visible_side_nearer_to_the_truth() -> 
     settings = ReconstructionConfig()
 
     def error(observed: PhotoObservation | None) -> float:
-        fields = fitted_fields(views, settings, None, observed)
+        fields = fitted_fields(views, settings, observation=observed)
         return visible_chamfer(extract_untextured(fields, views, settings)[0].mesh, truth, camera)
 
     assert error(observation) < 0.85 * error(None)

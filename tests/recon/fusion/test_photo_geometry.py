@@ -44,7 +44,7 @@ def wrong_views():
 
 
 def _error(views, truth: TexturedMesh, observation: PhotoObservation | None) -> float:
-    fields = fitted_fields(views, CONFIG, None, observation)
+    fields = fitted_fields(views, CONFIG, observation=observation)
     return visible_chamfer(extract_untextured(fields, views, CONFIG)[0].mesh, truth, CAMERA)
 
 
@@ -69,7 +69,7 @@ def test_a_dent_that_only_the_photo_shows_is_taken_over(wrong_views, options: di
 def test_the_hidden_side_stays_as_it_was(wrong_views) -> None:
     observed = _observed(_ball(0.08))
     alone = fitted_fields(wrong_views, CONFIG).values[0]
-    both = fitted_fields(wrong_views, CONFIG, None, observed).values[0]
+    both = fitted_fields(wrong_views, CONFIG, observation=observed).values[0]
     behind = CAMERA.position[0] @ torch.stack(
         torch.meshgrid(*[torch.linspace(-0.55, 0.55, 64)] * 3, indexing="ij")
     ).flatten(1)
@@ -79,7 +79,7 @@ def test_the_hidden_side_stays_as_it_was(wrong_views) -> None:
 
 def test_no_trust_changes_no_bit(wrong_views) -> None:
     alone = fitted_fields(wrong_views, CONFIG)
-    untrusted = fitted_fields(wrong_views, CONFIG, None, _observed(_ball(0.08), trust=0.0))
+    untrusted = fitted_fields(wrong_views, CONFIG, observation=_observed(_ball(0.08), trust=0.0))
     assert torch.equal(alone.values, untrusted.values)
 
 
@@ -87,7 +87,7 @@ def test_views_without_depth_refuse_it(wrong_views) -> None:
     from dataclasses import replace
 
     with pytest.raises(InputError, match="needs views with depth"):
-        fitted_fields(replace(wrong_views, depth=None, normal=None), CONFIG, None, _observed(_ball(0.08)))
+        fitted_fields(replace(wrong_views, depth=None, normal=None), CONFIG, observation=_observed(_ball(0.08)))
 
 
 def test_geometry_of_another_object_is_left_out(wrong_views, caplog) -> None:

@@ -75,7 +75,7 @@ def test_two_places_become_two_runs_and_one_scene(run, two: Path, tmp_path: Path
     [
         (("--select", "500,20"), "outside of the picture of 200 x 120 pixels"),
         (("--select", "1"), "--select takes X,Y"),
-        (("--select", "45,70", "--select", "50,75"), "same object"),
+        (("--box", "15,35,75,105", "--box", "18,38,72,102"), "same object"),
         (("--select", "45,70", "--no-matting"), "leave --no-matting away"),
         (("--select", "45,70", "--framing", "keep"), "one object in its middle"),
         (("--segmenter", "nowhere"), "needs a place to segment"),

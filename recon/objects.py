@@ -13,6 +13,7 @@ from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.fusion.photo_consistency import CarveConfig, carve
+from recon.fusion.photo_geometry import PhotoObservation
 from recon.fusion.reconstructor import Reconstructor
 from recon.fusion.refine import FitConfig, fit
 from recon.fusion.residuals import Residuals
@@ -100,17 +101,19 @@ def reconstruct(
     watch: Stopwatch | None = None,
     photo: Sequence[ViewSet] | None = None,
     reconstructor: Reconstructor | None = None,
+    observation: PhotoObservation | None = None,
 ) -> list[Reconstruction]:
     """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted side by side.
 
     Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.fusion.validation`).
     ``photo`` is, for each hypothesis, a picture with its light and the hypothesis' idea of its camera, [1 1]; it adds
     its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take. A
-    ``reconstructor`` takes the place of fusion and fitting.
+    ``reconstructor`` takes the place of fusion and fitting. ``observation`` is what an estimator says about the photo's
+    visible side; it needs views with depth.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     views = validate_views(views, config.extent)
-    fields = fitted_fields(views, config, watch, reconstructor)
+    fields = fitted_fields(views, config, watch, reconstructor, observation)
 
     def painted(k: int) -> Reconstruction:
         mesh = bare[k].mesh.to(views.device)
@@ -132,30 +135,45 @@ def fitted_fields(
     config: ReconstructionConfig,
     watch: Stopwatch | None = None,
     reconstructor: Reconstructor | None = None,
+    observation: PhotoObservation | None = None,
 ) -> FusedFields:
     """Fields that are true near their zero level, before anything is meshed. Carving counts as fitting.
 
-    With a ``reconstructor`` they are its own, neither fitted nor blurred.
+    With a ``reconstructor`` they are its own, neither fitted nor blurred. Raises :class:`InputError` for an
+    ``observation`` beside views without depth or beside a ``reconstructor``.
     """
     watch = watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
     if reconstructor is not None:
+        if observation is not None:
+            raise InputError("Geometry of the photo is fused, which a reconstructor replaces: leave one of them out.")
         with watch.stage("fuse"):
             return reconstructor.fields(views, grid)
     with watch.stage("fuse"):
-        fields = fuse(views, grid, config.fuse)
+        fields, confidence = fuse(views, grid, config.fuse), None
+        if observation is not None and observation.trust > 0:
+            if views.depth is None:
+                raise InputError("Geometry of the photo needs views with depth: leave it out for this backbone.")
+            views, confidence = observation.joined(views, fields.values, fields.grid)
+            fields = fuse(views, grid, config.fuse, confidence)
     with watch.stage("fit"):
         if views.depth is None and config.carve.steps:
             coarse = replace(grid, resolution=config.carve.resolution)
             deep = fuse(views, coarse, replace(config.fuse, truncation=config.carve.reach[1]))
             fields = carve(views, fields, deep, config.carve)
         if config.fit.steps:
-            fields = replace(fields, values=fit(views, fields.grid, fields.values, fields.trust, config.fit))
+            fields = replace(fields, values=_fitted(views, fields, config.fit, confidence))
     widths = config.blur * (1 - torch.tensor(fields.consistency))
     blurred = smooth_fields(fields.values, widths, config.blur)
     solid = (blurred < 0).flatten(1).any(1).tolist()
     solids = [f if solid[k] else _least_contradicted(f, k) for k, f in enumerate(blurred)]
     return replace(fields, values=torch.stack(solids))
+
+
+def _fitted(
+    views: ViewSet, fields: FusedFields, config: FitConfig, confidence: Float[Tensor, "n v 1 h w"] | None
+) -> Float[Tensor, "n g g g"]:
+    return fit(views, fields.grid, fields.values, fields.trust, config, confidence=confidence)
 
 
 def extract_untextured(

@@ -32,7 +32,7 @@ MVDIFF = [
     ["devices", "models.flow"],
     ["sampling"],
     ["models", "weights"],
-    ["pipelines"],
+    ["pipelines", "helpers"],
     ["backbones", "reconstructors"],
     ["runs"],
     ["data"],

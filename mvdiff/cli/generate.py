@@ -1,19 +1,26 @@
 """``mvdiff generate``: photos to hypotheses."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mvdiff.cli.finished import finished_record, finished_sentence
+from mvdiff.cli.geometry import GeometryChoice
 from mvdiff.cli.model_choice import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
+from mvdiff.cli.selection import SelectionChoice
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig, Preset
 from recon.core.errors import InputError
+
+if TYPE_CHECKING:
+    from mvdiff.helpers.selecting import Segmenter
+    from mvdiff.runs.image_to_3d import ImageTo3D
+    from recon.io.images.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Command:
     """Folder or fsspec URL (s3://, gs://) for the results; with several photos, one subfolder each."""
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
+    selection: Annotated[SelectionChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=SelectionChoice)
+    geometry: Annotated[GeometryChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=GeometryChoice)
     preset: Preset = "default"
     """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
     calibration: Calibration = "default"
@@ -42,7 +51,13 @@ class Command:
         self.config.check()
         photos = find_photos(self.photos)
         folders = output_folders(self.photos, photos, self.output_dir)
-        model = self.model.load(self.preset, self.calibration)
+        selections = self.selection.places(photos)
+        segmenter = self.selection.load(self.model.device)
+        geometry = self.geometry.load(self.model.device)
+        model = replace(self.model.load(self.preset, self.calibration), geometry=geometry)
+        if selections:
+            self._run_selected(model, photos[0], selections, segmenter)
+            return
         prepared = prepare_all(photos, lambda photo: model.prepare(photo, self.config))
         runs = []
         for (photo, reference), folder in zip(prepared.items(), folders, strict=True):
@@ -53,6 +68,28 @@ class Command:
             runs.append(finished_record(photo, folder, reference.matte.warnings))
             if not self.json:
                 say(finished_sentence(runs[-1]))
+        self._print(model, runs)
+        check_all_used(prepared)
+
+    def _run_selected(
+        self, model: "ImageTo3D", photo: Path, selections: "list[Selection]", segmenter: "Segmenter | None"
+    ) -> None:
+        from mvdiff.runs.selected import SCENE, generate_selected, object_folders, prepare_selected
+
+        folders = object_folders(self.output_dir, len(selections))
+        references = prepare_selected(model, photo, selections, segmenter, self.config)
+        fov = None if model.geometry is None else model.geometry.see(photo).fov
+        generate_selected(
+            model, photo, references, self.output_dir, self.overwrite, progress_bars, fov, **asdict(self.config)
+        )
+        runs = [
+            finished_record(photo, folder, ref.matte.warnings) for folder, ref in zip(folders, references, strict=True)
+        ]
+        if not self.json:
+            scene = [f"{self.output_dir}/{SCENE}: all objects in one frame"] if len(runs) > 1 else []
+            say("\n".join([*map(finished_sentence, runs), *scene]))
+        self._print(model, runs)
+
+    def _print(self, model: "ImageTo3D", runs: list[dict[str, Any]]) -> None:
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
-        check_all_used(prepared)

@@ -16,6 +16,7 @@ EXTRAS = {
     "xformers": ("xformers",),
     "kaolin": ("kaolin.ops",),  # no extra: PyPI's package of that name is an empty placeholder
     "matting": ("rembg", "onnxruntime"),
+    "helpers": ("transformers", "onnxruntime"),
     "usd": ("pxr",),
     "heif": ("pillow_heif",),
     "gltf": ("DracoPy", "meshopt"),

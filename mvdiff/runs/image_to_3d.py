@@ -17,6 +17,8 @@ import mvdiff
 from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.devices import pick_device
+from mvdiff.helpers.geometry import ImageGeometry
+from mvdiff.helpers.observing import GeometryPrior
 from mvdiff.reconstructors.registry import load_reconstructor
 from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.folder import FolderStore
@@ -67,6 +69,8 @@ class ImageTo3D:
     calibrations: Calibrations = field(default_factory=Calibrations)
     chunk_size: int | None = None
     """Objects sampled at a time; by default 16 on a GPU and 2 on a CPU."""
+    geometry: GeometryPrior | None = None
+    """Estimator of the photo's geometry, a further observation of the visible side."""
     reconstructor: Reconstructor | None = None
     """Source of the shapes, or None for fusion and fitting."""
 
@@ -156,6 +160,7 @@ class ImageTo3D:
         config = GenerationConfig(**{**self.sampler.info.defaults, **settings})
         config.check()
         reference = reference or self.prepare(photo, config)
+        seen = None if self.geometry is None else self.geometry.see(photo)
         store: RunStore = MemoryStore()
         if output_dir is not None:
             name = Path(photo).name if isinstance(photo, str | os.PathLike) else None
@@ -166,7 +171,7 @@ class ImageTo3D:
         if config.num_hypotheses == "auto":
             config = replace(config, num_hypotheses=self.enough(reference, config, store, progress))
             store.note(num_hypotheses=config.num_hypotheses)
-        return self.run(reference, config, store, progress)
+        return self.run(reference, config, store, progress, seen=seen)
 
     def run(
         self,
@@ -176,10 +181,12 @@ class ImageTo3D:
         progress: Progress | None = None,
         conditions: Conditions | None = None,
         reweight: Callable[[list[Hypothesis]], list[Hypothesis]] = list,
+        seen: ImageGeometry | None = None,
     ) -> GenerationResult:
         """All steps after the photo is prepared; stages that ``store`` holds are loaded instead of computed.
 
         ``conditions`` is what is known beyond the photo, and ``reweight`` gives the finished hypotheses their weights.
+        ``seen`` is the geometry of the photo by :attr:`geometry`.
         """
         store, progress = store or MemoryStore(), progress or _no_progress
         with _timed(store, "sample"):
@@ -188,7 +195,7 @@ class ImageTo3D:
         if hypotheses is None:
             progress("reconstruct", 0, 1)
             with _timed(store, "reconstruct"):
-                hypotheses = self.reconstruct(views, photo_cameras, config, reference)
+                hypotheses = self.reconstruct(views, photo_cameras, config, reference, seen)
                 if config.weighting == "photo":
                     cameras = photo_cameras.cameras(reference.rgba.shape[-1])
                     hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
@@ -308,11 +315,12 @@ class ImageTo3D:
         photo_cameras: PhotoCamera | None = None,
         config: GenerationConfig | None = None,
         reference: ReferenceImage | Sequence[ReferenceImage] | None = None,
+        seen: ImageGeometry | None = None,
     ) -> list[Hypothesis]:
         """One object for each hypothesis of ``views`` [n v], all fitted together.
 
         With ``reference`` (one, or each hypothesis' own) and its cameras [n] the textures show the photo's own pixels
-        where it sees the surface.
+        where it sees the surface. ``seen`` is the geometry of that one photo by :attr:`geometry`.
         """
         seed = (config or GenerationConfig()).seed
         photo = None
@@ -322,7 +330,16 @@ class ImageTo3D:
                 each.views(photo_cameras[k : k + 1]).to(self.device)
                 for k, each in zip(range(len(views)), references, strict=True)
             ]
-        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo, reconstructor=self.reconstructor)
+        observation = None
+        if self.geometry and seen and isinstance(reference, ReferenceImage) and photo_cameras is not None:
+            observation = self.geometry.observation(seen, reference, photo_cameras, views.cameras.width)
+        objects = reconstruct(
+            views.to(self.device),
+            self.reconstruction,
+            photo=photo,
+            reconstructor=self.reconstructor,
+            observation=observation,
+        )
         return [
             Hypothesis(
                 mesh=made.mesh.to("cpu"),
@@ -343,6 +360,8 @@ class ImageTo3D:
         posterior = Posterior.from_hypotheses(
             hypotheses, replace(self.posterior, coverage=config.coverage), calibration
         )
+        if self.geometry is not None and calibration is not None:
+            notes = (*notes, "The calibration was made without geometry of the photo: what is stated may not hold.")
         return replace(posterior, warnings=(*posterior.warnings, *notes))
 
     def novelty(
@@ -385,6 +404,7 @@ class ImageTo3D:
             "reconstruction": asdict(self.reconstruction),
             "posterior": asdict(self.posterior),
             "calibration": None if calibration is None else calibration.name,
+            **({} if self.geometry is None else {"geometry": self.geometry.record}),
         }
 
 

@@ -33,10 +33,31 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     Raises:
         InputError: the folder names remote code, holds pickles only, lacks shards, or its keys do not fit.
     """
-    check_keys(read_shapes(folder), expected_shapes(kind, read_config(folder)), folder)
+    found, config = read_shapes(folder), read_config(folder)
+    renames = getattr(kind, "config_class", None) is not None  # transformers maps earlier names to its own
+    if not renames:
+        check_keys(found, expected_shapes(kind, config), folder)
+    options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    if renames:
+        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     with reading(folder, "folder of weights", "pull these weights again"):
-        loaded = kind.from_pretrained(folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
+        loaded = kind.from_pretrained(folder, **options)
+    if renames:
+        loaded, info = loaded
+        _check_loaded(info, folder)
     return loaded.eval().requires_grad_(False)
+
+
+def _check_loaded(info: Mapping[str, Any], folder: Path) -> None:
+    """Raise :class:`InputError` that names every key that transformers could not place."""
+    wrong = {
+        "missing": sorted(info["missing_keys"]),
+        "unknown": sorted(name for name in info["unexpected_keys"] if not name.endswith(_CONSTANTS)),
+        "of another shape": sorted(
+            f"{name} {list(stored)} instead of {list(own)}" for name, stored, own in info["mismatched_keys"]
+        ),
+    }
+    _refuse(wrong, folder)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -117,6 +138,10 @@ def check_keys(found: Shapes, expected: Shapes, place: Path | str) -> None:
             if found[name] != expected[name]
         ),
     }
+    _refuse(wrong, place)
+
+
+def _refuse(wrong: Mapping[str, list[str]], place: Path | str) -> None:
     said = [f"{len(names)} {how}: {', '.join(names)}" for how, names in wrong.items() if names]
     if said:
         raise InputError(f"The weights in '{place}' are of another model ({'; '.join(said)}): pass those of this one.")

@@ -62,3 +62,10 @@ def srgb_to_linear(color: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def linear_to_srgb(color: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """IEC 61966-2-1 encoding, the inverse of :func:`srgb_to_linear`."""
     return torch.where(color <= 0.0031308, color * 12.92, 1.055 * color.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
+
+
+def normals_to_opencv(normals: Float[Tensor, "3 h w"], convention: str) -> Float[Tensor, "3 h w"]:
+    """Normals in camera axes of ``convention`` ("opencv" or "opengl": y up, z towards the viewer) in OpenCV's."""
+    if convention not in _CAMERA_FLIPS:
+        raise ValueError(f"Unknown camera convention {convention!r}; known: {sorted(_CAMERA_FLIPS)}.")
+    return normals * normals.new_tensor(_CAMERA_FLIPS[convention])[:, None, None]

@@ -26,7 +26,7 @@ class Readings:
     covered: Bool[Tensor, "v p"]
     """Whether the view measures a surface there."""
     weight: Float[Tensor, "v p"]
-    """Weight of the measurement, in [0, 1]."""
+    """Weight of the measurement: at most 1, or the pixel's confidence where that is stated."""
     cosine: Float[Tensor, "v p"]
     """Between its normal and the line of sight."""
     ahead: Float[Tensor, "v p"]
@@ -45,19 +45,24 @@ class ObservationMaps:
     """The points that the pixels show; None without depth."""
 
     @staticmethod
-    def of(views: ViewSet, step: float = _STEP) -> "ObservationMaps":
+    def of(
+        views: ViewSet, step: float = _STEP, confidence: Float[Tensor, "1 v 1 h w"] | None = None
+    ) -> "ObservationMaps":
         """Build the maps of ``views`` [1 v]; pixels beside a depth discontinuity above ``step`` get a low weight.
 
-        Views that show nothing are left out where others show something.
+        Views that show nothing are left out where others show something. ``confidence`` multiplies the weights.
         """
         shown = showing(views)[0]
         if bool(shown.any()) and not bool(shown.all()):
-            views = views.select_views(shown.nonzero()[:, 0].tolist())
+            kept = shown.nonzero()[:, 0].tolist()
+            views, confidence = views.select_views(kept), None if confidence is None else confidence[:, kept]
         cameras, edge = views.cameras[0], silhouette_distance(views.alpha[0])
         if views.depth is None:
             return ObservationMaps(cameras, edge, None)
         solid = ((views.alpha[0] > 0.5) & (views.depth[0] > 0)).float()
         weight = solid * (1 - 0.9 * _is_torn(views.depth[0], solid, step))
+        if confidence is not None:
+            weight = weight * confidence[0]
         # Weighted, so that interpolation at a silhouette does not mix in the background's zeros.
         pictures = torch.cat([edge, weight, weight * views.depth[0], weight * _cosine(views)], 1)
         return ObservationMaps(cameras, pictures, cameras.unproject(views.depth[0, :, 0]))

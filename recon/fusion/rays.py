@@ -33,7 +33,12 @@ class RayBatch:
 class RayPool:
     """All pixels in and around the silhouettes."""
 
-    def __init__(self, views: ViewSet, trust: Float[Tensor, "n v"]) -> None:
+    def __init__(
+        self,
+        views: ViewSet,
+        trust: Float[Tensor, "n v"],
+        confidence: Float[Tensor, "n v 1 h w"] | None = None,
+    ) -> None:
         n, v = len(views), views.num_views
         near = max_pool_window(views.alpha, 3).reshape(n, -1) > 0.3
         self.count = near.sum(1)
@@ -46,6 +51,9 @@ class RayPool:
         forward = views.cameras.c2w[..., None, :3, 2].expand(n, v, near.shape[1] // v, 3).flatten(1, 2)
         depth = torch.zeros_like(near, dtype=origin.dtype) if views.depth is None else views.depth.flatten(1)
         solid = (views.alpha.flatten(1) > 0.5) & (depth > 0)
+        trusted = trust.repeat_interleave(near.shape[1] // v, 1)
+        if confidence is not None:  # what is measured counts by its confidence, a silhouette as before
+            trusted = trusted * torch.where(solid, confidence.flatten(1), 1.0)
         self.all = RayBatch(
             origin=take(origin),
             direction=take(direction),
@@ -53,7 +61,7 @@ class RayPool:
             alpha=take(views.alpha.flatten(1)).clamp(0, 1),
             distance=take(torch.where(solid, depth / (direction * forward).sum(-1), 0.0)),
             normal=None if views.normal is None else take(views.normal.movedim(2, -1).flatten(1, 3)),
-            trust=take(trust.repeat_interleave(near.shape[1] // v, 1)),
+            trust=take(trusted),
             view=take(torch.arange(v, device=near.device).repeat_interleave(near.shape[1] // v).expand(n, -1)),
         )
 

@@ -57,8 +57,11 @@ def fit(
     trust: Float[Tensor, "n v"],
     config: FitConfig,
     seed: int = 0,
+    confidence: Float[Tensor, "n v 1 h w"] | None = None,
 ) -> Float[Tensor, "n g g g"]:
     """Signed distances that render closer to the views than ``initial`` does; each view counts as far as it is trusted.
+
+    ``confidence`` multiplies that trust pixel by pixel.
 
     Every hypothesis is drawn the same random numbers and has its own loss, so that it does not depend on the others.
     """
@@ -68,7 +71,7 @@ def fit(
     generator = torch.Generator(device).manual_seed(seed)
     shape = make_field(config.field, initial, grid, seed)
     parameters = [{"params": list(shape.parameters()), "lr": config.learning_rate}]
-    pool = RayPool(views, trust)
+    pool = RayPool(views, trust, confidence)
     middle = pool.surface_distances(initial, grid)
     color = None
     if config.color_weight[views.depth is None] > 0:

@@ -61,23 +61,35 @@ class FusedFields:
         return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device), colors=colors)
 
 
-def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:
+def fuse(
+    views: ViewSet, grid: VoxelGrid, config: FuseConfig, confidence: Float[Tensor, "n v 1 h w"] | None = None
+) -> FusedFields:
     """Signed distances, truncated to +-``truncation``.
 
     With depth every view measures its own surface; without it the silhouettes alone carve (the visual hull).
     Pictures are assumed to hold the whole object: what lies outside a picture is outside the silhouette.
+    ``confidence`` multiplies the weight of each pixel's depth; the last view then is the photo, whose trust is stated
+    by it and not judged by the others.
     """
     grid = grid.to(views.device)
 
     def fused(k: int) -> tuple[Float[Tensor, "g g g"], Float[Tensor, "v"], float]:
-        maps = ObservationMaps.of(views[k])
-        agreement = ViewConsistency.of(maps)
+        own = None if confidence is None else confidence[k : k + 1]
+        maps = ObservationMaps.of(views[k], confidence=own)
+        agreement = ViewConsistency.of(maps) if own is None else _beside_photo(views[k])
         # The agreement is of the views that show something.
         trust = torch.zeros_like(views.alpha[k, :, 0, 0, 0]).masked_scatter(showing(views[k])[0], agreement.trust)
         return _fused(maps, agreement, grid, config), trust, agreement.consistency
 
     values, trust, consistency = zip(*each(fused, range(len(views)), views.device), strict=True)
     return FusedFields(torch.stack(values), grid, torch.stack(trust), consistency)
+
+
+def _beside_photo(views: ViewSet) -> ViewConsistency:
+    """Consistency of all views but the last, which is trusted and does not lower that of the others."""
+    sampled = ViewConsistency.of(ObservationMaps.of(views.select_views(slice(0, -1))))
+    trust = torch.cat([sampled.trust, sampled.trust.new_ones(1)])
+    return ViewConsistency(trust, torch.cat([sampled.errors, sampled.errors.median()[None]]))
 
 
 def _fused(

@@ -31,7 +31,7 @@ _REMBG_MODEL = "u2net"
 class MatteReport:
     """Method that separated the object from its background."""
 
-    method: Literal["alpha", "plain background", "rembg", "grabcut", "none"]
+    method: Literal["alpha", "plain background", "rembg", "grabcut", "none", "selected", "sam2"]
     confidence: float
     """0 (a guess) to 1 (the picture's own alpha channel)."""
     warnings: tuple[str, ...] = ()

@@ -3,11 +3,15 @@
 import importlib.metadata
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from recon.core.conventions import srgb_to_linear
 from recon.core.errors import InputError
@@ -49,19 +53,66 @@ def glb_bytes(
     mesh: TexturedMesh, *, extras: dict[str, Any] | None = None, texture_format: Literal["png", "jpeg"] = "png"
 ) -> bytes:
     """The file that :func:`save_glb` writes."""
+    builder = GlbBuilder()
+    builder.json["asset"] = {"version": "2.0", "generator": generator_name()}
+    index, top = _add_mesh(builder, "object", mesh, texture_format)
+    scene_extras = dict(extras or {})
+    if top is not None:
+        scene_extras["uncertainty_range"] = [0.0, top]
+    builder.append("nodes", {"name": "object", "mesh": index})
+    builder.append("scenes", {"nodes": [0], **({"extras": scene_extras} if scene_extras else {})})
+    builder.json["scene"] = 0
+    return builder.to_bytes()
+
+
+@dataclass(frozen=True)
+class PlacedMesh:
+    """A mesh with its place in a scene."""
+
+    name: str
+    mesh: TexturedMesh
+    matrix: Float[Tensor, "4 4"]
+    """Similarity from the mesh's own frame into the scene's."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """JSON values kept with the node."""
+
+
+def placed_glb_bytes(
+    objects: Sequence[PlacedMesh],
+    *,
+    extras: dict[str, Any] | None = None,
+    texture_format: Literal["png", "jpeg"] = "png",
+) -> bytes:
+    """Binary glTF 2.0 with one node for each object, as :func:`save_glb` writes a single one."""
+    builder = GlbBuilder()
+    builder.json["asset"] = {"version": "2.0", "generator": generator_name()}
+    for each in objects:
+        index, top = _add_mesh(builder, each.name, each.mesh, texture_format)
+        own = each.extras | ({} if top is None else {"uncertainty_range": [0.0, top]})
+        matrix = each.matrix.double().cpu().T.flatten().tolist()
+        node = {"name": each.name, "mesh": index, "matrix": matrix}
+        builder.append("nodes", node | ({"extras": own} if own else {}))
+    scene = {"nodes": list(range(len(objects))), **({"extras": extras} if extras else {})}
+    builder.append("scenes", scene)
+    builder.json["scene"] = 0
+    return builder.to_bytes()
+
+
+def _add_mesh(
+    builder: GlbBuilder, name: str, mesh: TexturedMesh, texture_format: Literal["png", "jpeg"]
+) -> tuple[int, float | None]:
+    """Index of the mesh, and the upper end of its uncertainty's range where it has one."""
     check_mesh(mesh)
     textured = mesh.uv is not None and mesh.texture is not None
     parts = split(mesh if textured else TexturedMesh(mesh.vertices, mesh.faces))
     if not len(parts.faces):
         raise InputError("A mesh without faces cannot be written.")
-    builder = GlbBuilder()
-    builder.json["asset"] = {"version": "2.0", "generator": generator_name()}
     attributes = {
         "POSITION": builder.vertex_data(parts.positions, bounds=True),
         "NORMAL": builder.vertex_data(parts.normals),
     }
     material: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": _ROUGHNESS}
-    if textured:
+    if mesh.uv is not None and mesh.texture is not None:
         attributes["TEXCOORD_0"] = builder.vertex_data(parts.uv)
         image = builder.image(image_bytes(mesh.texture.permute(1, 2, 0)), texture_format)
         material["baseColorTexture"] = {"index": builder.texture(image, LINEAR_MIPMAP_LINEAR)}
@@ -72,22 +123,16 @@ def glb_bytes(
         gray = srgb_to_linear(torch.tensor(_GRAY)).item()
         material["baseColorFactor"] = [gray, gray, gray, 1.0]
     look = builder.append("materials", {"name": "appearance", "pbrMetallicRoughness": material, "doubleSided": False})
-    for name, values in mesh.attributes.items():
-        attributes[attribute_name(name)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])
+    for key, values in mesh.attributes.items():
+        attributes[attribute_name(key)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])
     primitive = {
         "attributes": attributes,
         "indices": builder.index_data(parts.faces, len(parts.positions)),
         "material": look,
         "mode": 4,
     }
-    scene_extras = dict(extras or {})
-    if UNCERTAINTY in mesh.attributes:
-        scene_extras["uncertainty_range"] = [0.0, _add_uncertainty(builder, primitive, mesh, parts)]
-    builder.append("meshes", {"name": "object", "primitives": [primitive]})
-    builder.append("nodes", {"name": "object", "mesh": 0})
-    builder.append("scenes", {"nodes": [0], **({"extras": scene_extras} if scene_extras else {})})
-    builder.json["scene"] = 0
-    return builder.to_bytes()
+    top = _add_uncertainty(builder, primitive, mesh, parts) if UNCERTAINTY in mesh.attributes else None
+    return builder.append("meshes", {"name": name, "primitives": [primitive]}), top
 
 
 def uncertainty_colors() -> np.ndarray:

@@ -15,6 +15,7 @@ _PARSED = (
     "mvdiff data",
     "mvdiff calibrate",
     "mvdiff scene",
+    "mvdiff comfyui",
     "--lora",
     "--weights",
     "hidden_handle_mug.png",

@@ -1,4 +1,4 @@
-"""Operators that run the mvdiff command while Blender stays usable."""
+"""Operators that run the mvdiff command while Blender stays usable; without windows they wait for it."""
 
 from pathlib import Path
 
@@ -25,6 +25,9 @@ class _Waiting:
         except RunError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        if bpy.app.background:  # no events come there
+            self.job.process.wait()
+            return self.conclude(context)
         self.timer = context.window_manager.event_timer_add(_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
@@ -37,6 +40,9 @@ class _Waiting:
         if self.job.running:
             self.tell(context, self.stage(context))
             return {"PASS_THROUGH"}
+        return self.conclude(context)
+
+    def conclude(self, context: bpy.types.Context) -> set[str]:
         try:
             self.job.check()
             self.finish(context)
@@ -47,7 +53,8 @@ class _Waiting:
 
     def end(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:
         self.job.stop()
-        context.window_manager.event_timer_remove(self.timer)
+        if self.timer is not None:
+            context.window_manager.event_timer_remove(self.timer)
         self.tell(context, "")
         return outcome
 
@@ -100,11 +107,13 @@ class PlanNextView(_Waiting, bpy.types.Operator):
         return self.begin(context, [command(context), "next-view", str(folder)], folder)
 
     def finish(self, context: bpy.types.Context) -> None:
-        run = read_run(self.job.folder)
-        root = next(each for each in context.scene.collection.children if each.get(FOLDER) == str(self.job.folder))
+        run, own = read_run(self.job.folder), str(self.job.folder)
+        root = next((each for each in context.scene.collection.children if each.get(FOLDER) == own), None)
+        if root is None:
+            raise RunError(f"The collection of '{own}' is gone: open the run again.")
         for old in [each for each in root.all_objects if each.name.startswith("next view camera")]:
             bpy.data.objects.remove(old)
-        cameras = next(each for each in root.children if each.name.endswith("cameras"))
+        cameras = next((each for each in root.children if each.name.endswith("cameras")), root)
         add_camera("next view camera", run.next_view, cameras)
 
 

@@ -30,10 +30,10 @@ class OpenRun(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             run = read_run(Path(bpy.path.abspath(self.directory)))
+            add_run(context, run, self.spacing)
         except RunError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        add_run(context, run, self.spacing)
         if self.square:
             context.scene.render.resolution_x = context.scene.render.resolution_y = 1024
         for warning in run.warnings:

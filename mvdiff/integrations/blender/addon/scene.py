@@ -8,7 +8,7 @@ import bpy
 from .cameras import add_cameras
 from .colors import color_by_uncertainty, show
 from .glb import trimmed
-from .run_folder import Run
+from .run_folder import Run, RunError
 
 #: Custom property of a run's collection: its folder.
 FOLDER = "mvdiff_folder"
@@ -20,7 +20,10 @@ def add_run(context: bpy.types.Context, run: Run, spacing: float = 0.0) -> bpy.t
     """Add a run: a collection with one collection for each mode, the median shape and the cameras.
 
     All hypotheses stand in one frame. Only the most typical one is shown, unless ``spacing`` sets them apart along X.
+    Raises :class:`RunError` where Blender's glTF importer is switched off.
     """
+    if not hasattr(bpy.types, "IMPORT_SCENE_OT_gltf"):
+        raise RunError("Blender cannot read GLB files: enable the add-on glTF 2.0 format in the preferences.")
     root = _collection(f"mvdiff {run.name}", context.scene.collection)
     root[FOLDER] = str(run.folder)
     meshes = []

@@ -18,6 +18,7 @@ _MASK_HELP = (
     "The object's mask, the size of the photo. It replaces the model's own segmentation. Set mask_shows to "
     "background for the mask of ComfyUI's Load Image node."
 )
+_ELEVATION_HELP = "Elevation of the photo's camera in degrees above the horizon; above 90 means that it is not known."
 
 
 class LoadModel:
@@ -120,6 +121,3 @@ class Sample:
         alpha = reference.rgba[3:].float().cpu()
         views = SampledViews(model, config, reference, sampled)
         return (views, *images_of(sampled.views), picture_image(reference.picture()), alpha)
-
-
-_ELEVATION_HELP = "Elevation of the photo's camera in degrees above the horizon; above 90 means that it is not known."

@@ -1,5 +1,6 @@
 """Operators that run the mvdiff command while Blender stays usable; without windows they wait for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -18,6 +19,7 @@ class _Waiting:
 
     job: Job
     timer: bpy.types.Timer | None = None
+    report: Callable[[set[str], str], None]
 
     def begin(self, context: bpy.types.Context, arguments: list[str], folder: Path) -> set[str]:
         try:
@@ -68,7 +70,12 @@ class _Waiting:
             area.tag_redraw()
 
     def stage(self, context: bpy.types.Context) -> str:
+        """What the command is at."""
         return "working"
+
+    def finish(self, context: bpy.types.Context) -> None:
+        """Show what the command has made."""
+        raise NotImplementedError
 
 
 class Generate(_Waiting, bpy.types.Operator):
@@ -103,14 +110,16 @@ class PlanNextView(_Waiting, bpy.types.Operator):
         return run_collection(context) is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        folder = Path(run_collection(context)[FOLDER])
+        run = run_collection(context)
+        assert run is not None  # see poll
+        folder = Path(run[FOLDER])
         return self.begin(context, [command(context), "next-view", str(folder)], folder)
 
     def finish(self, context: bpy.types.Context) -> None:
         run, own = read_run(self.job.folder), str(self.job.folder)
         root = next((each for each in context.scene.collection.children if each.get(FOLDER) == own), None)
-        if root is None:
-            raise RunError(f"The collection of '{own}' is gone: open the run again.")
+        if root is None or run.next_view is None:
+            raise RunError(f"The collection or the plan of '{own}' is gone: open the run and plan again.")
         for old in [each for each in root.all_objects if each.name.startswith("next view camera")]:
             bpy.data.objects.remove(old)
         cameras = next((each for each in root.children if each.name.endswith("cameras")), root)

@@ -56,7 +56,9 @@ class ShowLook(bpy.types.Operator):
         return run_collection(context) is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        meshes = [each for each in run_collection(context).all_objects if each.type == "MESH"]
+        run = run_collection(context)
+        assert run is not None  # see poll
+        meshes = [each for each in run.all_objects if each.type == "MESH"]
         show(meshes, self.look == "UNCERTAINTY")
         return {"FINISHED"}
 
@@ -75,6 +77,7 @@ class ShowHypothesis(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         run = run_collection(context)
+        assert run is not None
         found = hypotheses(run)
         shown = [place for place, each in enumerate(found) if not each.hide_get()]
         start = shown[0] if len(shown) == 1 else (-1 if self.step > 0 else 0)

@@ -17,7 +17,7 @@ class Command:
     """
 
     action: Annotated[Literal["install"], tyro.conf.Positional]
-    """What to do."""
+    """Action to take."""
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COMFYUI")]
     """The folder that ComfyUI's main.py lies in."""
 

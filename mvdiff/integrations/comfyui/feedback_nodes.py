@@ -58,7 +58,7 @@ class NextView:
     """Plan the next photo: the direction with the largest expected information."""
 
     CATEGORY = CATEGORY
-    DESCRIPTION = "Finds the direction from which one more photo is expected to tell most."
+    DESCRIPTION = "Finds the direction from which one more photo is expected to be most informative."
     RETURN_TYPES = ("FLOAT", "FLOAT", "IMAGE")
     RETURN_NAMES = ("azimuth", "elevation", "map")
     OUTPUT_TOOLTIPS = (

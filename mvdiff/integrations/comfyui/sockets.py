@@ -1,4 +1,4 @@
-"""What flows between the nodes, and the names of the sockets."""
+"""Values that flow between the nodes, and the names of the sockets."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -65,7 +65,7 @@ def generate_command(command: str, photo: Path, folder: Path, num_hypotheses: in
 
 
 def progress(folder: Path, num_hypotheses: int) -> str:
-    """What a running generation is at, from the record in its folder."""
+    """Stage of a running generation, from the record in its folder."""
     try:
         record = json.loads((folder / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError):

@@ -70,7 +70,7 @@ class _Waiting:
             area.tag_redraw()
 
     def stage(self, context: bpy.types.Context) -> str:
-        """What the command is at."""
+        """Stage of the command, for the panel."""
         return "working"
 
     def finish(self, context: bpy.types.Context) -> None:
@@ -103,7 +103,7 @@ class Generate(_Waiting, bpy.types.Operator):
 class PlanNextView(_Waiting, bpy.types.Operator):
     bl_idname = "mvdiff.plan_next_view"
     bl_label = "Plan Next View"
-    bl_description = "Place a camera where one more photo is expected to tell most about the object"
+    bl_description = "Place a camera where one more photo is expected to be most informative"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -45,7 +45,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class Run:
-    """What the add-on shows of a finished run."""
+    """The part of a finished run that the add-on shows."""
 
     folder: Path
     modes: tuple[Mode, ...]

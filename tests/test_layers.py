@@ -44,8 +44,11 @@ MVDIFF = [
 
 
 def modules(package: str) -> dict[str, Path]:
+    """Modules by name; those of the add-on are a package of Blender's, and import nothing of this one."""
     found = {}
     for path in sorted((ROOT / package).rglob("*.py")):
+        if (path.parent / "blender_manifest.toml").exists():
+            continue
         parts = path.relative_to(ROOT).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found

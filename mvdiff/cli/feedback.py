@@ -1,6 +1,5 @@
 """``mvdiff feedback``: a finished run and a judgement of its hypotheses to more of the right kind."""
 
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.new_run import NewRun
+from mvdiff.runs.choices import numbers
 from recon.core.errors import InputError
 
 
@@ -31,7 +31,7 @@ class Command:
     new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="run")] = field(default_factory=NewRun)
 
     def run(self) -> None:
-        keep, reject = numbers("keep", self.keep), numbers("reject", self.reject)
+        keep, reject = numbers("--keep", self.keep), numbers("--reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
         from mvdiff.runs.folder import FolderStore
@@ -41,11 +41,3 @@ class Command:
         model = self.new_run.load_model()
         judged = partial(feedback, keep=keep, reject=reject, strength=self.strength)
         self.new_run.make(model, self.run_dir, "feedback", judged)
-
-
-def numbers(name: str, text: str) -> list[int]:
-    """ "0,3" to [0, 3]."""
-    parts = [part for part in re.split(r"[,\s]+", text) if part]
-    if not all(re.fullmatch(r"\d+", part) for part in parts):
-        raise InputError(f"--{name} takes numbers of hypotheses as 0,3, not '{text}'.")
-    return [int(part) for part in parts]

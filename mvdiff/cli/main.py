@@ -28,6 +28,8 @@ VERBS = {
     "data": "render, import or check data sets for training",
     "calibrate": "calibrate stated probabilities and coverages on known meshes",
     "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, STL, 3MF, points, splats or a grid",
+    "comfyui": "install the nodes into a ComfyUI folder",
+    "blender-addon": "write the add-on for Blender as one zip",
     "info": "show versions, weights, devices and optional packages",
 }
 

@@ -18,6 +18,7 @@ _PARSED = (
     "mvdiff app",
     "mvdiff serve",
     "mvdiff view",
+    "mvdiff comfyui",
     "--lora",
     "--weights",
     "hidden_handle_mug.png",

@@ -1,0 +1,1 @@
+"""The package inside other programs: nodes of ComfyUI, and the add-on of Blender."""

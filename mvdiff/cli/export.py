@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mvdiff.cli.terminal import say
+from mvdiff.sampling.settings import check_count
 from recon.core.errors import InputError
 from recon.core.paths import exists
 from recon.io.export import FORMATS, format_of
@@ -44,8 +45,7 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        if self.points < 1:
-            raise InputError(f"The number of points is at least 1, not {self.points}.")
+        check_count("points", self.points, 50_000_000)
         if not 8 <= self.resolution <= 512:
             raise InputError(f"The resolution of a grid lies between 8 and 512, not {self.resolution}.")
         if not 0 <= self.sh_degree <= 3:

@@ -50,6 +50,8 @@ class SamplerInfo:
     """Whether each hypothesis draws the photo's camera from an estimate."""
     conditions: frozenset[Condition] = frozenset()
     """Conditions that can be given beside the photo."""
+    sizes: tuple[int, int] | None = None
+    """Sides of the reference and of the sampled views in pixels; None where any will do."""
 
 
 @dataclass(frozen=True)

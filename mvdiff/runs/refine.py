@@ -74,8 +74,8 @@ class FinishedRun:
         own, taken = (self.result.reference.size, self.result.views.rgb.shape[-1]), model.sampler.info.sizes
         if taken is not None and own != taken:
             raise InputError(
-                f"The run in '{self.folder.path}' has references of {own[0]} and views of {own[1]} pixels, these weights "
-                f"take {taken[0]} and {taken[1]}: pass the --weights that it was made with, or --no-resample."
+                f"The run in '{self.folder.path}' has references of {own[0]} and views of {own[1]} pixels, these "
+                f"weights take {taken[0]} and {taken[1]}: pass the --weights that it was made with, or --no-resample."
             )
 
     def parent(self) -> dict[str, Any]:

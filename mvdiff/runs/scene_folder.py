@@ -1,17 +1,19 @@
 """A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run goes on."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mvdiff.runs.files.scene_sheet import scene_sheet
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
 from recon.core.errors import InputError
+from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.scenes import Scene
@@ -25,6 +27,7 @@ _EXPORTS = {
 }
 _PHOTO_SIZE = 1024
 EXPLORER = "explorer.html"
+_REMEDY = "run the command that made this run again, with --overwrite"
 
 
 class SceneFolder:
@@ -70,7 +73,9 @@ class SceneFolder:
     @property
     def summary(self) -> dict[str, Any]:
         """Contents of ``summary.json`` of a complete run."""
-        return json.loads((self.path / "summary.json").read_text("utf-8"))
+        path = self.path / "summary.json"
+        with reading(path, "summary", _REMEDY):
+            return read_json(path, dict[str, Any])
 
     def save_photo(self, photo: ScenePhoto) -> None:
         """Write the part of the photo that is used."""
@@ -86,8 +91,9 @@ class SceneFolder:
         record, tensors = _sample_files(index)
         if not (self.output.has(record) and self.output.has(tensors)):
             return None
-        values = json.loads((self.path / record).read_text("utf-8"))
-        return SceneSample(ViewSet.load(self.path / tensors), SceneCamera(**values["camera"]), tuple(values["notes"]))
+        with reading(self.path / record, "camera of a photo", _REMEDY):
+            values = read_json(self.path / record, _Record)
+        return SceneSample(ViewSet.load(self.path / tensors), values.camera, values.notes)
 
     def save_sample(self, index: int, sample: SceneSample) -> None:
         record, tensors = _sample_files(index)
@@ -125,6 +131,13 @@ class SceneFolder:
         self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
 
 
+class _Record(msgspec.Struct, frozen=True):
+    """``camera.json``."""
+
+    camera: SceneCamera
+    notes: tuple[str, ...] = ()
+
+
 def _sample_files(index: int) -> tuple[str, str]:
     return f"views/{index:03d}/camera.json", f"views/{index:03d}/views.safetensors"
 
@@ -134,6 +147,6 @@ def _with_pictures(paths: list[Path]) -> list[Path]:
     found = list(paths)
     for path in paths:
         if path.name == "transforms.json":
-            frames = json.loads(path.read_text("utf-8"))["frames"]
+            frames = read_json(path)["frames"]
             found += [path.parent / frame["file_path"] for frame in frames]
     return found

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.reading import read_text, reading
 from recon.core.views import ViewSet
+from recon.io.images.files import load_image, load_values
 
 _POSE, _DEPTH = ".pose.txt", ".depth.png"
 _COLORS = (".color.png", ".color.jpg")
@@ -26,6 +28,8 @@ _INTRINSICS = "camera-intrinsics.txt"
 _DEFAULT_FOCAL, _DEFAULT_WIDTH = 585.0, 640
 _NOT_MEASURED = 65535
 _MILLIMETRES = 1000.0
+#: Bytes of a matrix as text.
+_MAX_MATRIX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,9 @@ class RgbdSequence:
         self, name: str, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "h w"], Float[Tensor, "3 3"]]:
         path = _color(self.folder, name)
-        try:
-            picture = Image.open(path).convert("RGB")
-            depth = np.asarray(Image.open(self.folder / f"{name}{_DEPTH}").resize(size, Image.Resampling.NEAREST))
-        except OSError as error:
-            raise InputError(f"Frame '{name}' of '{self.folder}' cannot be read ({error}): remove it.") from error
+        picture = load_image(path, upright=False).convert("RGB")
+        values = load_values(self.folder / f"{name}{_DEPTH}").astype(np.int32)
+        depth = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
         lens = self.lens
         if lens is None:
             focal = _DEFAULT_FOCAL * picture.width / _DEFAULT_WIDTH
@@ -109,10 +111,8 @@ def _lens(folder: Path) -> Float[Tensor, "3 3"] | None:
 
 
 def _matrix(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "r c"]:
-    try:
-        matrix = np.loadtxt(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' holds no matrix ({error}): export it again.") from error
+    with reading(path, "matrix", "export it again"):
+        matrix = np.loadtxt(read_text(path, _MAX_MATRIX).splitlines())
     if matrix.shape != shape:
         raise InputError(f"'{path}' holds a matrix of {matrix.shape}, not {shape}: export it again.")
     return matrix

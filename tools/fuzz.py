@@ -29,7 +29,10 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--only", default="", help="part of the names of the readers to take")
     arguments = parser.parse_args()
+    from diffusers.utils import logging
     from readers import readers
+
+    logging.disable_progress_bar()
 
     opened: list[str] = []
     sys.addaudithook(lambda event, values: opened.append(f"{event}{values!r}") if event in _SOCKETS else None)

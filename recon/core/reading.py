@@ -67,7 +67,10 @@ def reason(error: BaseException) -> str:
         return "it needs more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    try:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except UnicodeDecodeError:  # an error of OpenUSD quotes the bytes of the file
+        text = type(error).__name__
     text = printable(" ".join(text.split())).rstrip(".")
     return text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "…"
 

@@ -53,9 +53,9 @@ def _colmap(folder: Path) -> Path:
     return _text("1 1 0 0 0 0 0 2 1 0.png\n1.0 2.0 7\n", "images.txt")(folder)
 
 
-def _colmap_points(folder: Path) -> Path:
-    _colmap(folder)
-    return folder / "points3D.txt"
+def _beside(make: Callable[[Path], Path], name: str) -> Callable[[Path], Path]:
+    """Another file of the same folder."""
+    return lambda folder: make(folder).with_name(name)
 
 
 def _colmap_binary(folder: Path) -> Path:
@@ -70,11 +70,6 @@ def _colmap_binary(folder: Path) -> Path:
         struct.pack("<QI7dI", 1, 1, 1, 0, 0, 0, 0, 0, 2, 1) + b"0.png\0" + struct.pack("<Qddq", 1, 1, 2, 7)
     )
     return path
-
-
-def _colmap_binary_points(folder: Path) -> Path:
-    _colmap_binary(folder)
-    return folder / "points3D.bin"
 
 
 def _turntable(folder: Path) -> Path:
@@ -351,7 +346,7 @@ def _own_kinds() -> dict[str, Reader]:
     }
     found |= {
         f"data set: {name}": Reader(copied(samples.dataset, name), _dataset)
-        for name in ("dataset.json", "shard-00000.tar")
+        for name in ("manifest.json", "shard-00000.tar")
     }
     found["weights: provenance.json"] = Reader(_provenance, _weights, 4)
     found["best weights of a training run"] = Reader(_best, _restore_best, 6)
@@ -371,9 +366,11 @@ def readers() -> dict[str, Reader]:
     found = {
         "transforms.json": Reader(_transforms, transforms),
         "COLMAP text": Reader(_colmap, binary),
-        "COLMAP points": Reader(_colmap_points, binary),
+        "COLMAP points": Reader(_beside(_colmap, "points3D.txt"), binary),
+        "COLMAP cameras": Reader(_beside(_colmap, "cameras.txt"), binary),
         "COLMAP binary": Reader(_colmap_binary, binary),
-        "COLMAP binary points": Reader(_colmap_binary_points, binary),
+        "COLMAP binary points": Reader(_beside(_colmap_binary, "points3D.bin"), binary),
+        "COLMAP binary cameras": Reader(_beside(_colmap_binary, "cameras.bin"), binary),
         "turntable": Reader(_turntable, lambda path: _stated("recon.io.views.files:load_views")(path.parent), 8),
         **{f"RGB-D: {n}": Reader(_rgbd(n), _read_rgbd) for n in ("a.color.png", "a.depth.png", "a.pose.txt")},
         "RGB-D: camera-intrinsics.txt": Reader(_rgbd("camera-intrinsics.txt"), _read_rgbd),

@@ -53,9 +53,7 @@ def main() -> int:
                 bad += 1
                 print(f"case {case}, {name}:\n{told}{' '.join(opened)}", flush=True)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{bad} of {arguments.cases} cases escaped; the slowest took {slowest[0]:.1f} s ({slowest[1]}); {memory:.1f} GiB"
-    )
+    print(f"{bad} of {arguments.cases} cases escaped; slowest {slowest[0]:.1f} s ({slowest[1]}); {memory:.1f} GiB")
     return 1 if bad else 0
 
 

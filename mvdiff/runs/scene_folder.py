@@ -13,6 +13,7 @@ from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
@@ -52,7 +53,7 @@ class SceneFolder:
     @staticmethod
     def open(path: str | os.PathLike) -> "SceneFolder":
         """Open the folder of a complete run of `mvdiff scene`; raises :class:`InputError` for any other."""
-        if not (Path(path) / MANIFEST).is_file():
+        if not is_file(Path(path) / MANIFEST):
             raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff scene`.")
         folder = SceneFolder(OutputFolder(Path(path), resumed=True))
         if "scene" not in folder.output.manifest["inputs"]:
@@ -68,7 +69,7 @@ class SceneFolder:
     @property
     def complete(self) -> bool:
         manifest = self.output.manifest
-        return bool(manifest["complete"]) and all((self.path / name).is_file() for name in manifest["files"])
+        return bool(manifest["complete"]) and all(is_file(self.path / name) for name in manifest["files"])
 
     @property
     def summary(self) -> dict[str, Any]:

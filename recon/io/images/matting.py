@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.images import segment
 
 #: Share of the picture that must be see-through before an alpha channel counts as a cut-out.
@@ -125,7 +126,7 @@ def rembg_available() -> bool:
     """Whether rembg is installed and its model already lies on disk (it is never downloaded from here)."""
     if importlib.util.find_spec("rembg") is None or importlib.util.find_spec("onnxruntime") is None:
         return False
-    return (_rembg_home() / f"{_REMBG_MODEL}.onnx").is_file()
+    return is_file(_rembg_home() / f"{_REMBG_MODEL}.onnx")
 
 
 def _rembg_home() -> Path:

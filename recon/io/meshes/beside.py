@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from recon.core.paths import is_file
+from recon.core.paths import is_file, is_folder
 from recon.core.reading import read_bytes
 
 #: Larger files are refused before they are read, in bytes.
@@ -54,7 +54,7 @@ class FilesBeside:
         place = self.folder
         for part in Path(name).parts:
             try:
-                entries = {entry.name.casefold(): entry for entry in place.iterdir()} if place.is_dir() else {}
+                entries = {entry.name.casefold(): entry for entry in place.iterdir()} if is_folder(place) else {}
             except OSError:
                 return None
             if part.casefold() not in entries:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_file, is_folder
 from recon.core.reading import read_text, reading
 from recon.core.views import ViewSet
 from recon.io.images.files import load_image, load_values
@@ -50,7 +51,7 @@ class RgbdSequence:
     def open(folder: Path) -> "RgbdSequence":
         """Raises :class:`InputError` for a folder without such frames."""
         names = sorted(p.name.removesuffix(_POSE) for p in folder.glob(f"*{_POSE}"))
-        complete = [n for n in names if _color(folder, n) is not None and (folder / f"{n}{_DEPTH}").is_file()]
+        complete = [n for n in names if _color(folder, n) is not None and is_file(folder / f"{n}{_DEPTH}")]
         poses = [_pose(folder / f"{name}{_POSE}") for name in complete]
         kept = [k for k, pose in enumerate(poses) if pose is not None]
         if not kept:
@@ -89,11 +90,11 @@ class RgbdSequence:
 
 def find(path: Path) -> bool:
     """Whether ``path`` is a folder of such frames."""
-    return path.is_dir() and next(path.glob(f"*{_POSE}"), None) is not None
+    return is_folder(path) and next(path.glob(f"*{_POSE}"), None) is not None
 
 
 def _color(folder: Path, name: str) -> Path | None:
-    return next((folder / f"{name}{end}" for end in _COLORS if (folder / f"{name}{end}").is_file()), None)
+    return next((folder / f"{name}{end}" for end in _COLORS if is_file(folder / f"{name}{end}")), None)
 
 
 def _pose(path: Path) -> Float[Tensor, "4 4"] | None:
@@ -104,7 +105,7 @@ def _pose(path: Path) -> Float[Tensor, "4 4"] | None:
 
 def _lens(folder: Path) -> Float[Tensor, "3 3"] | None:
     for place in (folder, folder.parent):
-        if (place / _INTRINSICS).is_file():
+        if is_file(place / _INTRINSICS):
             return torch.from_numpy(_matrix(place / _INTRINSICS, (3, 3))).float()
     warnings.warn(f"'{folder}' has no {_INTRINSICS}: a Kinect's lens is taken (585 pixels of 640).", stacklevel=3)
     return None

@@ -66,7 +66,9 @@ def read_ply(path: Path, notes: Notes) -> list[Part]:
 def _triangles(face: Element, positions: Float[np.ndarray, "k 3"]) -> _Triangles:
     name = next((name for name in _INDICES if name in face.lists), None)
     if name is None:
-        name = next(iter(face.lists))
+        name = next(iter(face.lists), None)
+    if name is None:
+        raise ValueError("its faces name no vertices")
     counts, indices = face.lists[name].counts, face.lists[name].values.astype(np.int64)
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(positions):
         raise ValueError("a face names missing vertices")

@@ -100,9 +100,13 @@ def test_numbers_are_finite_and_the_nesting_may_be_as_deep_as_said() -> None:
     assert parse_json("[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)) is not None
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "data", [b"\xff\xfe", b"a: [1, 2\nb: }\nc\nd", b"!!python/object/apply:os.system ['true']", b"a: &a [*a, *a]", b"[" * 500_000]
+    "data",
+    [
+        *(b"\xff\xfe", b"a: [1, 2\nb: }\nc\nd", b"!!python/object/apply:os.system ['true']", b"a: &a [*a, *a]"),
+        b"[" * 500_000,
+    ],
 )
 def test_bad_yaml_is_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.yaml").write_bytes(data)

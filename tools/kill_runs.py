@@ -44,7 +44,7 @@ def main() -> int:
             while killed < kills_of_job:
                 child = _started(job, folder)
                 # Mostly short, so that a job is killed several times on its way.
-                code = _killed_after(child, longest * dice.random() ** 2)
+                code = _killed_after(child, longest * dice.random() ** 4)
                 killed += code == -signal.SIGKILL
                 lost += [f"{name}: {text}" for text in _losses(folder, known, whole, finished=code == 0)]
                 if code not in (0, -signal.SIGKILL):

@@ -20,7 +20,7 @@ from recon.io.meshes.notes import Notes
 from recon.rendering.shade import sample_texture
 
 _DIRECTIONS = ((0.5, 0.4, 0.77), (-0.6, -0.3, -0.74))
-_GREY = 0.7
+_GRAY = 0.7
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def main(config: Compare) -> None:
 def cameras(mesh: TexturedMesh) -> list[tuple[Float[np.ndarray, "4 4"], float]]:
     """Orthographic cameras that see the whole mesh: camera to world (x right, y up, z backwards) and width of view."""
     low, high = (each.double().numpy() for each in mesh.bounds)
-    centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+    center, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     found = []
     for direction in _DIRECTIONS:
         back = np.array(direction) / np.linalg.norm(direction)
@@ -79,7 +79,7 @@ def cameras(mesh: TexturedMesh) -> list[tuple[Float[np.ndarray, "4 4"], float]]:
         right /= np.linalg.norm(right)
         matrix = np.eye(4)
         matrix[:3, :3] = np.stack([right, np.cross(back, right), back], 1)
-        matrix[:3, 3] = centre + 3 * radius * back
+        matrix[:3, 3] = center + 3 * radius * back
         found.append((matrix, 2.05 * radius))
     return found
 
@@ -105,7 +105,7 @@ def _colors(mesh: TexturedMesh, faces: torch.Tensor, weights: torch.Tensor) -> t
         return sample_texture(mesh.texture, (mesh.uv[faces] * weights).sum(1))
     if mesh.colors is not None:
         return (mesh.colors[mesh.faces[faces]] * weights).sum(1)
-    return torch.full((len(faces), 3), _GREY)
+    return torch.full((len(faces), 3), _GRAY)
 
 
 def _picture(path: str) -> np.ndarray | None:

@@ -19,7 +19,7 @@ from recon.io.folders import atomic_write
 from recon.posterior import Posterior, load_posterior
 from recon.report.pictures import paint, ramp, render_lit
 
-INK, GREY, PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
+INK, GRAY, PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
 CELL, LABEL = 132, 34
 
 
@@ -47,7 +47,7 @@ def draw_views(sheet: Image.Image, cameras: Cameras) -> Image.Image:
     for column in range(columns):
         azimuth, elevation = angles[column]
         name = "the photo's own" if column == 0 else f"{azimuth:.0f}°, {elevation:+.0f}°"
-        _text(page, (90 + int((column + 0.5) * CELL), LABEL // 2), name, GREY)
+        _text(page, (90 + int((column + 0.5) * CELL), LABEL // 2), name, GRAY)
     return page
 
 
@@ -66,7 +66,7 @@ def draw_posterior(posterior: Posterior, size: int = 260) -> Image.Image:
         page.paste(picture, (left, LABEL), picture.getchannel("A"))
         _text(page, (left + size // 2, LABEL // 2), name, INK)
     _text(
-        page, (page.width // 3 * 2, LABEL + size + LABEL // 2), "seen from above; the photo was taken from below", GREY
+        page, (page.width // 3 * 2, LABEL + size + LABEL // 2), "seen from above; the photo was taken from below", GRAY
     )
     return page
 

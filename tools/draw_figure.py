@@ -19,7 +19,7 @@ from recon.io.meshes.files import load_mesh
 from recon.rendering import render_mesh
 from recon.report.pictures import SIDES, render_lit
 
-INK, GREY, RULE, PAPER = (24, 24, 27), (113, 113, 122), (228, 228, 231), (255, 255, 255)
+INK, GRAY, RULE, PAPER = (24, 24, 27), (113, 113, 122), (228, 228, 231), (255, 255, 255)
 MARGIN, HEADER, NOTE = 24, 44, 30
 
 
@@ -77,7 +77,7 @@ def draw(figure: Figure) -> Image.Image:
             y = top + row * row_height
             for column, picture in enumerate(_sides(load_mesh(_mesh_file(run, index)), figure)):
                 _paste(sheet, picture, (left + column * figure.cell, y))
-            _text(pen, (left + len(SIDES) * figure.cell // 2, y + figure.cell + NOTE // 2 - 4), next(notes), GREY, 15)
+            _text(pen, (left + len(SIDES) * figure.cell // 2, y + figure.cell + NOTE // 2 - 4), next(notes), GRAY, 15)
     if figure.caption:
         _text(pen, (width // 2, sheet.height - footer // 2), figure.caption, INK, 17)
     return sheet

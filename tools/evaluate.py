@@ -3,9 +3,10 @@
 ``python tools/evaluate.py --meshes DIR --num-hypotheses 8 --output results.json``
 
 ``python tools/evaluate.py known-posterior --output known.json`` tests the sampler against a posterior that is known;
-``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` tells objects from pictures of nothing;
-``python tools/evaluate.py second-photo --meshes DIR --output second.json`` tells what a photo from the chosen next view
-leaves open, and one from a random view;
+``python tools/evaluate.py novelty --procedural 40 --output novelty.json`` measures the novelty score on objects and on
+images without one;
+``python tools/evaluate.py second-photo --meshes DIR --output second.json`` measures what a photo from the chosen next
+view leaves open, and one from a random view;
 ``python tools/evaluate.py scene --model truth|extrude|mean|nearest|WEIGHTS --output scene.json`` scores scenes of one
 photo on held-out procedural scenes, or on real posed pictures (``--data``); ``scene-calibrate`` fits what they state.
 """
@@ -78,5 +79,5 @@ def protocol(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    told = "interrupted; the same command goes on from here."
+    told = "interrupted; run the same command again to continue."
     sys.exit(exit_code(lambda: main(sys.argv[1:]), interrupted=told))

@@ -75,11 +75,11 @@ def novelty_scores(
     own = torch.cat([views.rgb[:, 0], views.alpha[:, 0]], 1)
     alpha, shown = photo[:, 3:], own[:, 3:]
     both = alpha * shown
-    colour = ((photo[:, :3] - _relit(own[:, :3], photo[:, :3], both)) ** 2 * both).sum() / (3 * both.sum() + 1)
+    color = ((photo[:, :3] - _relit(own[:, :3], photo[:, :3], both)) ** 2 * both).sum() / (3 * both.sum() + 1)
     union = torch.maximum(alpha, shown).sum()
     undecided = (views.alpha * (1 - views.alpha)).sum() / (views.alpha.sum() + 1)
     scores = {
-        "colour": float(colour),
+        "colour": float(color),
         "outline": float((alpha - shown).abs().sum() / (union + 1)),
         "undecided": float(undecided),
         **_denoising(pipeline, reference, views, photo, cameras),
@@ -92,7 +92,7 @@ def novelty_scores(
 def photo_in_view(reference: ReferenceImage, photo_cameras: PhotoCamera, cameras: Cameras) -> Float[Tensor, "n 4 h w"]:
     """The photo as each hypothesis' own view of it should show it: same place and direction, another lens."""
     crop = photo_cameras.cameras(reference.rgba.shape[-1])
-    pixels = _centres(cameras)
+    pixels = _centers(cameras)
     local = (pixels - cameras.intrinsics[:, None, :2, 2]) / cameras.intrinsics.diagonal(dim1=-2, dim2=-1)[:, None, :2]
     focal, middle = crop.intrinsics.diagonal(dim1=-2, dim2=-1)[:, None, :2], crop.intrinsics[:, None, :2, 2]
     where = (local * focal + middle) / (crop.width / 2) - 1
@@ -103,7 +103,7 @@ def photo_in_view(reference: ReferenceImage, photo_cameras: PhotoCamera, cameras
     return torch.cat([taken[:, :3] / taken[:, 3:].clamp_min(1e-3), taken[:, 3:]], 1).clamp(0, 1)
 
 
-def _centres(cameras: Cameras) -> Float[Tensor, "p 2"]:
+def _centers(cameras: Cameras) -> Float[Tensor, "p 2"]:
     y, x = torch.meshgrid(torch.arange(cameras.height) + 0.5, torch.arange(cameras.width) + 0.5, indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2)
 
@@ -141,8 +141,8 @@ def _denoising(
             hidden = torch.full((len(views),), drop, device=device)
             predicted = pipeline.transformer(state, timestep, pictures, *condition, hidden, return_dict=False)[0]
             error = (predicted[:, 0, :4].float().cpu() - clean[:, 0, :4]) ** 2
-            outline, colour = error[:, 3].mean(), (error[:, :3] * weight).sum() / (3 * weight.sum() + 1)
-            errors.append(float(outline + colour))
+            outline, color = error[:, 3].mean(), (error[:, :3] * weight).sum() / (3 * weight.sum() + 1)
+            errors.append(float(outline + color))
         found[f"denoising_{level}"] = errors[0]
         # Ratio of the errors with and without the photo.
         found[f"unexplained_{level}"] = errors[0] / max(errors[1], 1e-6)

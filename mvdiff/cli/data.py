@@ -18,7 +18,7 @@ from recon.core.errors import InputError
 class Render:
     """Render meshes from all sides into tar shards for training.
 
-    The same command goes on where it was interrupted; meshes that cannot be used are named and left out.
+    Run the same command again to continue after an interruption. Meshes that cannot be used are named and left out.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MESHES… OUT")]
@@ -51,7 +51,8 @@ class Render:
 class ScenesAction:
     """Make procedural rooms, flats, corridors, streets, courtyards and terrain, and photograph them into tar shards.
 
-    The same command goes on where it was interrupted. A contact sheet of the first scenes is drawn beside the shards.
+    Run the same command again to continue after an interruption. A contact sheet of the first scenes is drawn
+    beside the shards.
     """
 
     config: Annotated[RenderScenes, tyro.conf.OmitArgPrefixes]

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nonlocal code
         code = _run(arguments)
 
-    ended = exit_code(run, "mvdiff", "mvdiff: interrupted; the same command goes on from here.")
+    ended = exit_code(run, "mvdiff", "mvdiff: interrupted; run the same command again to continue.")
     return ended or code
 
 

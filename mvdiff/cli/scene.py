@@ -31,6 +31,11 @@ class Command:
     """Device to run on: auto, cpu, cuda or cuda:N."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
+    path: Path | None = None
+    """Camera path to film in every scene: a transforms.json in meters, +Y up, with the photo's camera at the origin
+    looking along -Z. Its images need not exist."""
+    collision: bool = True
+    """End the path at walls and where no view shows what is there. --no-collision films through them."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
@@ -40,13 +45,15 @@ class Command:
 
         from mvdiff.runs.image_to_scene import ImageToScene
         from mvdiff.runs.scene_folder import SceneFolder
+        from mvdiff.runs.scene_path import ScenePath
         from mvdiff.sampling.scene_photo import ScenePhoto
 
         diffusers.logging.set_verbosity_error()  # its notes on loading are not for the user of a command
         photo = ScenePhoto.load(self.photo, self.config.fov)
+        path = None if self.path is None else ScenePath.load(self.path, self.collision)
         model = ImageToScene.from_pretrained(self.weights, self.device)
         with progress_bars(self.photo.name) as progress:
-            model.generate(photo, self.output_dir, self.overwrite, progress, **asdict(self.config))
+            model.generate(photo, self.output_dir, self.overwrite, progress, path, **asdict(self.config))
         folder = SceneFolder.open(self.output_dir)
         record = {
             "photo": str(self.photo),

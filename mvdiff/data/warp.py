@@ -86,8 +86,8 @@ class _Dye:
 
     def __call__(self, colors: Float[Tensor, "k 3"]) -> Float[Tensor, "k 3"]:
         colors = colors[:, self.channels]
-        grey = colors.mean(-1, keepdim=True)
-        turned = (colors - grey) @ self.turn.T.to(colors) * self.saturation + grey
+        gray = colors.mean(-1, keepdim=True)
+        turned = (colors - gray) @ self.turn.T.to(colors) * self.saturation + gray
         return turned.clamp(0, 1) ** self.gamma
 
 

@@ -31,12 +31,17 @@ def set_attention_backend(transformer: "ModelMixin", name: str, device: "torch.d
     """
     if name == "native":
         return
+    check_attention_backend(name, device)
+    try:
+        transformer.set_attention_backend(name)
+    except (ValueError, RuntimeError, ImportError, OSError) as error:
+        raise InputError(f"The attention backend '{name}' cannot be used ({error}): use native.") from error
+
+
+def check_attention_backend(name: str, device: "torch.device") -> None:
+    """Raise :class:`InputError` if the package of a backend is missing or the backend cannot run on ``device``."""
     module, remedy = _NEEDS.get(name, (None, ""))
     if module is not None and find_spec(module) is None:
         raise InputError(f"The attention backend '{name}' needs the package {module}: run `{remedy}`, or use native.")
     if module is not None and device.type != "cuda":
         raise InputError(f"The attention backend '{name}' runs on CUDA devices only, not on {device.type}: use native.")
-    try:
-        transformer.set_attention_backend(name)
-    except (ValueError, RuntimeError, ImportError, OSError) as error:
-        raise InputError(f"The attention backend '{name}' cannot be used ({error}): use native.") from error

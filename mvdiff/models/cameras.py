@@ -16,7 +16,7 @@ def camera_tensors(cameras: Cameras) -> tuple[Float[Tensor, "*b 4 4"], Float[Ten
     return cameras.c2w, torch.stack(lens, -1)
 
 
-def patch_centres(count: int, device: torch.device) -> Float[Tensor, "{count}*{count} 2"]:
+def patch_centers(count: int, device: torch.device) -> Float[Tensor, "{count}*{count} 2"]:
     """(x, y) of a ``count`` x ``count`` grid of patches on the picture that spans [-1, 1]."""
     steps = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) * (2 / count) - 1
     y, x = torch.meshgrid(steps, steps, indexing="ij")

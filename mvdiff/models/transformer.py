@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mvdiff.models.cameras import ProjectivePositions, harmonics, patch_centres, pluecker_rays, projections
+from mvdiff.models.cameras import ProjectivePositions, harmonics, patch_centers, pluecker_rays, projections
 from mvdiff.models.layers import GatedMLP, RMSNorm
 
 _RAY_OCTAVES = 6
@@ -196,7 +196,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """
         config, views = self.config, sample.shape[1]
         patches = config.sample_size // config.patch_size
-        points = patch_centres(patches, sample.device)
+        points = patch_centers(patches, sample.device)
         device = sample.device.type
         # Of all that passes through, the residual stream too: the step is bound by memory, and ten blocks add up well
         # in 16 bits. Pictures become so before they are laid out as patches, and parameters before they are added.
@@ -213,7 +213,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
         hidden, all_points = tokens.flatten(1, 2), points.repeat(views, 1)
         matrices = self._token_projections(target_c2w, target_lens, len(points))
         if reference is not None:
-            photo_points = patch_centres(reference.shape[-1] // config.reference_patch_size, sample.device)
+            photo_points = patch_centers(reference.shape[-1] // config.reference_patch_size, sample.device)
             photo = self._photo_tokens(reference.to(dtype), drop_reference)
             photo = photo + self._rays(reference_c2w, reference_lens, photo_points, dtype)
             hidden = torch.cat([hidden, photo.flatten(1, 2)], 1)

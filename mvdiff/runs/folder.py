@@ -1,4 +1,4 @@
-"""A run in a folder: written piece by piece, so that an interrupted run goes on."""
+"""A run in a folder: written piece by piece, so that an interrupted run can be continued."""
 
 import os
 from collections.abc import Mapping, Sequence

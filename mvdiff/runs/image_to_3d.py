@@ -124,7 +124,7 @@ class ImageTo3D:
         Args:
             photo: path, picture, array, or a prepared :class:`ReferenceImage`.
             output_dir: folder or fsspec URL to which every result is written as soon as it is known; a call with the
-                same inputs goes on where an earlier one was interrupted. None keeps everything in memory.
+                same inputs continues an interrupted one. None keeps everything in memory.
             overwrite: replace the results of other inputs in that folder.
             progress: called with a stage's name and its finished and total steps.
             reference: what :meth:`prepare` made of the photo, where that is known already.

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from mvdiff.devices import fast_dtype, pick_device
 from mvdiff.pipelines.scene_diffusion import SceneDiffusionPipeline
 from mvdiff.runs.scene_explorer import shown_in_explorer, spread_panorama, write_scene_explorer
 from mvdiff.runs.scene_folder import SceneFolder
+from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.runs.scene_stations import with_station
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
 from mvdiff.sampling.scene_photo import ScenePhoto, Source
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
@@ -47,6 +49,8 @@ class ImageToScene:
     sha256: str = ""
     chunk_size: int | None = None
     """Scenes sampled at a time; by default 8 on a GPU and 1 on a CPU."""
+    statement: SceneStatement = field(default_factory=SceneStatement)
+    """The calibration beside the weights."""
 
     @staticmethod
     def from_pretrained(
@@ -66,7 +70,9 @@ class ImageToScene:
         pipeline: Any = SceneDiffusionPipeline.from_pretrained(weights, dtype=dtype or fast_dtype(place))
         pipeline = pipeline.to(place)
         pipeline.set_progress_bar_config(disable=True)
-        return ImageToScene(pipeline, str(weights), packing.weights_hash(packing.resolve(weights)))
+        folder = packing.resolve(weights)
+        sha256 = packing.weights_hash(folder)
+        return ImageToScene(pipeline, str(weights), sha256, statement=SceneStatement.find(folder, {"sha256": sha256}))
 
     @property
     def device(self) -> torch.device:
@@ -88,6 +94,7 @@ class ImageToScene:
         output_dir: str | os.PathLike | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
+        path: ScenePath | None = None,
         **settings: Any,
     ) -> SceneResult:
         """Sample scenes of which the photo is a view.
@@ -95,9 +102,10 @@ class ImageToScene:
         Args:
             photo: path, picture, array, or a checked :class:`ScenePhoto`.
             output_dir: folder to which each hypothesis is written as soon as it is known; a call with the same inputs
-                goes on where an earlier one was interrupted. None keeps the samples in memory and builds no meshes.
+                continues an interrupted one. None keeps the samples in memory and builds no meshes.
             overwrite: replace the results of other inputs in that folder.
             progress: called with a stage's name and its finished and total steps.
+            path: camera path that is filmed in every scene, if there is an ``output_dir``.
             settings: fields of :class:`SceneGenerationConfig`, such as ``num_hypotheses=4, camera_height=1.6``.
 
         Raises:
@@ -107,14 +115,17 @@ class ImageToScene:
         config.check()
         photo, progress = ScenePhoto.load(photo, config.fov), progress or _no_progress
         if output_dir is None:
-            return SceneResult(photo, config, tuple(self.sample(photo, config, progress)))
-        folder = SceneFolder.create(output_dir, self.inputs(photo, config), overwrite)
+            return self._result(photo, config, self.sample(photo, config, progress))
+        folder = SceneFolder.create(output_dir, self.inputs(photo, config, path), overwrite)
         folder.save_photo(photo)
         with _timed(folder, "sample"):
-            result = SceneResult(photo, config, tuple(self.sample(photo, config, progress, folder)))
+            result = self._result(photo, config, self.sample(photo, config, progress, folder))
         if not folder.complete:
-            self._write(result, folder, progress)
+            self._write(result, folder, progress, path)
         return result
+
+    def _result(self, photo: ScenePhoto, config: SceneGenerationConfig, samples: Sequence[SceneSample]) -> SceneResult:
+        return SceneResult(photo, config, tuple(samples), statement=self.statement)
 
     def sample(
         self,
@@ -166,7 +177,9 @@ class ImageToScene:
             ]
         return dict(zip(indices, samples, strict=True))
 
-    def _write(self, result: SceneResult, folder: SceneFolder, progress: Progress) -> None:
+    def _write(
+        self, result: SceneResult, folder: SceneFolder, progress: Progress, path: ScenePath | None = None
+    ) -> None:
         """Build and write one hypothesis after the other: a scene's grids are large.
 
         The explorer shows all of them, so that a resumed run builds also those that are written.
@@ -180,13 +193,15 @@ class ImageToScene:
             with _timed(folder, "write"):
                 if not folder.has_scene(k):
                     folder.save_scene(k, scene, result.config.preset)
+                if path is not None:
+                    folder.save_path(k, path, scene)
         progress("posterior", 0, 1)
         with _timed(folder, "posterior"):
             folder.save_explorer(lambda path: write_scene_explorer(path, result, shown))
             folder.save_result(result, str(self.device))
         progress("posterior", 1, 1)
 
-    def inputs(self, photo: ScenePhoto, config: SceneGenerationConfig) -> dict[str, Any]:
+    def inputs(self, photo: ScenePhoto, config: SceneGenerationConfig, path: ScenePath | None = None) -> dict[str, Any]:
         """All that the results depend on, for the manifest."""
         return {
             "version": mvdiff.__version__,
@@ -194,6 +209,8 @@ class ImageToScene:
             "photo": {"name": photo.name, "sha256": photo.sha256, "fov": photo.fov},
             "weights": self.weights,
             "scene": config.record,
+            "path": None if path is None else path.record,
+            "calibration": None if self.statement.calibration is None else self.statement.calibration.name,
         }
 
 

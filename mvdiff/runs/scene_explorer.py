@@ -24,7 +24,7 @@ def spread_panorama(result: SceneResult) -> Float[Tensor, "1 h w"] | None:
     if len(result) < 2:
         return None
     sphere = result.views.select_views(slice(1, None))  # all hypotheses share these cameras
-    spread = result.posterior().log_depth[:, 1:].std(0)
+    spread = result.posterior.log_depth[:, 1:].std(0)
     return from_views(spread[:, None], sphere.cameras[0], _ROWS)[0].clamp_min(0)
 
 

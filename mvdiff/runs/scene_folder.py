@@ -1,4 +1,4 @@
-"""A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run goes on."""
+"""A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run can be continued."""
 
 import os
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mvdiff.runs.files.scene_sheet import scene_sheet
+from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
@@ -17,6 +18,7 @@ from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.posterior.scene_storage import save_scene_posterior
 from recon.scenes import Scene
 from recon.scenes.files.export import SceneExportConfig, export_scene
 
@@ -27,7 +29,7 @@ _EXPORTS = {
     "default": SceneExportConfig(panorama_height=512, video_frames=48, video_size=192),
 }
 _PHOTO_SIZE = 1024
-EXPLORER = "explorer.html"
+EXPLORER, POSTERIOR = "explorer.html", "posterior.npz"
 _REMEDY = "run the command that made this run again, with --overwrite"
 
 
@@ -35,7 +37,7 @@ class SceneFolder:
     """A folder of scenes.
 
     It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
-    ``summary.json`` and ``sheet.png``.
+    ``posterior.npz``, ``summary.json`` and ``sheet.png``.
     """
 
     def __init__(self, output: OutputFolder) -> None:
@@ -114,15 +116,28 @@ class SceneFolder:
         self.output.list_files(*names)
         self.output.update(scenes=self.output.manifest.get("scenes", {}) | {str(index): names})
 
+    def save_path(self, index: int, path: ScenePath, scene: Scene) -> None:
+        """Write the film of a camera path through one hypothesis, and keep why it ended early."""
+        film = f"hypotheses/{index:03d}/path.webp"
+        obstacle = path.film(scene, self.path / film)
+        if is_file(self.path / film):
+            self.output.list_files(film)
+        ends = self.output.manifest.get("path_ends", {})
+        self.output.update(path_ends=ends | ({} if obstacle is None else {str(index): obstacle}))
+
     def save_explorer(self, write: Callable[[Path], Path]) -> None:
         """Let ``write`` make the page in which all hypotheses are walked through."""
         self.output.list_files(EXPLORER)
         write(self.path / EXPLORER)
 
     def save_result(self, result: SceneResult, device: str) -> None:
-        """Write what tells of all hypotheses, and mark the run as complete."""
-        self.output.list_files("summary.json", "sheet.png")
-        write_json(self.path / "summary.json", result.summary())
+        """Write the files about all hypotheses, and mark the run as complete."""
+        self.output.list_files("summary.json", "sheet.png", POSTERIOR)
+        save_scene_posterior(result.posterior, self.path / POSTERIOR)
+        ends = self.output.manifest.get("path_ends", {})
+        summary = result.summary()
+        summary["warnings"] += [f"Hypothesis {index}: {why}" for index, why in ends.items()]
+        write_json(self.path / "summary.json", summary)
         with atomic_write(self.path / "sheet.png") as temporary:
             scene_sheet(result.views).save(temporary)
         self.output.finish(device=device)

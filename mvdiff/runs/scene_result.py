@@ -1,6 +1,7 @@
 """Hypotheses of one photo's scene."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
 from mvdiff.sampling.scene_rig import SPHERE_VIEWS
@@ -65,6 +67,8 @@ class SceneResult:
     config: SceneGenerationConfig
     samples: tuple[SceneSample, ...]
     notes: tuple[str, ...] = field(default=())
+    statement: SceneStatement = field(default_factory=SceneStatement)
+    """The calibration of the model."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -78,6 +82,7 @@ class SceneResult:
         """Build the scene of one hypothesis; takes seconds."""
         return self.samples[index].build(self.photo.rgb, self.config.preset)
 
+    @cached_property
     def posterior(self) -> ScenePosterior:
         """The hypotheses compared on one coarse grid."""
         grid = scene_grid(self.views, SceneConfig(cells=_COMPARED_CELLS))
@@ -85,11 +90,12 @@ class SceneResult:
         depth = self.views.depth
         assert depth is not None, "scenes are sampled with depth"
         unit = float(depth[:, 0][depth[:, 0] > 0].median())
-        return ScenePosterior(self.views, fuse_scene(self.views, grid), weights, unit)
+        field = fuse_scene(self.views, grid)
+        return ScenePosterior(self.views, field, weights, unit, self.statement.calibration)
 
     def summary(self) -> dict[str, Any]:
         """Summary of all hypotheses, JSON-ready."""
-        posterior = self.posterior()
+        posterior = self.posterior
         modes = posterior.modes()
         return {
             "num_hypotheses": len(self),
@@ -98,10 +104,7 @@ class SceneResult:
             ],
             "modes": [{"members": list(mode.members), "share": round(mode.mass, 4)} for mode in modes],
             "depth_spread": depth_spread(posterior),
-            "calibration": {
-                "name": None,
-                "statement": "Not calibrated: the spread of a few hypotheses is narrower than the true uncertainty.",
-            },
+            "calibration": self.statement.to_json(self.config),
             "warnings": list(dict.fromkeys([*self.notes, *self.photo.notes, *_sample_notes(self.samples)])),
         }
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from mvdiff.sampling.generation import Framing
-from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
+from mvdiff.sampling.settings import RENAMED, UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
@@ -84,9 +84,16 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        made_with = UNRECORDED | calibration.provenance.get("settings", {})
+        made_with = UNRECORDED | _with_current_names(calibration.provenance.get("settings", {}))
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()
         names = " and ".join(name.replace("_", " ") for name in other)
         return calibration, (f"The calibration was made with other {names}: what is stated here may not hold.",)
+
+
+def _with_current_names(settings: Any) -> Any:
+    """Recorded settings under the names that their fields have today."""
+    if not isinstance(settings, dict):
+        return settings
+    return {RENAMED.get(name, name): _with_current_names(value) for name, value in settings.items()}

@@ -85,7 +85,7 @@ class ReferenceImage:
         y down; the scale is the projected radius of the bounding sphere, focal · 0.5 / distance, in half crops.
         """
         if not self.framed:
-            raise ValueError('Only a reference prepared with framing="keep" tells its camera.')
+            raise ValueError('The camera is known only for a reference prepared with framing="keep".')
         left, top, side = self.crop
         width, height = self.source_size
         half = side / 2
@@ -212,9 +212,9 @@ def _resample(
     ]
     result = np.stack([np.asarray(channel) for channel in channels], -1)
     alpha = np.rint(result[..., 3:].clip(0, 1) * 255) / 255
-    colour = result[..., :3] / np.maximum(result[..., 3:], 1e-6)
-    colour = np.where(alpha > 0, np.rint(colour.clip(0, 1) * 255) / 255, 0.0)
-    return np.concatenate([colour, alpha], -1).astype(np.float32)
+    color = result[..., :3] / np.maximum(result[..., 3:], 1e-6)
+    color = np.where(alpha > 0, np.rint(color.clip(0, 1) * 255) / 255, 0.0)
+    return np.concatenate([color, alpha], -1).astype(np.float32)
 
 
 def _picture_of(rgba: Float[Tensor, "4 h w"]) -> Image.Image:

@@ -11,6 +11,14 @@ SchedulerName = Literal["euler", "unipc"]
 #: Values of settings that records of earlier versions do not name.
 UNRECORDED = {"camera_temperature": 1.0, "candidates": 1, "elevation_prior": None, "scheduler": "euler", "shift": 3.0}
 
+#: Names in records of earlier versions, and the fields' names today.
+RENAMED = {
+    "emptiness": "free_space_weight",
+    "grazing": "grazing_power",
+    "fading": "behind_surface_decay",
+    "stay_weight": "anchor_weight",
+}
+
 
 def check_count(noun: str, value: int, most: int) -> None:
     """Raise :class:`InputError` unless ``value`` is from 1 to ``most``."""

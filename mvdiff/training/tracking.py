@@ -64,7 +64,7 @@ class Tracker:
         if config.trackers:
             if config.wandb is not None:
                 os.environ["WANDB_MODE"] = config.wandb
-            # The same run goes on in the same place after a resume.
+            # A resumed run continues the same record.
             name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
             wandb = {"dir": str(folder), "name": folder.name, "id": name, "resume": "allow", "config": settings}
             accelerator.init_trackers(

@@ -30,7 +30,7 @@ def validation_loss(
     chunk: int = 32,
     teacher: MultiViewTransformer | None = None,
 ) -> dict[str, float]:
-    """Means over the batch of what :func:`training_loss` tells apart."""
+    """Batch means of the parts of :func:`training_loss`."""
     generator = torch.Generator(batch.targets.device).manual_seed(0)
     totals: dict[str, float] = {}
     count = len(batch.targets)

@@ -19,7 +19,7 @@ _FAR = 2000.0
 
 @dataclass(frozen=True)
 class BoundingSphere:
-    centre: Float[Tensor, "3"]
+    center: Float[Tensor, "3"]
     radius: float
 
     @staticmethod
@@ -45,20 +45,20 @@ class BoundingSphere:
         system = across.sum(0)
         if float(torch.linalg.eigvalsh(system)[0]) < 1e-3 * len(seen):
             raise InputError("All cameras look the same way: give views from around the object.")
-        centre = torch.linalg.solve(system, (across @ origins[:, :, None]).sum(0))[:, 0].to(cameras.c2w.dtype)
-        radius = max(_radius(cameras[i : i + 1], centre, pixels[i]) for i in range(len(seen)))
-        return BoundingSphere(centre, radius)
+        center = torch.linalg.solve(system, (across @ origins[:, :, None]).sum(0))[:, 0].to(cameras.c2w.dtype)
+        radius = max(_radius(cameras[i : i + 1], center, pixels[i]) for i in range(len(seen)))
+        return BoundingSphere(center, radius)
 
     @property
     def is_unit(self) -> bool:
         """Whether it lies within the sphere that this package's own objects fill."""
-        return float(self.centre.norm()) + self.radius <= UNIT_RADIUS * 1.1
+        return float(self.center.norm()) + self.radius <= UNIT_RADIUS * 1.1
 
     def to_unit(self, views: ViewSet) -> ViewSet:
         """The views in a world whose origin is the centre and where the sphere has the package's radius."""
         scale = self._scale
         c2w = views.cameras.c2w.clone()
-        c2w[..., :3, 3] = (c2w[..., :3, 3] - self.centre.to(c2w)) * scale
+        c2w[..., :3, 3] = (c2w[..., :3, 3] - self.center.to(c2w)) * scale
         depth = None if views.depth is None else views.depth * scale
         # Near the origin single precision is enough, also for cameras that came in double.
         cameras = replace(views.cameras, c2w=c2w.float(), intrinsics=views.cameras.intrinsics.float())
@@ -68,16 +68,16 @@ class BoundingSphere:
         """A mesh made from :meth:`to_unit`'s views, back in the cameras' own world, but for its :attr:`shift`."""
         matrix = torch.eye(4)
         matrix[:3, :3] /= self._scale
-        matrix[:3, 3] = (self.centre.double() - torch.tensor(self.shift, dtype=torch.float64)).float()
+        matrix[:3, 3] = (self.center.double() - torch.tensor(self.shift, dtype=torch.float64)).float()
         return mesh.transformed(matrix)
 
     @property
     def shift(self) -> tuple[float, float, float]:
         """Whole numbers to add to a mesh from :meth:`from_unit`; 0 unless the world's origin is so far away that single
         precision, which mesh files have, would make steps in the object."""
-        if float(self.centre.norm()) < _FAR * self.radius:
+        if float(self.center.norm()) < _FAR * self.radius:
             return 0.0, 0.0, 0.0
-        x, y, z = self.centre.double().round().tolist()
+        x, y, z = self.center.double().round().tolist()
         return x, y, z
 
     @property
@@ -85,9 +85,9 @@ class BoundingSphere:
         return UNIT_RADIUS / (self.radius * _MARGIN)
 
 
-def _radius(camera, centre: Float[Tensor, "3"], pixels: Float[Tensor, "p 2"]) -> float:
+def _radius(camera, center: Float[Tensor, "3"], pixels: Float[Tensor, "p 2"]) -> float:
     """Radius of the sphere around ``centre`` that covers the mask's pixels, but for its outermost 1 % (stray ones)."""
     origin, directions = camera.rays(pixels[None])
-    towards = centre - origin[0]
+    towards = center - origin[0]
     # Distance of the centre from each pixel's ray.
     return float(torch.linalg.cross(towards, directions[0]).norm(dim=-1).quantile(0.99))

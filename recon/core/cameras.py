@@ -80,7 +80,7 @@ class Cameras:
     ) -> tuple[Float[Tensor, "*batch p 3"], Float[Tensor, "*batch p 3"]]:
         """Origins and unit directions through ``pixels`` (x, y; all pixel centres in row order by default)."""
         if pixels is None:
-            pixels = pixel_centres(self.width, self.height, device=self.device, dtype=self.c2w.dtype)
+            pixels = pixel_centers(self.width, self.height, device=self.device, dtype=self.c2w.dtype)
         # The inverse of an upper triangle by hand: CUDA's solvers take as long for one matrix as all of the rest.
         (fx, skew, cx), (_, fy, cy) = (row.unbind(-1) for row in self.intrinsics[..., None, :2, :].unbind(-2))
         y = (pixels[..., 1] - cy) / fy
@@ -186,7 +186,7 @@ def pinhole(fov: float, width: int, height: int, device: torch.device | None = N
     return intrinsics
 
 
-def pixel_centres(
+def pixel_centers(
     width: int, height: int, stride: int = 1, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "p 2"]:
     """(x, y) of the centres of ``stride``-sized pixels in row order."""

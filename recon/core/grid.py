@@ -14,7 +14,7 @@ from recon.core.mesh import TexturedMesh
 class VoxelGrid:
     """``resolution``^3 cells over the cube of half side ``extent`` around ``centre``; values live at cell centres."""
 
-    centre: Float[Tensor, "3"]
+    center: Float[Tensor, "3"]
     extent: float
     resolution: int
 
@@ -27,7 +27,7 @@ class VoxelGrid:
         return self.spacing**3
 
     def to(self, device: torch.device | str) -> "VoxelGrid":
-        return replace(self, centre=self.centre.to(device))
+        return replace(self, center=self.center.to(device))
 
     @staticmethod
     def around(meshes: Sequence[TexturedMesh], resolution: int) -> "VoxelGrid":
@@ -39,16 +39,16 @@ class VoxelGrid:
 
     def points(self) -> Float[Tensor, "g g g 3"]:
         """Cell centres in world units, indexed x, y, z."""
-        axis = (torch.arange(self.resolution, device=self.centre.device) + 0.5) * self.spacing - self.extent
-        return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1) + self.centre
+        axis = (torch.arange(self.resolution, device=self.center.device) + 0.5) * self.spacing - self.extent
+        return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1) + self.center
 
     def indices(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
         """World points in cells: cell centres are whole numbers."""
-        return (points - self.centre + self.extent) / self.spacing - 0.5
+        return (points - self.center + self.extent) / self.spacing - 0.5
 
     def sampling(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
         """World points as grid_sample takes them: in -1…1 over the cube, the axes named last to first."""
-        return ((points - self.centre) / self.extent).flip(-1)
+        return ((points - self.center) / self.extent).flip(-1)
 
     def sample(self, fields: Float[Tensor, "n g g g"], points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "n *shape"]:
         """Trilinear values at world ``points``; the border continues outwards."""
@@ -73,7 +73,7 @@ class VoxelGrid:
         # A positive rim closes shapes that touch the border.
         padded = torch.nn.functional.pad(box[None, None], (1,) * 6, value=self.spacing)[0, 0]
         vertices, faces, _, _ = marching_cubes(padded.cpu().numpy(), 0.0, gradient_direction="descent")
-        world = (torch.as_tensor(vertices.copy()).to(self.centre) - 0.5) * self.spacing - self.extent + self.centre
+        world = (torch.as_tensor(vertices.copy()).to(self.center) - 0.5) * self.spacing - self.extent + self.center
         return TexturedMesh(world, torch.as_tensor(faces.copy()).long().to(world.device))
 
 

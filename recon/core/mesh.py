@@ -67,8 +67,8 @@ class TexturedMesh:
     def normalized(self, radius: float = 0.5) -> "TexturedMesh":
         """Centred on its bounding box and scaled so that the farthest vertex lies at ``radius``."""
         low, high = self.bounds
-        centred = self.vertices - (low + high) / 2
-        return replace(self, vertices=centred * (radius / centred.norm(dim=-1).amax().clamp_min(1e-12)))
+        centered = self.vertices - (low + high) / 2
+        return replace(self, vertices=centered * (radius / centered.norm(dim=-1).amax().clamp_min(1e-12)))
 
     def face_normals(self) -> Float[Tensor, "f 3"]:
         a, b, c = self.triangles.unbind(1)

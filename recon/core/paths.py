@@ -37,7 +37,7 @@ def exists(path: Path) -> bool:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """``folder / name`` for a name that a file tells.
+    """``folder / name`` for a name read from a file.
 
     Raises:
         InputError: for a name that leaves ``folder``, be it by ``..``, as an absolute path or through a link.

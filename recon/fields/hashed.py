@@ -44,7 +44,7 @@ class HashField(torch.nn.Module):
 
     def _features(self, points: Float[Tensor, "n p 3"], level: int) -> Float[Tensor, "n p c"]:
         size, tables = self.sizes[level], self.tables[:, level]
-        index = ((points - self.grid.centre) / self.grid.extent * 0.5 + 0.5).clamp(0, 1) * (size - 1)
+        index = ((points - self.grid.center) / self.grid.extent * 0.5 + 0.5).clamp(0, 1) * (size - 1)
         low = index.floor()
         fraction = index - low
         total = 0

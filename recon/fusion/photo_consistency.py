@@ -44,23 +44,23 @@ class CarveConfig:
     """NeuS sharpness at the first and last step, annealed from a soft to a sharp surface."""
     rounds: int = 2
     """Number of times that occlusion is recomputed."""
-    hidden: float = 0.15
+    occlusion_depth: float = 0.15
     """Depth below the current surface at which a view counts as occluded (scale of a Gaussian)."""
     unknown: float = 0.06
     """Photo-consistency cost of samples no other view sees; at least the best visible cost on that ray."""
     robust: float = 0.25
     """Color differences are clamped to this value."""
-    uneven: float = 0.5
+    texture_tolerance: float = 0.5
     """Fraction of the local color range that is ignored in comparisons, so that pixel-scale texture does not carve at
     random."""
     color_weight: float = 5.0
-    cover_weight: float = 20.0
+    opacity_weight: float = 20.0
     """Weight of object pixels that the carving makes transparent."""
     smooth_weight: float = 0.02
     area_weight: float = 0.02
-    thin: tuple[float, float] = (0.02, 0.05)
-    """Hull parts thinner than ``thin[0]`` are never carved, above ``thin[1]`` carving is unrestricted: colors are too
-    coarse for wires and handles."""
+    min_thickness: tuple[float, float] = (0.02, 0.05)
+    """Thickness of hull parts below which they are never carved, and above which carving is unrestricted: colors are
+    too coarse for wires and handles."""
 
 
 def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveConfig, seed: int = 0) -> FusedFields:
@@ -77,7 +77,7 @@ def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveC
     shown = ((rays.alpha > 0.4) * rays.trust).float()
     along = torch.linspace(*config.reach, config.samples, device=views.device)
     t = first_crossings(hull, grid, rays.origin, rays.direction, 64)[..., None] + along
-    free = _thick(hull, config.thin)
+    free = _thick(hull, config.min_thickness)
     inset = torch.zeros_like(hull, requires_grad=True)
     optimizer = torch.optim.Adam([inset], lr=config.learning_rate, betas=(0.9, 0.99))
     generator = torch.Generator(views.device).manual_seed(seed)
@@ -94,7 +94,7 @@ def carve(views: ViewSet, fields: FusedFields, deep: FusedFields, config: CarveC
         cost = (weights * costs.gather(1, index[..., None].expand(-1, -1, config.samples - 1))).sum(-1)
         open_by = torch.relu(distance.amin(-1) + 0.25 * grid.spacing)
         of_object = shown.gather(1, index)
-        each = (config.color_weight * cost + config.cover_weight * open_by) * of_object
+        each = (config.color_weight * cost + config.opacity_weight * open_by) * of_object
         loss = (each.sum(1) / of_object.sum(1).clamp_min(1)).sum() + _prior(field, grid, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -164,10 +164,10 @@ def _costs(
                 pictures[j : j + 1], where[None, None], padding_mode="border", align_corners=False
             )[0, :, 0].unflatten(1, best.shape)
             color = (seen[:3] / seen[3].clamp_min(1e-2)).movedim(0, -1)
-            difference = (color - rays.rgb[k, :, None]).abs().mean(-1) - config.uneven * seen[5]
+            difference = (color - rays.rgb[k, :, None]).abs().mean(-1) - config.texture_tolerance * seen[5]
             difference = difference.clamp(0, config.robust)
             below = (z.unflatten(0, best.shape) - seen[4]).clamp_min(0)
-            sight = torch.exp(-((below / config.hidden) ** 2))
+            sight = torch.exp(-((below / config.occlusion_depth) ** 2))
             usable = (sight > 0.3) & (seen[3] > 0.6) & (rays.view[k] != j)[:, None]
             best = torch.where(usable, best.minimum(config.unknown + sight * (difference - config.unknown)), best)
         # Otherwise the surface could escape inconsistent views by moving where no view looks.

@@ -88,7 +88,7 @@ def first_crossings(
     samples: int = 40,
 ) -> Float[Tensor, "n r"]:
     """Distance along each ray to where ``values`` first fall below zero, or else to where they are least."""
-    middle = ((grid.centre - origin) * direction).sum(-1, keepdim=True)
+    middle = ((grid.center - origin) * direction).sum(-1, keepdim=True)
     t = middle + torch.linspace(-1, 1, samples, device=values.device) * grid.extent * 1.1
     points = origin[:, :, None] + direction[:, :, None] * t[..., None]
     along = torch.cat([trilinear(values, part.flatten(1, 2), grid) for part in points.split(4096, 1)], 1)

@@ -34,7 +34,7 @@ class FitConfig:
     color_weight: tuple[float, float] = (0.0, 1.0)
     """With depth, which says more, and without."""
     eikonal_weight: float = 0.02
-    stay_weight: float = 50.0
+    anchor_weight: float = 50.0
     """Pull towards the closed form: what no view corrects stays as it was."""
     robust: float = 0.03
     """Depth errors beyond this are a view that disagrees, and pull no more."""
@@ -123,7 +123,7 @@ class _Near:
         cell = self.cells.gather(1, (uniform * self.count[:, None]).long().clamp_max(self.cells.shape[1] - 1))
         g = grid.resolution
         place = torch.stack([cell // g**2, cell // g % g, cell % g], -1) + 0.5
-        return place * grid.spacing - grid.extent + grid.centre, self.initial.flatten(1).gather(1, cell)
+        return place * grid.spacing - grid.extent + grid.center, self.initial.flatten(1).gather(1, cell)
 
 
 def _rendering_loss(
@@ -166,7 +166,7 @@ def _shape_loss(
     points, initial = near
     stay = ((shape.evaluate(points) - initial) ** 2).mean(1)
     slope = shape.gradient(points).norm(dim=-1)
-    return (config.stay_weight * stay + config.eikonal_weight * ((slope - 1) ** 2).mean(1)).sum()
+    return (config.anchor_weight * stay + config.eikonal_weight * ((slope - 1) ** 2).mean(1)).sum()
 
 
 def _colors(pool: RayPool, middle: Float[Tensor, "n r"], grid: VoxelGrid) -> ColorGrid:

@@ -20,11 +20,11 @@ class FuseConfig:
 
     truncation: float = 0.04
     """Truncation distance in world units; beyond it only the sign of a measurement counts."""
-    emptiness: tuple[float, float] = (0.15, 0.5)
+    free_space_weight: tuple[float, float] = (0.15, 0.5)
     """Weight of a free-space observation relative to a distance measurement."""
-    grazing: tuple[float, float] = (2.0, 0.75)
+    grazing_power: tuple[float, float] = (2.0, 0.75)
     """Exponent of the cosine between normal and line of sight in a measurement's weight."""
-    fading: tuple[float, float] = (1.0, 0.0)
+    behind_surface_decay: tuple[float, float] = (1.0, 0.0)
     """Decay of the weights behind the surface: the back of a thin sheet should not cancel its front."""
     prior: float = 1e-3
     """Weight of the prior that unobserved space is inside."""
@@ -86,7 +86,7 @@ def _fused(
         return torch.cat([_vote(maps, agreement, part, config) for part in points.split(chunk)])
 
     size = (grid.resolution,) * 3
-    half = VoxelGrid(grid.centre, grid.extent, grid.resolution // 2)
+    half = VoxelGrid(grid.center, grid.extent, grid.resolution // 2)
     if grid.resolution % 2 or half.spacing > 0.75 * config.truncation:
         return votes(grid.points().reshape(-1, 3)).reshape(size)
     coarse = votes(half.points().reshape(-1, 3)).reshape(1, 1, *(half.resolution,) * 3)
@@ -110,14 +110,14 @@ def _vote(
         return pair[1] + (pair[0] - pair[1]) * agreement.consistency
 
     trust, near = agreement.trust[:, None], seen.covered & (seen.ahead.abs() <= limit)
-    fade = (1 + seen.ahead.clamp_max(0) / limit).clamp_min(0) ** between(config.fading)
+    fade = (1 + seen.ahead.clamp_max(0) / limit).clamp_min(0) ** between(config.behind_surface_decay)
     # Grazing views measure badly.
-    measured = near * trust * seen.weight * seen.cosine.clamp(0.1, 1) ** between(config.grazing) * fade
+    measured = near * trust * seen.weight * seen.cosine.clamp(0.1, 1) ** between(config.grazing_power) * fade
     # Emptiness grows with the distance from the silhouette, so that a border that is a pixel off does not carve.
     beside = (outside / (0.5 * limit)).clamp(0, 1)
     empty = torch.where(seen.covered, (seen.ahead > limit) * seen.weight, beside)
     # Low-trust views contribute depth but not free space.
-    empty = between(config.emptiness) * (1.5 * trust - 0.5).clamp_min(0) * empty
+    empty = between(config.free_space_weight) * (1.5 * trust - 0.5).clamp_min(0) * empty
     distance = torch.where(seen.covered, seen.ahead, outside).clamp(-limit, limit)
     # A view says nothing about points behind its surface. Points that no view measures count as inside.
     votes = measured + empty

@@ -16,7 +16,7 @@ _FORMAT = "mvdiff-grid/1"
 #: Cells around the surface that have its colour; elsewhere it is never seen.
 _COLORED = 3.0
 _POINTS = 200_000
-_GREY = 0.5
+_GRAY = 0.5
 
 
 def save_grid(mesh: TexturedMesh, path: str | os.PathLike, resolution: int = 128) -> Path:
@@ -36,7 +36,7 @@ def save_grid(mesh: TexturedMesh, path: str | os.PathLike, resolution: int = 128
     points = PointSamples.of(mesh, _POINTS)
     near = sdf.abs() < _COLORED * grid.spacing
     _, index = cKDTree(points.position.numpy()).query(grid.points()[near].numpy(), workers=-1)
-    rgb = torch.full((*sdf.shape, 3), _GREY)
+    rgb = torch.full((*sdf.shape, 3), _GRAY)
     rgb[near] = points.color[torch.as_tensor(index)]
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
@@ -45,7 +45,7 @@ def save_grid(mesh: TexturedMesh, path: str | os.PathLike, resolution: int = 128
             sdf=sdf.numpy(),
             density=density.half().numpy(),
             rgb=(rgb.clamp(0, 1) * 255).round().byte().numpy(),
-            centre=grid.centre.numpy(),
+            centre=grid.center.numpy(),
             extent=np.float32(grid.extent),
             beta=np.float32(beta),
         )

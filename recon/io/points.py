@@ -16,7 +16,7 @@ from recon.io.meshes.ply import write_ply
 from recon.io.splats.ply import SplatAxes, columns, save_splat_ply
 from recon.rendering.shade import sample_texture
 
-_GREY = 0.7  # sRGB of meshes without colour
+_GRAY = 0.7  # sRGB of meshes without colour
 _OPACITY = 0.98
 #: A disc's standard deviation as a share of the points' spacing: neighbours overlap to a closed surface.
 _SPREAD = 0.75
@@ -58,7 +58,7 @@ class PointSamples:
         elif mesh.colors is not None:
             color = at(mesh.colors[mesh.faces[face]])
         else:
-            color = torch.full((count, 3), _GREY)
+            color = torch.full((count, 3), _GRAY)
         normal = torch.nn.functional.normalize(at(mesh.vertex_normals()[mesh.faces[face]]), dim=-1)
         return PointSamples(at(mesh.triangles[face]), normal, color, math.sqrt(float(area.sum()) / count))
 

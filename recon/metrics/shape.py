@@ -79,18 +79,18 @@ class SurfaceComparison:
     truth: SurfacePoints
     to_truth: Float[Tensor, "p"]
     to_prediction: Float[Tensor, "q"]
-    true_neighbour: Int[Tensor, "p"]
+    true_neighbor: Int[Tensor, "p"]
     """Nearest true point of each predicted point."""
-    predicted_neighbour: Int[Tensor, "q"]
+    predicted_neighbor: Int[Tensor, "q"]
 
     @staticmethod
     def between(prediction: SurfacePoints, truth: SurfacePoints) -> "SurfaceComparison":
         """Both must have points."""
         if len(prediction) == 0 or len(truth) == 0:
             raise ValueError("A surface without points cannot be compared.")
-        to_truth, true_neighbour = nearest(prediction.points, truth.points)
-        to_prediction, predicted_neighbour = nearest(truth.points, prediction.points)
-        return SurfaceComparison(prediction, truth, to_truth, to_prediction, true_neighbour, predicted_neighbour)
+        to_truth, true_neighbor = nearest(prediction.points, truth.points)
+        to_prediction, predicted_neighbor = nearest(truth.points, prediction.points)
+        return SurfaceComparison(prediction, truth, to_truth, to_prediction, true_neighbor, predicted_neighbor)
 
     @property
     def chamfer(self) -> float:
@@ -105,7 +105,7 @@ class SurfaceComparison:
         if not bool(selected.any()):
             return None
         from_truth = self.to_prediction[selected].mean()
-        own = self.to_truth[selected[self.true_neighbour]]
+        own = self.to_truth[selected[self.true_neighbor]]
         return float(from_truth + own.mean()) / 2 if len(own) else float(from_truth)
 
     def f_score(self, threshold: float) -> float:
@@ -117,8 +117,8 @@ class SurfaceComparison:
     @property
     def normal_consistency(self) -> float:
         """Mean |cosine| between the normals of nearest neighbours, both ways (Mescheder et al. 2019)."""
-        there = (self.prediction.normals * self.truth.normals[self.true_neighbour]).sum(-1).abs().mean()
-        back = (self.truth.normals * self.prediction.normals[self.predicted_neighbour]).sum(-1).abs().mean()
+        there = (self.prediction.normals * self.truth.normals[self.true_neighbor]).sum(-1).abs().mean()
+        back = (self.truth.normals * self.prediction.normals[self.predicted_neighbor]).sum(-1).abs().mean()
         return float(there + back) / 2
 
 
@@ -136,7 +136,7 @@ def align_upright(
     Starts from each of ``yaws`` angles (centres and sizes made equal), then iterated nearest points with the
     least-squares similarity that keeps +Y (Umeyama 1991, restricted to one axis); for papers that align.
     """
-    centre, radius = truth.mean(0), (truth - truth.mean(0)).norm(dim=-1).mean()
+    center, radius = truth.mean(0), (truth - truth.mean(0)).norm(dim=-1).mean()
     own, own_radius = prediction.mean(0), (prediction - prediction.mean(0)).norm(dim=-1).mean().clamp_min(1e-9)
 
     def error(matrix: Float[Tensor, "4 4"]) -> float:
@@ -144,17 +144,17 @@ def align_upright(
         return float(nearest(moved, truth)[0].mean() + nearest(truth, moved)[0].mean())
 
     angles = torch.arange(yaws) * (2 * torch.pi / yaws)
-    starts = [_upright(float(angle), float(radius / own_radius), own, centre) for angle in angles]
+    starts = [_upright(float(angle), float(radius / own_radius), own, center) for angle in angles]
     starts = sorted([torch.eye(4), *starts], key=error)[:3]
     return min((_refined(prediction, truth, start, iterations) for start in starts), key=error)
 
 
-def _upright(angle: float, scale: float, own: Float[Tensor, "3"], centre: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
+def _upright(angle: float, scale: float, own: Float[Tensor, "3"], center: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
     cos, sin = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
     matrix = torch.eye(4)
     matrix[0, 0], matrix[0, 2], matrix[2, 0], matrix[2, 2] = cos, sin, -sin, cos
     matrix[:3, :3] *= scale
-    matrix[:3, 3] = centre - matrix[:3, :3] @ own
+    matrix[:3, 3] = center - matrix[:3, :3] @ own
     return matrix
 
 
@@ -166,12 +166,12 @@ def _refined(
         # Pairs both ways: one way alone lets the scale collapse.
         there, back = nearest(moved, truth)[1], nearest(truth, moved)[1]
         source, target = torch.cat([prediction, prediction[back]]), torch.cat([truth[there], truth])
-        own, centre = source.mean(0), target.mean(0)
-        s, t = source - own, target - centre
+        own, center = source.mean(0), target.mean(0)
+        s, t = source - own, target - center
         angle = torch.atan2((t[:, 0] * s[:, 2] - t[:, 2] * s[:, 0]).sum(), (t * s)[:, [0, 2]].sum())
         turned = _upright(float(angle), 1.0, torch.zeros(3), torch.zeros(3))[:3, :3]
         scale = float((t * (s @ turned.T)).sum() / (s**2).sum().clamp_min(1e-12))
         if scale <= 0:
             break
-        matrix = _upright(float(angle), scale, own, centre)
+        matrix = _upright(float(angle), scale, own, center)
     return matrix

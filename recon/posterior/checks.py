@@ -54,13 +54,13 @@ def _frames(hypotheses: Sequence[Hypothesis], inside: Bool[Tensor, "n g g g"]) -
     if len(hypotheses) < 2:
         return []
     bounds = torch.stack([torch.stack(h.mesh.bounds) for h in hypotheses])
-    size, centre = (bounds[:, 1] - bounds[:, 0]).norm(dim=-1), bounds.mean(1)
+    size, center = (bounds[:, 1] - bounds[:, 0]).norm(dim=-1), bounds.mean(1)
     usual = float(size.median())
     found = []
     strange = [k for k, s in enumerate(size.tolist()) if not 1 / _LARGER < s / usual < _LARGER]
     if strange:
         found.append(f"Hypotheses {strange} differ more than {_LARGER:g}-fold in size: are they in one unit?")
-    apart = (centre - centre.median(0).values).norm(dim=-1) > 0.5 * usual
+    apart = (center - center.median(0).values).norm(dim=-1) > 0.5 * usual
     moved = [k for k in range(len(hypotheses)) if bool(apart[k]) and k not in strange]
     if moved:
         found.append(f"Hypotheses {moved} stand elsewhere than the others: are they in one frame?")

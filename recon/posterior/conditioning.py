@@ -26,7 +26,7 @@ class NoiseModel:
 
     silhouette: float = 0.3
     """Standard deviation of a pixel's coverage."""
-    colour: float = 0.3
+    color: float = 0.3
     """Standard deviation of sRGB values; wide, as a photo carries light and hypotheses do not."""
     depth: float | None = None
     """Standard deviation of depths in world units; None for photos, which measure none."""
@@ -37,7 +37,7 @@ class NoiseModel:
 
     def features(self, views: ViewSet) -> Float[Tensor, "n v d"]:
         """Pictures as vectors whose squared distance is -2 log of the likelihood ratio."""
-        parts = [views.alpha / self.silhouette, (views.rgb - 0.5) * views.alpha / (math.sqrt(3) * self.colour)]
+        parts = [views.alpha / self.silhouette, (views.rgb - 0.5) * views.alpha / (math.sqrt(3) * self.color)]
         if self.depth is not None:
             if views.depth is None:
                 raise InputError("A noise model with depth needs pictures with depth: leave its depth at None.")

@@ -50,13 +50,13 @@ def observe(posterior: Posterior, truth: Float[Tensor, "g g g"], surface: Float[
     points = surface[_some(len(surface), generator)]
     vertices = _some(len(mesh.vertices), generator)
     offset = grid.sample(truth[None], mesh.vertices[vertices])[0]
-    centre, spread = posterior.offsets(mesh, posterior.fields[posterior.representative_index])
+    center, spread = posterior.offsets(mesh, posterior.fields[posterior.representative_index])
     location, band = posterior.local(points)
     return {
         "mean": posterior.typical.spread,
         "residual": posterior.typical.residual,
         "band": {"error": _listed(location.abs()), "spread": _listed(band)},
-        "intervals": {"error": _listed((-offset - centre[vertices]).abs()), "spread": _listed(spread[vertices])},
+        "intervals": {"error": _listed((-offset - center[vertices]).abs()), "spread": _listed(spread[vertices])},
         "occupancy": _votes(posterior, truth < 0),
     }
 

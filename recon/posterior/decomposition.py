@@ -43,20 +43,20 @@ def decompose(
     """``outwards``: where the hypotheses' surfaces lie from the vertices of ``mesh``."""
     freedom = 1 - float((weights.double() ** 2).sum())
     mean = torch.einsum("n,nk->k", weights, outwards)
-    centred = outwards - mean
-    total = float(torch.einsum("n,nk->", weights, centred**2)) / max(outwards.shape[1], 1)
+    centered = outwards - mean
+    total = float(torch.einsum("n,nk->", weights, centered**2)) / max(outwards.shape[1], 1)
     variance = total / freedom if freedom > 1e-6 else 0.0
     within = mesh.attributes.get(INCONSISTENCY)
     known = residuals[~residuals.isnan()]
     return Decomposition(
         between=math.sqrt(variance),
         within=float(within.mean()) if within is not None else float(known.mean()) if len(known) else None,
-        elevation_share=_explained(centred, weights, elevations, total),
+        elevation_share=_explained(centered, weights, elevations, total),
     )
 
 
 def _explained(
-    centred: Float[Tensor, "n k"], weights: Float[Tensor, "n"], elevations: Float[Tensor, "n"], total: float
+    centered: Float[Tensor, "n k"], weights: Float[Tensor, "n"], elevations: Float[Tensor, "n"], total: float
 ) -> float | None:
     count = len(weights)
     if count < _FEWEST or bool(elevations.isnan().any()) or total == 0:
@@ -65,7 +65,7 @@ def _explained(
     spread = float((weights * offset**2).sum())
     if spread < 1e-6:  # given, not drawn
         return 0.0
-    slope = torch.einsum("n,nk->k", weights * offset, centred) / spread
+    slope = torch.einsum("n,nk->k", weights * offset, centered) / spread
     share = spread * float((slope**2).mean()) / total
     # Any other number would explain 1 / (n - 1) of the variance by chance.
     return min(max(1 - (1 - share) * (count - 1) / (count - 2), 0.0), 1.0)

@@ -33,7 +33,7 @@ def weighted_median(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n
 
 
 def deviation(values: Float[Tensor, "n *shape"], weights: Float[Tensor, "n"]) -> Float[Tensor, "*shape"]:
-    """Weighted standard deviation as the sample tells it of the population (reliability weights); 0 for one value."""
+    """Unbiased weighted standard deviation (reliability weights); 0 for one value."""
     freedom = 1 - float((weights.double() ** 2).sum())
     if freedom < 1e-6:
         return torch.zeros_like(values[0])

@@ -43,7 +43,7 @@ class NextView:
     """Degrees; 0 is the photo's own direction, positive counter-clockwise seen from above."""
     elevations: Float[Tensor, "e"]
     information: Float[Tensor, "e a"]
-    """Expected bits that one photo from there tells about the hypothesis' index."""
+    """Expected information of one photo from there about the hypothesis' index, in bits."""
     entropy: float
     """Bits before it."""
     chosen: tuple[tuple[int, int], ...]

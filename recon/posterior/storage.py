@@ -77,7 +77,7 @@ def write_posterior(posterior: Posterior, path: Path) -> None:
         "fields": posterior.fields.clamp(-limit, limit).half(),
         "probability": posterior.probability.half(),
         "entropy": posterior.entropy.half(),
-        "centre": posterior.grid.centre,
+        "centre": posterior.grid.center,
         "distances": posterior.distances,
         "elevations": posterior.elevations,
         "residuals": posterior.residuals,

@@ -9,7 +9,7 @@ from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.rendering.hits import Hits
 
-#: Cast together: so many that the calls around them do not count, and few enough for the processor's cache.
+#: Rays per call: enough to hide the call's overhead, few enough for the processor's cache.
 _RAYS = 1 << 16
 
 

@@ -15,7 +15,7 @@ from recon.rendering import raycast
 from recon.rendering.hits import Hits, planes
 from recon.rendering.visibility import first_hits
 
-_GREY = 0.7  # meshes without colour
+_GRAY = 0.7  # meshes without colour
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _corner_colors(mesh: TexturedMesh) -> Float[Tensor, "f 3 c"]:
         return mesh.uv
     if mesh.colors is not None:
         return mesh.colors[mesh.faces]
-    return torch.full_like(mesh.triangles, _GREY)
+    return torch.full_like(mesh.triangles, _GRAY)
 
 
 def sample_texture(texture: Float[Tensor, "3 th tw"], uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:

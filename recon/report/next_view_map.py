@@ -51,14 +51,14 @@ def predicted(
     return in_threads(lambda mesh: render_lit(mesh, view.camera(size=size))[0], meshes[:MAX_TILES])
 
 
-def centred_order(view: NextView) -> list[int]:
+def centered_order(view: NextView) -> list[int]:
     """Columns by azimuth from -180 up, so that the photo's own direction stands in the middle."""
     wrapped = [(float(a) + 180) % 360 - 180 for a in view.azimuths]
     return sorted(range(len(wrapped)), key=wrapped.__getitem__)
 
 
 def _draw_map(draw: ImageDraw.ImageDraw, view: NextView, top: int, text, small) -> None:
-    order = centred_order(view)
+    order = centered_order(view)
     cell = (_WIDTH - _LEFT - 20) / len(order)
     ranks = {index: rank for rank, index in enumerate(view.chosen, 1)}
     rows = sorted(range(len(view.elevations)), key=lambda row: -float(view.elevations[row]))
@@ -68,13 +68,13 @@ def _draw_map(draw: ImageDraw.ImageDraw, view: NextView, top: int, text, small) 
         for place, column in enumerate(order):
             bits = float(view.information[row, column])
             box = (_LEFT + place * cell, y, _LEFT + (place + 1) * cell - 2, y + _ROW - 2)
-            colour = information_color(share_of_range(view, bits))
-            draw.rectangle(box, colour)
-            ink = _INK if sum(colour) > 380 else (255, 255, 255)
+            color = information_color(share_of_range(view, bits))
+            draw.rectangle(box, color)
+            ink = _INK if sum(color) > 380 else (255, 255, 255)
             draw.text((box[0] + 5, y + 25), f"{bits:.2f}", ink, small)
             if (row, column) in ranks:
                 draw.rectangle(box, outline=_MARK, width=3)
-                draw.text((box[2] - 15, y + 5), str(ranks[row, column]), _MARK if sum(colour) > 380 else ink, text)
+                draw.text((box[2] - 15, y + 5), str(ranks[row, column]), _MARK if sum(color) > 380 else ink, text)
     y = top + len(rows) * _ROW + 4
     for place, column in enumerate(order):
         angle = (float(view.azimuths[column]) + 180) % 360 - 180

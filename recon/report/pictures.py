@@ -127,8 +127,8 @@ def view_maps(statistics: ViewStatistics) -> list[tuple[str, str, str]]:
     def maps(view: int) -> tuple[str, str, str]:
         mean = (statistics.rgb_mean[view].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
         # 0.5 is the largest standard deviation that values in [0, 1] can have.
-        colour = statistics.rgb_std[view].square().mean(0, keepdim=True).sqrt()
-        return data_uri(mean), picture(statistics.alpha_std[view] * 2), picture(colour * 2)
+        color = statistics.rgb_std[view].square().mean(0, keepdim=True).sqrt()
+        return data_uri(mean), picture(statistics.alpha_std[view] * 2), picture(color * 2)
 
     return in_threads(maps, range(len(statistics.rgb_mean)))
 

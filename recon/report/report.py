@@ -20,7 +20,7 @@ from recon.posterior.next_view import NextView, NextViewConfig, next_view
 from recon.rendering import Surface
 from recon.report import pictures, statements
 from recon.report.gallery import facts, figure, gallery, modes_note, table_row
-from recon.report.next_view_map import centred_order, information_color, predicted, share_of_range
+from recon.report.next_view_map import centered_order, information_color, predicted, share_of_range
 from recon.report.scenes import linked, scene
 
 #: Coarser than the map of `mvdiff next-view`: every report computes it.
@@ -107,7 +107,7 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
         return ""
     view = view or next_view(surfaces, posterior.weights, config=_CANDIDATES)
     azimuth, elevation = view.best
-    order = centred_order(view)
+    order = centered_order(view)
     ranks = {place: rank for rank, place in enumerate(view.chosen, 1)}
     angles = [(float(view.azimuths[column]) + 180) % 360 - 180 for column in order]
     head = "".join(f"<th scope='col'>{'photo' if angle == 0 else f'{angle:+.0f}°'}</th>" for angle in angles)
@@ -131,8 +131,8 @@ def _next_view(posterior: Posterior, surfaces: Sequence[Surface], view: NextView
         f"<p>From azimuth <b>{azimuth:.0f}°</b>, elevation <b>{elevation:.0f}°</b> a photo is expected to settle "
         f"{view.cumulative[0]:.2f} of the {view.entropy:.2f} bits that are open about which hypothesis is true; from a "
         f"random direction, {float(view.information.mean()):.2f}. This assumes that one of them is true; otherwise it "
-        "tells less. Azimuths are measured from the photo, positive to the right around the object. Numbers mark the "
-        "further photos of the plan.</p>"
+        "carries less information. Azimuths are measured from the photo, positive to the right around the object. "
+        "Numbers mark the further photos of the plan.</p>"
         f"<div class='scroll'><table class='map'><caption>Expected bits by elevation and azimuth</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<h3>What each hypothesis predicts there</h3><div class='tiles'>{tiles}</div></section>"
@@ -165,8 +165,8 @@ def _views(posterior: Posterior) -> str:
     if posterior.views is None:
         return ""
     columns = "".join(
-        f"<div class='column'>{figure(mean, 'mean')}{figure(shape, 'silhouette')}{figure(colour, 'colour')}</div>"
-        for mean, shape, colour in pictures.view_maps(posterior.views)
+        f"<div class='column'>{figure(mean, 'mean')}{figure(shape, 'silhouette')}{figure(color, 'color')}</div>"
+        for mean, shape, color in pictures.view_maps(posterior.views)
     )
     return (
         "<section><h2>The sampled views</h2><p>Mean over the hypotheses, and the spread of silhouette and colour, for "

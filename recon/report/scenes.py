@@ -23,7 +23,7 @@ FACES = 4000
 #: Shared by all hypotheses of the linked figure: many hypotheses are each shown more coarsely.
 ALL_FACES = 32_000
 _LEAST_FACES = 800
-_GREY = (0.72, 0.72, 0.72)
+_GRAY = (0.72, 0.72, 0.72)
 
 
 def scene(posterior: Posterior) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def scene(posterior: Posterior) -> dict[str, Any]:
         shapes[f"{posterior.coverage:.0%} band, {side} side"] = partial(posterior.grid.surface, field)
     lights = in_threads(lambda shape: _light(shape(), FACES), list(shapes.values()))
     shown = {label: light for label, light in zip(shapes, lights, strict=True) if len(light.mesh)}
-    traces = [_spread_trace(shown["Representative"]), *map(_colour_trace, shown.values())]
+    traces = [_spread_trace(shown["Representative"]), *map(_color_trace, shown.values())]
     for index, trace in enumerate(traces):
         trace["visible"] = index == 0
     return {"labels": ["Uncertainty", *shown], "traces": traces}
@@ -47,7 +47,7 @@ def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, 
     def drawn(index: int) -> tuple[dict[str, Any], list[str]]:
         light = _light(hypotheses[index].mesh, faces)
         share = posterior.uncertainty_of(light.full, index)[light.source] / most
-        return _colour_trace(light), _hexed(ramp(share.clamp(0, 1).numpy()))
+        return _color_trace(light), _hexed(ramp(share.clamp(0, 1).numpy()))
 
     traces, spreads = (list(each) for each in zip(*in_threads(drawn, range(len(hypotheses))), strict=True))
     labels = [f"#{k} · {float(weight):.0%}" for k, weight in enumerate(posterior.weights)]
@@ -92,7 +92,7 @@ def _spread_trace(light: _Light) -> dict[str, Any]:
     }
 
 
-def _colour_trace(light: _Light) -> dict[str, Any]:
+def _color_trace(light: _Light) -> dict[str, Any]:
     return _geometry(light.mesh) | {"vertexcolor": _hexed(_colors(light.full)[light.source.numpy()])}
 
 
@@ -115,7 +115,7 @@ def _geometry(mesh: TexturedMesh) -> dict[str, Any]:
 
 def _colors(mesh: TexturedMesh) -> UInt8[np.ndarray, "k 3"]:
     colors = vertex_colors(mesh)
-    colors = torch.tensor(_GREY).expand(len(mesh.vertices), 3) if colors is None else colors
+    colors = torch.tensor(_GRAY).expand(len(mesh.vertices), 3) if colors is None else colors
     return (colors.clamp(0, 1) * 255).round().byte().numpy()
 
 

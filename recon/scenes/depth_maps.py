@@ -65,7 +65,7 @@ class DepthMaps:
     def limits(
         self, front: Float[Tensor, "v h w"], behind: float
     ) -> tuple[Float[Tensor, "v h w"], Float[Tensor, "v h w"]]:
-        """z-depth up to which each ray is certainly free, and from which on it tells nothing.
+        """z-depth up to which each ray is free space, and z-depth from which on space is unobserved.
 
         ``front`` and ``behind`` are the truncation before and behind the surface in world units.
         """

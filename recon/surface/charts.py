@@ -27,7 +27,7 @@ class Charts:
     """Number of each face's chart, 0 … count-1."""
     direction: Int[np.ndarray, "f"]
     """Row of :data:`DIRECTIONS` that the face's chart is looked at from."""
-    neighbour: Int[np.ndarray, "f 3"]
+    neighbor: Int[np.ndarray, "f 3"]
     """See :func:`neighbours`."""
 
     @property
@@ -48,17 +48,17 @@ def cut(mesh: TexturedMesh) -> Charts:
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normal, axis=-1) / 2
     cosine = (normal / np.maximum(2 * area, 1e-30)[:, None]) @ DIRECTIONS.T
-    neighbour = neighbours(faces)
-    length = np.linalg.norm(np.roll(corners, -1, 1) - corners, axis=-1) * (neighbour >= 0)
-    direction = _smoothed(cosine, neighbour, length)
-    chart = components(neighbour, direction)
+    neighbor = neighbors(faces)
+    length = np.linalg.norm(np.roll(corners, -1, 1) - corners, axis=-1) * (neighbor >= 0)
+    direction = _smoothed(cosine, neighbor, length)
+    chart = components(neighbor, direction)
     for _ in range(2):
-        direction = _joined(chart, direction, cosine, area, neighbour, length)
-        chart = components(neighbour, direction)
-    return Charts(chart, direction, neighbour)
+        direction = _joined(chart, direction, cosine, area, neighbor, length)
+        chart = components(neighbor, direction)
+    return Charts(chart, direction, neighbor)
 
 
-def neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
+def neighbors(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
     """The face across each edge (corner i to corner i + 1), -1 at borders and where more than two faces meet."""
     start, end = faces.reshape(-1).astype(np.int64), np.roll(faces, -1, 1).reshape(-1)
     edge = np.minimum(start, end) * (int(faces.max(initial=0)) + 1) + np.maximum(start, end)
@@ -73,19 +73,19 @@ def neighbours(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "f 3"]:
     return across.reshape(-1, 3)
 
 
-def components(neighbour: Int[np.ndarray, "f 3"], label: Int[np.ndarray, "f"]) -> Int[np.ndarray, "f"]:
+def components(neighbor: Int[np.ndarray, "f 3"], label: Int[np.ndarray, "f"]) -> Int[np.ndarray, "f"]:
     """Number of the connected region of equal labels that each face belongs to."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    linked = (neighbour >= 0) & (label[neighbour] == label[:, None])
-    to, start = neighbour[linked], np.append(0, np.count_nonzero(linked, 1).cumsum())
+    linked = (neighbor >= 0) & (label[neighbor] == label[:, None])
+    to, start = neighbor[linked], np.append(0, np.count_nonzero(linked, 1).cumsum())
     links = csr_array((np.ones(len(to)), to.astype(np.int32), start.astype(np.int32)), shape=(len(label), len(label)))
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def _smoothed(
-    cosine: Float[np.ndarray, "f d"], neighbour: Int[np.ndarray, "f 3"], length: Float[np.ndarray, "f 3"]
+    cosine: Float[np.ndarray, "f d"], neighbor: Int[np.ndarray, "f 3"], length: Float[np.ndarray, "f 3"]
 ) -> Int[np.ndarray, "f"]:
     """A direction for each face near its normal and equal to its neighbours' (iterated conditional modes, Besag 1986).
 
@@ -98,7 +98,7 @@ def _smoothed(
         rows = np.arange(sweep % 2, len(cosine), 2)
         votes = np.zeros((len(rows), cosine.shape[1]), np.float32)
         for side in range(3):
-            votes[np.arange(len(rows)), direction[neighbour[rows, side]]] += share[rows, side]
+            votes[np.arange(len(rows)), direction[neighbor[rows, side]]] += share[rows, side]
         best = (admissible[rows] + _FOLLOWING * votes).argmax(1)
         possible = np.isfinite(admissible[rows, best])
         direction[rows[possible]] = best[possible]
@@ -110,7 +110,7 @@ def _joined(
     direction: Int[np.ndarray, "f"],
     cosine: Float[np.ndarray, "f d"],
     area: Float[np.ndarray, "f"],
-    neighbour: Int[np.ndarray, "f 3"],
+    neighbor: Int[np.ndarray, "f 3"],
     length: Float[np.ndarray, "f 3"],
 ) -> Int[np.ndarray, "f"]:
     """Tiny charts take the direction of the neighbour with the longest common border that their faces can bear."""
@@ -118,10 +118,10 @@ def _joined(
     tiny = np.bincount(chart, area, count) < _TINY * area.sum()
     steepest = np.full((count, cosine.shape[1]), np.inf, np.float32)
     np.minimum.at(steepest, chart, cosine)
-    face, side = np.nonzero((neighbour >= 0) & tiny[chart][:, None] & (chart[neighbour] != chart[:, None]))
+    face, side = np.nonzero((neighbor >= 0) & tiny[chart][:, None] & (chart[neighbor] != chart[:, None]))
     border = np.zeros((count, cosine.shape[1]))
     # Two tiny charts must not swap places: only the smaller number moves to the other.
-    other = neighbour[face, side]
+    other = neighbor[face, side]
     moves = ~tiny[chart[other]] | (chart[other] > chart[face])
     np.add.at(border, (chart[face[moves]], direction[other[moves]]), length[face[moves], side[moves]])
     border[steepest < _LEAST_JOINED] = 0

@@ -51,11 +51,11 @@ def _flexicubes(field: Float[Tensor, "g g g"], grid: VoxelGrid) -> TexturedMesh:
     corners = padded.shape[0]
     axis = torch.arange(corners, device=field.device)
     index = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    places = (index - 0.5) * grid.spacing - grid.extent + grid.centre.to(field.device)
+    places = (index - 0.5) * grid.spacing - grid.extent + grid.center.to(field.device)
     cubes = _cubes(corners, field.device)
 
     slopes = torch.stack(torch.gradient(padded, spacing=grid.spacing))
-    wide = VoxelGrid(grid.centre.to(field.device), grid.extent + grid.spacing, corners)
+    wide = VoxelGrid(grid.center.to(field.device), grid.extent + grid.spacing, corners)
 
     def gradient(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         return torch.nn.functional.normalize(wide.sample(slopes, points).T, dim=-1)

@@ -112,7 +112,7 @@ def _by_xatlas(
     """Corners of equal ``place`` are one vertex."""
     import xatlas
 
-    # Vertices are shared within a chart only, and no two charts touch: that is how xatlas tells them apart.
+    # Vertices are shared within a chart only, and no two charts touch: xatlas separates charts by this.
     apart = triangles * _SCALE
     apart[..., 0] += 2 * np.abs(apart).max() * chart[:, None]
     _, first, corner = np.unique(place, return_index=True, return_inverse=True)

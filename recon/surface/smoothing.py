@@ -23,11 +23,11 @@ def smooth_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
     start, end = faces.reshape(-1), np.roll(faces, -1, 1).reshape(-1)  # a closed surface has each edge twice
     order, count = np.argsort(start, kind="stable"), np.bincount(start, minlength=len(vertices))
     ends = np.append(0, count.cumsum())
-    neighbours = csr_array((np.ones(len(end), np.float32), end[order], ends), shape=(len(vertices),) * 2)
+    neighbors = csr_array((np.ones(len(end), np.float32), end[order], ends), shape=(len(vertices),) * 2)
     count = np.maximum(count, 1).astype(np.float32)[:, None]
     for _ in range(rounds):
         for step in (_SHRINK, _SWELL):
-            vertices = vertices + np.float32(step) * (neighbours @ vertices / count - vertices)
+            vertices = vertices + np.float32(step) * (neighbors @ vertices / count - vertices)
     return replace(mesh, vertices=torch.from_numpy(vertices).to(mesh.vertices))
 
 

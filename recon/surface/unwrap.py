@@ -26,7 +26,7 @@ def unwrap(mesh: TexturedMesh, size: int) -> TexturedMesh:
     a rough surface into ten times as many charts.
     """
     cut = charts.cut(mesh)
-    neighbour, projection = cut.neighbour, Projection.of(mesh, cut.direction)
+    neighbor, projection = cut.neighbor, Projection.of(mesh, cut.direction)
     flat, height = projection.flat(cut), torch.from_numpy(projection.height).to(mesh.device)
     layer = np.zeros(len(mesh), np.int64)
     for attempt in range(1, _ROUNDS):
@@ -34,11 +34,11 @@ def unwrap(mesh: TexturedMesh, size: int) -> TexturedMesh:
         if not hidden.any():
             break
         # One ring more, so that the border of what moves is less ragged.
-        ring = (neighbour >= 0) & hidden[neighbour] & (cut.chart[neighbour] == cut.chart[:, None])
+        ring = (neighbor >= 0) & hidden[neighbor] & (cut.chart[neighbor] == cut.chart[:, None])
         # A number of its own: it must not join what an earlier round took away.
         layer[hidden | ring.any(1)] = attempt
         label = layer * len(charts.DIRECTIONS) + cut.direction
-        cut = replace(cut, chart=charts.components(neighbour, label))
+        cut = replace(cut, chart=charts.components(neighbor, label))
         flat = projection.flat(cut)
     return replace(mesh, uv=torch.from_numpy(pack_charts(flat, mesh.faces.cpu().numpy(), cut, size)).to(mesh.device))
 

@@ -108,7 +108,7 @@ def test_object_comes_back_upright_unmirrored_and_watertight(seat, rebuilt):
         assert chamfer(rebuilt.mesh.transformed(flip), seat) > 3 * error
 
 
-def test_texture_shows_the_objects_colours(seat, rebuilt):
+def test_texture_shows_the_objects_colors(seat, rebuilt):
     assert rebuilt.mesh.uv.min() >= 0
     assert rebuilt.mesh.uv.max() <= 1
     cameras = Cameras.orbit(torch.tensor([45.0, 135, 225, 315]), 15.0, size=64)
@@ -118,7 +118,7 @@ def test_texture_shows_the_objects_colours(seat, rebuilt):
     assert -10 * error.log10() > 18
 
 
-def test_sdf_is_negative_inside_at_cell_centres(rebuilt):
+def test_sdf_is_negative_inside_at_cell_centers(rebuilt):
     points = VoxelGrid(torch.zeros(3), rebuilt.extent, len(rebuilt.sdf)).points()
     inside = ((points - torch.tensor([0.0, -0.2, 0.0])).abs() < torch.tensor([0.25, 0.05, 0.15])).all(-1)
     assert (rebuilt.sdf[inside] < 0).all()
@@ -214,7 +214,7 @@ def test_fit_brings_a_wrong_field_nearer():
     views, truth = views_of(sphere(0.35)), _GRID.points().norm(dim=-1) - 0.35
     start = (truth + 0.015)[None].clamp(-0.04, 0.04)
     trust = torch.ones(1, views.num_views)
-    end = fit(views, _GRID, start, trust, FitConfig(steps=30, stay_weight=0.0))
+    end = fit(views, _GRID, start, trust, FitConfig(steps=30, anchor_weight=0.0))
     near = truth.abs() < 0.01
     assert (end[0][near] - truth[near]).abs().mean() < 0.7 * (start[0][near] - truth[near]).abs().mean()
     assert torch.equal(fit(views, _GRID, start, trust, FitConfig(steps=0)), start)

@@ -12,18 +12,18 @@ from recon.posterior import Hypothesis, PosteriorConfig, VoxelGrid
 SMALL = PosteriorConfig(grid=40, samples=1024)
 
 
-def ball(radius: float = 0.3, centre=(0.0, 0.0, 0.0), color=(0.8, 0.3, 0.2), level: int = 3, **known) -> Hypothesis:
+def ball(radius: float = 0.3, center=(0.0, 0.0, 0.0), color=(0.8, 0.3, 0.2), level: int = 3, **known) -> Hypothesis:
     mesh = trimesh.creation.icosphere(level, radius)
-    mesh.apply_translation(centre)
+    mesh.apply_translation(center)
     return Hypothesis(
         TexturedMesh.from_arrays(mesh.vertices, mesh.faces, np.tile(color, (len(mesh.vertices), 1))), **known
     )
 
 
-def box(size=(0.6, 0.4, 0.2), angle: float = 0.0, centre=(0.0, 0.0, 0.0)) -> TexturedMesh:
+def box(size=(0.6, 0.4, 0.2), angle: float = 0.0, center=(0.0, 0.0, 0.0)) -> TexturedMesh:
     mesh = trimesh.creation.box(size)
     mesh.apply_transform(trimesh.transformations.rotation_matrix(angle, [0, 1, 0]))
-    mesh.apply_translation(centre)
+    mesh.apply_translation(center)
     return TexturedMesh.from_arrays(mesh.vertices, mesh.faces)
 
 

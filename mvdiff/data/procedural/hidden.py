@@ -72,7 +72,7 @@ class HiddenHandle(HiddenAttribute):
     """Radius of the cylinder around +Y, in the normalized mesh."""
     points: np.ndarray = field(default_factory=lambda: np.zeros((1, 3)), compare=False)
     """The handle's vertices, were it at azimuth 0."""
-    centre: float = 0.0
+    center: float = 0.0
     """The axis meets z = ``centre``."""
 
     def hidden_arc(self, elevation: float = 15.0, distance: float = 1.5) -> tuple[float, float]:
@@ -80,7 +80,7 @@ class HiddenHandle(HiddenAttribute):
         angle = np.radians(np.arange(180.0, 90.0, -0.25))
         x = self.points[:, 0] * np.cos(angle)[:, None] + self.points[:, 2] * np.sin(angle)[:, None]
         z = self.points[:, 2] * np.cos(angle)[:, None] - self.points[:, 0] * np.sin(angle)[:, None]
-        away = distance * math.cos(math.radians(elevation)) - self.centre
+        away = distance * math.cos(math.radians(elevation)) - self.center
         hidden = (np.abs(np.arctan2(x, away - z)) <= math.asin(self.radius / away)).all(1)
         half = 0.25 * max(int(np.argmin(np.append(hidden, False))) - 1, 0)
         return 180.0 - half, 180.0 + half

@@ -109,8 +109,8 @@ def band(body: Color, label: Color, low: float = -0.3, high: float = 0.4, mark: 
 
     def where(p: np.ndarray, uv: np.ndarray) -> np.ndarray:
         inside = (p[:, 1] > low) & (p[:, 1] < high)
-        centre = (low + high) / 2
-        marked = (np.abs(p[:, 1] - centre) < (high - low) * 0.3) & (np.abs(p[:, 0]) < 0.45) & (p[:, 2] > 0)
+        center = (low + high) / 2
+        marked = (np.abs(p[:, 1] - center) < (high - low) * 0.3) & (np.abs(p[:, 0]) < 0.45) & (p[:, 2] > 0)
         return np.where(inside, np.where(marked, 2, 1), 0)
 
     return choose(where, body, label, label if mark is None else mark)
@@ -119,13 +119,13 @@ def band(body: Color, label: Color, low: float = -0.3, high: float = 0.4, mark: 
 def spots(
     rng: np.random.Generator, ground: Color, spot: Color, count: int | np.integer = 14, size: float = 0.35
 ) -> Paint:
-    centre = rng.normal(size=(count, 3))
-    centre /= np.linalg.norm(centre, axis=1, keepdims=True)
+    center = rng.normal(size=(count, 3))
+    center /= np.linalg.norm(center, axis=1, keepdims=True)
     reach = size * rng.uniform(0.6, 1.2, count)
 
     def where(p: np.ndarray, uv: np.ndarray) -> np.ndarray:
         unit = p / np.linalg.norm(p, axis=1, keepdims=True).clip(1e-6)
-        return (np.arccos((unit @ centre.T).clip(-1, 1)) < reach).any(1)
+        return (np.arccos((unit @ center.T).clip(-1, 1)) < reach).any(1)
 
     return choose(where, ground, spot)
 

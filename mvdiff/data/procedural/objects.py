@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mvdiff.data.procedural import ambiguous, animals, artefacts, furniture, outdoors, plants, vessels
+from mvdiff.data.procedural import ambiguous, animals, artifacts, furniture, outdoors, plants, vessels
 from mvdiff.data.procedural.hidden import Distribution, HiddenAttribute
 from mvdiff.data.procedural.materials import Palette
 from recon.core.mesh import TexturedMesh
@@ -19,7 +19,7 @@ FAMILIES = {
     **outdoors.FAMILIES,
     **animals.FAMILIES,
     **plants.FAMILIES,
-    **artefacts.FAMILIES,
+    **artifacts.FAMILIES,
     **AMBIGUOUS,
 }
 """Name to function of (rng, palette), and of a draw from the hidden prior where the object is ambiguous."""

@@ -198,7 +198,7 @@ def extrude(outline, depth: float, rings: int = 4, rows: int = 2, bevel: float =
     """A plate: a star-shaped outline [m 2] in x and y, swept from z = -depth/2 to depth/2."""
     outline = np.asarray(outline, float)
     outline = np.concatenate([outline, outline[:1]])
-    centre = (outline.max(0) + outline.min(0)) / 2
+    center = (outline.max(0) + outline.min(0)) / 2
     t = np.linspace(0, 1, rings + 1)
     shrink = 1 - bevel
     scale = np.concatenate([t * shrink, np.ones(rows + 1), t[::-1] * shrink])
@@ -207,7 +207,7 @@ def extrude(outline, depth: float, rings: int = 4, rows: int = 2, bevel: float =
         / 2
         * np.concatenate([-np.ones(rings + 1), np.linspace(-1, 1, rows + 1) * (1 - bevel), np.ones(rings + 1)])
     )
-    flat = centre + scale[:, None, None] * (outline - centre)[None]
+    flat = center + scale[:, None, None] * (outline - center)[None]
     part = sheet(np.concatenate([flat, np.broadcast_to(z[:, None, None], (*flat.shape[:2], 1))], -1))
     return part
 

@@ -153,7 +153,7 @@ def _draw_photo_cameras(
     image = (local[..., :2] / local[..., 2:]).cpu()  # focal length 1
     low, high = image.amin(1), image.amax(1)
     side = (high - low).amax(-1) * MARGIN * (1 + config.scale_jitter * dice.uniform(-1, 1, r))
-    centre = (low + high) / 2 + side[:, None] * config.offset_jitter * dice.uniform(-1, 1, r, 2)
+    center = (low + high) / 2 + side[:, None] * config.offset_jitter * dice.uniform(-1, 1, r, 2)
     half = side / 2
     log_scale = torch.log(RADIUS / distance / half)
-    return PhotoCamera(elevation, -centre[:, 0] / half, -centre[:, 1] / half, log_scale, distance, azimuth)
+    return PhotoCamera(elevation, -center[:, 0] / half, -center[:, 1] / half, log_scale, distance, azimuth)

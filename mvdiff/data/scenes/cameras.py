@@ -43,9 +43,9 @@ class Director:
         # Not a cell of the ground: what is hidden may shift the grid, and the photo would tell.
         return self.place(self.rng.uniform(view.low, view.high))
 
-    def next_place(self, centre: tuple[float, float, float], median: float) -> tuple[float, float, float]:
+    def next_place(self, center: tuple[float, float, float], median: float) -> tuple[float, float, float]:
         """.3 to 1.5 median depths from ``centre``."""
-        return self.place(self._near(centre, median))
+        return self.place(self._near(center, median))
 
     def photo(self, position: tuple[float, float, float], first: bool = False) -> Pose:
         """A photo as people take them: nearly level, towards where there is something to see."""
@@ -56,19 +56,19 @@ class Director:
             return Pose(position, rng.uniform(-view.yaw, view.yaw), pitch, roll, fov)
         return Pose(position, self._open_yaw(position), pitch, roll, fov)
 
-    def path(self, centre: tuple[float, float, float], yaw: float, median: float, count: int) -> list[Pose]:
+    def path(self, center: tuple[float, float, float], yaw: float, median: float, count: int) -> list[Pose]:
         """Views from points .3 to 1.5 median depths away, looking anywhere; half of them turn on from ``yaw``."""
         poses = []
         turn = self.rng.choice([-1, 1]) * self.rng.uniform(20, 90)
         for k in range(count):
-            position = self.place(self._near(centre, median))
+            position = self.place(self._near(center, median))
             heading = yaw + turn * k if self.rng.uniform() < 0.5 else self._open_yaw(position)
             pitch = float(np.clip(self.rng.normal(-6, 9), -35, 20))
             poses.append(Pose(position, heading % 360, pitch, 0.0, self.rng.uniform(55, 90)))
         return poses
 
-    def _near(self, centre: tuple[float, float, float], median: float) -> Float[np.ndarray, "2"]:
-        middle = np.array([centre[0], centre[2]])
+    def _near(self, center: tuple[float, float, float], median: float) -> Float[np.ndarray, "2"]:
+        middle = np.array([center[0], center[2]])
         return self.walkable.between(self.rng, middle, 0.3 * median, 1.5 * median)
 
     def _open_yaw(self, position: tuple[float, float, float]) -> float:

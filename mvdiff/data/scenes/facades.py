@@ -64,13 +64,13 @@ def house(builder: SoupBuilder, rng: Rng, style: Style, front: tuple[float, floa
     foot = np.array([front[0], floor, front[1]])
     tall = style.storey * storeys
     _facade(builder, rng, style, foot - right * width / 2, right, width, storeys)
-    centre = foot - ahead * deep / 2
-    builder.box(centre, (width, tall, deep), style.tone, yaw, 1.2, style.wall, 2.4, skip=("+z", "-y", "+y"))
+    center = foot - ahead * deep / 2
+    builder.box(center, (width, tall, deep), style.tone, yaw, 1.2, style.wall, 2.4, skip=("+z", "-y", "+y"))
     if style.pitched:
-        _gable(builder, rng, style, centre + AXIS_Y * tall, right, ahead, width, deep)
+        _gable(builder, rng, style, center + AXIS_Y * tall, right, ahead, width, deep)
     else:
-        builder.box(centre + AXIS_Y * tall, (width + 0.3, 0.3, deep + 0.3), style.trim * 0.9, yaw, 1.2, skip=())
-    ends = np.stack([centre + sx * right * width / 2 + sz * ahead * deep / 2 for sx in (-1, 1) for sz in (-1, 1)])
+        builder.box(center + AXIS_Y * tall, (width + 0.3, 0.3, deep + 0.3), style.trim * 0.9, yaw, 1.2, skip=())
+    ends = np.stack([center + sx * right * width / 2 + sz * ahead * deep / 2 for sx in (-1, 1) for sz in (-1, 1)])
     return Rect(ends[:, 0].min(), ends[:, 0].max(), ends[:, 2].min(), ends[:, 2].max())
 
 

@@ -63,29 +63,29 @@ def curtain(builder: SoupBuilder, rng: Rng, wall: Wall, place: Hole, cloth: int)
     builder.add(flat, faces, vertex_normals(flat, faces), (1, 1, 1), uv, cloth)
 
 
-def radiator(builder: SoupBuilder, rng: Rng, wall: Wall, centre: float, width: float) -> None:
+def radiator(builder: SoupBuilder, rng: Rng, wall: Wall, center: float, width: float) -> None:
     color, tall, yaw = t.tint(rng, (0, 0.08), (0.8, 1)), rng.uniform(0.4, 0.6), yaw_of(wall.normal)
-    if not wall.clear(centre - width / 2, centre + width / 2, 0.1, 0.1 + tall, 0.0):
+    if not wall.clear(center - width / 2, center + width / 2, 0.1, 0.1 + tall, 0.0):
         return
-    builder.box(wall.at(centre, 0.12, 0.06), (width, tall, 0.05), color, yaw, skip=())
+    builder.box(wall.at(center, 0.12, 0.06), (width, tall, 0.05), color, yaw, skip=())
     for k in range(int(width / 0.12)):
-        builder.box(wall.at(centre - width / 2 + 0.06 + 0.12 * k, 0.14, 0.1), (0.06, tall - 0.04, 0.04), color, yaw)
-    wall.take(centre - width / 2, centre + width / 2, 0.0, 0.1 + tall)
+        builder.box(wall.at(center - width / 2 + 0.06 + 0.12 * k, 0.14, 0.1), (0.06, tall - 0.04, 0.04), color, yaw)
+    wall.take(center - width / 2, center + width / 2, 0.0, 0.1 + tall)
 
 
 def door(builder: SoupBuilder, rng: Rng, wall: Wall, left: float, width: float, top: float) -> None:
     """A closed door with frame, fields and handle."""
-    yaw, centre = yaw_of(wall.normal), left + width / 2
+    yaw, center = yaw_of(wall.normal), left + width / 2
     color, trim = t.tint(rng, (0, 0.5), (0.3, 1)), t.tint(rng, (0, 0.2), (0.5, 1))
     wall.take(left - 0.1, left + width + 0.1, 0.0, wall.height)
-    builder.box(wall.at(centre, 0, 0.015), (width, top, 0.03), color, yaw)
+    builder.box(wall.at(center, 0, 0.015), (width, top, 0.03), color, yaw)
     for side in (-0.04, width + 0.04):
         builder.box(wall.at(left + side, 0, 0.03), (0.08, top + 0.08, 0.06), trim, yaw)
-    builder.box(wall.at(centre, top, 0.03), (width, 0.08, 0.06), trim, yaw, skip=())
+    builder.box(wall.at(center, top, 0.03), (width, 0.08, 0.06), trim, yaw, skip=())
     rows = int(rng.integers(1, 4))
     for k in range(rows):
         size = (width * 0.65, top * 0.76 / rows, 0.015)
-        builder.box(wall.at(centre, top * (k + 0.12) / rows, 0.037), size, color * 0.86, yaw, skip=())
+        builder.box(wall.at(center, top * (k + 0.12) / rows, 0.037), size, color * 0.86, yaw, skip=())
     handle = left + (0.08 if rng.uniform() < 0.5 else width - 0.08)
     builder.box(wall.at(handle, 1.0, 0.07), (0.12, 0.03, 0.05), _METAL, yaw, skip=())
 
@@ -139,17 +139,17 @@ def shelf_board(builder: SoupBuilder, rng: Rng, wall: Wall) -> Hole | None:
 def bookcase(builder: SoupBuilder, rng: Rng, wall: Wall, left: float, size: tuple[float, float, float]) -> None:
     """Open shelves with rows of books; ``size`` is width, height, depth."""
     (width, tall, deep), yaw, color = size, yaw_of(wall.normal), t.tint(rng, (0, 0.5), (0.2, 0.95))
-    centre, board, rows = left + width / 2, 0.02, max(2, int(size[1] / rng.uniform(0.3, 0.42)))
+    center, board, rows = left + width / 2, 0.02, max(2, int(size[1] / rng.uniform(0.3, 0.42)))
     spines = builder.texture(t.books(rng))
     for side in (-1, 1):
-        builder.box(wall.at(centre + side * (width - board) / 2, 0, deep / 2 + 0.02), (board, tall, deep), color, yaw)
-    builder.box(wall.at(centre, 0, 0.025), (width, tall, 0.01), color * 0.8, yaw)
+        builder.box(wall.at(center + side * (width - board) / 2, 0, deep / 2 + 0.02), (board, tall, deep), color, yaw)
+    builder.box(wall.at(center, 0, 0.025), (width, tall, 0.01), color * 0.8, yaw)
     for k in range(rows + 1):
         y = (tall - board) * k / rows
-        builder.box(wall.at(centre, y, deep / 2 + 0.02), (width - 2 * board, board, deep), color, yaw, skip=())
+        builder.box(wall.at(center, y, deep / 2 + 0.02), (width - 2 * board, board, deep), color, yaw, skip=())
         if k < rows and rng.uniform() < 0.85:
             full, side = rng.uniform(0.5, 1.0), rng.choice([-1, 1])
             books = ((width - 2 * board) * full, (tall / rows - board) * rng.uniform(0.65, 0.9), deep * 0.7)
-            at = wall.at(centre + side * (width - 2 * board) * (1 - full) / 2, y + board, deep * 0.4 + 0.02)
+            at = wall.at(center + side * (width - 2 * board) * (1 - full) / 2, y + board, deep * 0.4 + 0.02)
             builder.box(at, books, (1, 1, 1), yaw, 0.4, spines, 0.6, fit=("+z",) if full > 0.8 else ())
     wall.take(left, left + width, 0, tall)

@@ -60,10 +60,10 @@ def stand(builder: SoupBuilder, rng: Rng, thing: Thing, at: np.ndarray, yaw: flo
 
 def _toned(rng: Rng, colors: np.ndarray) -> np.ndarray:
     """Colours of a thing as rooms have them: mostly less vivid, some towards wood, some lighter or darker."""
-    grey = colors.mean(-1, keepdims=True)
+    gray = colors.mean(-1, keepdims=True)
     wood = np.array([1.12, 1.0, 0.84]) if rng.uniform() < 0.5 else np.ones(3)
     vivid = rng.uniform(0.1, 0.6) if rng.uniform() < 0.65 else 1.0
-    colors = grey * wood * (1 - vivid) + colors * vivid
+    colors = gray * wood * (1 - vivid) + colors * vivid
     return np.clip(colors * np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.05, 3)), 0, 1)
 
 
@@ -76,13 +76,13 @@ class Furnisher:
     def furnish(self, room: Room, walls: Sequence[str], use: str | None = None, density: float = 1.0) -> None:
         """Things against the named walls, in the middle, and lying about."""
         rng = self.rng
-        against, centre = _USES[use or str(rng.choice(list(_USES)))]
+        against, center = _USES[use or str(rng.choice(list(_USES)))]
         count = int(np.clip(room.rect.area * rng.uniform(0.25, 0.5) * density, 2, 9))
         order = list(against[:2]) + [against[int(k)] for k in rng.integers(len(against), size=max(0, count - 2))]
         for name in order[:count]:
             self._against(room, walls, name)
-        for name in centre:
-            self._dining(room) if name == "dining" else self._centre(room, "table", 0.7)
+        for name in center:
+            self._dining(room) if name == "dining" else self._center(room, "table", 0.7)
         for name in rng.choice(_ON_FLOOR, size=int(rng.integers(0, 5) * density + 0.5)):
             self._about(room, str(name))
         for name in rng.permutation(np.array(walls))[: rng.integers(1, 4)]:
@@ -163,7 +163,7 @@ class Furnisher:
             room.used.append(stand(self.builder, self.rng, chair, at, yaw + self.rng.normal(0, 0.15)))
 
     def _dining(self, room: Room) -> None:
-        table = self._centre(room, "table", 0.3)
+        table = self._center(room, "table", 0.3)
         if table is None:
             return
         x, z = (table.x0 + table.x1) / 2, (table.z0 + table.z1) / 2
@@ -173,7 +173,7 @@ class Furnisher:
                 at = np.array([x + dx * (table.width / 2 + gap), 0, z + dz * (table.depth / 2 + gap)])
                 self._seat(room, at, float(np.arctan2(-dx, -dz)), table)
 
-    def _centre(self, room: Room, family: str, margin: float) -> Rect | None:
+    def _center(self, room: Room, family: str, margin: float) -> Rect | None:
         thing, yaw = self.library.draw(self.rng, family), self.rng.integers(2) * np.pi / 2
         scale = min(1.0, 0.85 / thing.size[1]) * self.rng.uniform(0.9, 1.15)
         size = thing.size * scale

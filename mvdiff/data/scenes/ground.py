@@ -48,10 +48,10 @@ class Walkable:
         return self.everywhere[rng.integers(len(self.cells))]
 
     def between(
-        self, rng: np.random.Generator, centre: Float[np.ndarray, "2"], near: float, far: float
+        self, rng: np.random.Generator, center: Float[np.ndarray, "2"], near: float, far: float
     ) -> Float[np.ndarray, "2"]:
         """A random free point ``near`` to ``far`` from ``centre``, or the one that comes closest to that."""
-        distance = np.linalg.norm(self.everywhere - centre, axis=-1)
+        distance = np.linalg.norm(self.everywhere - center, axis=-1)
         inside = np.flatnonzero((distance >= near) & (distance <= far))
         if len(inside):
             return self.everywhere[inside[rng.integers(len(inside))]]

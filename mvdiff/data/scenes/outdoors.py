@@ -36,12 +36,12 @@ def tree(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, scale
     conifer = rng.uniform() < 0.3
     for k in range(rng.integers(4, 9)):
         if conifer:
-            centre = np.array([x, floor + tall * 0.5 + k * 0.5 * scale, z])
+            center = np.array([x, floor + tall * 0.5 + k * 0.5 * scale, z])
             size = np.array([1.3 - 0.14 * k, 0.5, 1.3 - 0.14 * k]) * scale
         else:
-            centre = np.array([x, floor + tall, z]) + rng.normal(0, 0.6, 3) * np.array([1, 0.6, 1]) * scale
+            center = np.array([x, floor + tall, z]) + rng.normal(0, 0.6, 3) * np.array([1, 0.6, 1]) * scale
             size = rng.uniform(0.6, 1.4) * np.array([1, 0.85, 1]) * scale
-        _clump(builder, rng, centre, size, green, leaves)
+        _clump(builder, rng, center, size, green, leaves)
     reach = (2.8 if conifer else 1.8) * scale
     return Rect.around(x, z, reach, reach)
 
@@ -72,10 +72,10 @@ def rock(builder: SoupBuilder, rng: Rng, x: float, z: float, floor: float, size:
 
 
 def _clump(
-    builder: SoupBuilder, rng: Rng, centre: np.ndarray, size: np.ndarray, green: np.ndarray, leaves: int
+    builder: SoupBuilder, rng: Rng, center: np.ndarray, size: np.ndarray, green: np.ndarray, leaves: int
 ) -> None:
     part = ball(1.0, 8, 12)
-    vertices = part.vertices * size * (1 + 0.16 * rng.normal(size=(len(part.vertices), 1))) + centre
+    vertices = part.vertices * size * (1 + 0.16 * rng.normal(size=(len(part.vertices), 1))) + center
     shade = np.exp(0.2 * rng.normal(size=(len(vertices), 1)) + 0.25 * part.vertices[:, 1:2])
     uv = np.stack([vertices[:, 0] + 0.6 * vertices[:, 2], vertices[:, 1]], -1) / 0.9
     colors = np.clip(green * shade, 0, 1)

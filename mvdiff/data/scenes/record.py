@@ -125,12 +125,12 @@ class _Photographer:
             roles += [Role.PHOTO] * len(photos) + [Role.SPHERE] * SPHERE_VIEWS + [Role.PATH] * self.config.paths
         return poses, places, roles
 
-    def _photos(self, centre: tuple[float, float, float] | None, median: float) -> tuple[list[Pose], float]:
+    def _photos(self, center: tuple[float, float, float] | None, median: float) -> tuple[list[Pose], float]:
         """Photos of a new place, and the first one's median depth: the best of a few tries."""
         best: tuple[float, list[Pose], float] | None = None
         for _ in range(_TRIES):
-            position = self.director.first_place() if centre is None else self.director.next_place(centre, median)
-            photos = [self.director.photo(position, centre is None) for _ in range(self.config.photos)]
+            position = self.director.first_place() if center is None else self.director.next_place(center, median)
+            photos = [self.director.photo(position, center is None) for _ in range(self.config.photos)]
             depth = self.renderer.depth(cameras_of(photos, _TRIAL))
             good = sum(map(good_photo, depth)) / len(photos)
             if best is None or good > best[0]:

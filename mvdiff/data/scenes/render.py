@@ -48,7 +48,7 @@ class SceneRenderer:
         # Value = base + u * (b - a) + v * (c - a): one gather for all that lives on corners.
         self._corners = torch.from_numpy(np.stack([a, b - a, c - a], 1))
         self._material = torch.from_numpy(soup.material.astype(np.int64))
-        self._density = torch.from_numpy(_periods_per_metre(soup.vertices, soup.uv, faces))
+        self._density = torch.from_numpy(_periods_per_meter(soup.vertices, soup.uv, faces))
         self._solid = torch.from_numpy(soup.solid[faces[:, 0]])
         self._sky = torch.from_numpy(scene.sky)
 
@@ -57,11 +57,11 @@ class SceneRenderer:
         v, h, w = len(cameras), cameras.height, cameras.width
         values = torch.empty(v, h * w, 8)
         together = max(1, _RAYS // (h * w))
-        centres = torch.stack(torch.meshgrid(torch.arange(w) + 0.5, torch.arange(h) + 0.5, indexing="xy"), -1)
+        centers = torch.stack(torch.meshgrid(torch.arange(w) + 0.5, torch.arange(h) + 0.5, indexing="xy"), -1)
         for start in range(0, v, together):
             part = slice(start, min(start + together, v))
             view = torch.arange(part.start, part.stop).repeat_interleave(h * w)
-            pixels = centres.reshape(-1, 2).repeat(part.stop - part.start, 1)
+            pixels = centers.reshape(-1, 2).repeat(part.stop - part.start, 1)
             values[part] = self._cast(cameras, view, pixels).reshape(-1, h * w, 8)
         rgb, normal, depth, alpha = values.reshape(v, h, w, 8).split([3, 3, 1, 1], -1)
         rgb, depth, alpha = rgb.contiguous(), depth[..., 0], alpha[..., 0].contiguous()
@@ -88,11 +88,11 @@ class SceneRenderer:
     ) -> None:
         """Replace colour and alpha of edge pixels by means of four rays, in place."""
         view, row, column = edge.nonzero(as_tuple=True)
-        centre = torch.stack([column, row], -1) + 0.5
+        center = torch.stack([column, row], -1) + 0.5
         offsets = torch.tensor(_EDGE_RAYS)
         for start in range(0, len(view), _RAYS // 4):
             part = slice(start, start + _RAYS // 4)
-            pixels = (centre[part, None] + offsets).reshape(-1, 2)
+            pixels = (center[part, None] + offsets).reshape(-1, 2)
             values = self._cast(cameras, view[part].repeat_interleave(4), pixels).reshape(-1, 4, 8).mean(1)
             place = view[part], row[part], column[part]
             rgb[place], alpha[place] = values[:, :3], values[:, 7]
@@ -165,15 +165,15 @@ def edges(
     """Pixels that differ from one of their four neighbours."""
     edge = torch.zeros(depth.shape, dtype=torch.bool)
     for axis in (1, 2):
-        (c, d), (n, m), (z, y), (a, b) = (_neighbours(picture, axis) for picture in (rgb, normal, depth, alpha))
+        (c, d), (n, m), (z, y), (a, b) = (_neighbors(picture, axis) for picture in (rgb, normal, depth, alpha))
         apart = ((c - d).abs().amax(-1) > _COLOR) | (((n - m) ** 2).sum(-1) > 2 * _NORMAL) | (a != b)
         apart |= (z - y).abs() > _DEPTH * torch.minimum(z, y)
-        for part in _neighbours(edge, axis):
+        for part in _neighbors(edge, axis):
             part.logical_or_(apart)
     return edge
 
 
-def _neighbours(picture: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def _neighbors(picture: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Views of all pixels that have a neighbour after them along ``axis``, and of these neighbours."""
     count = picture.shape[axis] - 1
     return picture.narrow(axis, 0, count), picture.narrow(axis, 1, count)
@@ -193,7 +193,7 @@ def sky_color(sky: Float[Tensor, "h w 3"], ways: Float[Tensor, "p 3"]) -> Float[
     return torch.lerp(upper, torch.lerp(sky[bottom, left], sky[bottom, right], fx), fy)
 
 
-def _periods_per_metre(vertices: np.ndarray, uv: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _periods_per_meter(vertices: np.ndarray, uv: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Texture scale of each face: square root of the ratio of its areas in the texture and in the world."""
 
     def area(points: np.ndarray) -> np.ndarray:

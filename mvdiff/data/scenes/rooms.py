@@ -132,8 +132,8 @@ def hidden_room(dice: Dice) -> Draft:
     value = BEHIND.sample(dice.hidden) if dice.fixed is None else dice.fixed
     _behind(builder, dice.hidden, one.walls["back"], value, finish)
     shell(builder, shell_rng, one, finish)
-    centre = width / 2
-    viewpoint = Viewpoint((centre - width * 0.2, depth - 1.1), (centre + width * 0.2, depth - 0.45), 12.0)
+    center = width / 2
+    viewpoint = Viewpoint((center - width * 0.2, depth - 1.1), (center + width * 0.2, depth - 0.45), 12.0)
     ground = flat_ground([one.rect], one.used)
     return Draft(builder, ground, lighting, sky, False, viewpoint, HiddenAttribute("behind", "choice", value, BEHIND))
 

@@ -45,7 +45,7 @@ def _sky(rng: np.random.Generator, lighting: outdoors.Lighting) -> np.ndarray:
 
 def _surfaces(builder: SoupBuilder, rng: np.random.Generator, half: float, edge: float, length: float, kerb: float,
               lane: bool) -> None:  # fmt: skip
-    """Road, pavements, kerbs, ground behind; the road goes on beyond both ends."""
+    """Road, pavements, kerbs, ground behind; the road continues beyond both ends."""
     way = t.pick(rng, [t.stone, t.grass, t.soil, t.tiles], [0.35, 0.25, 0.2, 0.2]) if lane else t.asphalt(rng)
     road, ground = builder.texture(way), builder.texture(t.grass(rng) if rng.uniform() < 0.7 else t.soil(rng))
     pavement = builder.texture(t.pick(rng, [t.tiles, t.concrete, t.stone], [0.5, 0.3, 0.2]))
@@ -171,8 +171,8 @@ def _beyond(builder: SoupBuilder, rng: np.random.Generator, at: tuple[float, flo
     else:
         wall = builder.texture(t.bricks(rng) if rng.uniform() < 0.5 else t.stone(rng))
         builder.box((middle[0], 0, middle[1]), (60, rng.uniform(0.6, 2.2), 0.3), yaw=yaw, material=wall, period=1.4)
-    lawn, centre = builder.texture(t.grass(rng)), np.array(at) + out * (_FAR / 2 + 0.5)
-    builder.box((centre[0], 0, centre[1]), (2 * _FAR, 0.05, _FAR), yaw=yaw, step=1.5, material=lawn, period=2.5)
+    lawn, center = builder.texture(t.grass(rng)), np.array(at) + out * (_FAR / 2 + 0.5)
+    builder.box((center[0], 0, center[1]), (2 * _FAR, 0.05, _FAR), yaw=yaw, step=1.5, material=lawn, period=2.5)
     for _ in range(rng.integers(8, 20)):
         spot = np.array(at) + out * rng.uniform(2, 22) + across * rng.uniform(-16, 16)
         outdoors.tree(builder, rng, spot[0], spot[1], 0.0, rng.uniform(1, 1.8))

@@ -165,11 +165,11 @@ def concrete(rng: Rng) -> Image:
 
 def stone(rng: Rng) -> Image:
     """Irregular slabs: Voronoi cells on a torus."""
-    centre, size = rng.uniform(size=(int(rng.integers(8, 22)), 2)), 0.5
-    dx, dy = (np.abs(a[..., None] - centre[:, k]) for k, a in ((0, X), (1, Y)))
+    center, size = rng.uniform(size=(int(rng.integers(8, 22)), 2)), 0.5
+    dx, dy = (np.abs(a[..., None] - center[:, k]) for k, a in ((0, X), (1, Y)))
     distance = np.hypot(np.minimum(dx, 1 - dx), np.minimum(dy, 1 - dy))
     order = np.sort(distance, -1)
-    tone = rng.uniform(0.8, 1.1, len(centre))[distance.argmin(-1)][..., None] * _mottled(rng, 0.15)
+    tone = rng.uniform(0.8, 1.1, len(center))[distance.argmin(-1)][..., None] * _mottled(rng, 0.15)
     joint = (order[..., 1] - order[..., 0] < 0.03 * size)[..., None]
     return np.where(joint, tint(rng, (0, 0.15), (0.2, 0.5)), tint(rng, (0, 0.2), (0.4, 0.75)) * tone)
 

@@ -17,7 +17,7 @@ from mvdiff.data.scenes.soup import vertex_normals
 #: Objects of a family that each split draws from: few enough to be kept, each scene changes size and colours.
 _VARIANTS = 48
 _FIRST_VARIANT = {"train": 0, "validation": 1000, "held_out": 2000}
-#: One mesh in so many of each class is kept from training.
+#: One mesh in this number is held out of each class.
 _KEPT = 8
 
 #: Longest edge in metres; families without an entry are modelled in metres.

@@ -160,7 +160,7 @@ def _crops(masks: Bool[Tensor, "r h w"], cameras: Cameras) -> Float[Tensor, "r 3
         box = torch.stack([pixels.amin(0), pixels.amax(0) + 1])
         low, high = (box - camera.intrinsics[:2, 2]) / camera.intrinsics[0, 0]
         half = float((high - low).max()) * MARGIN / 2
-        centre = -(low + high) / 2 / half
+        center = -(low + high) / 2 / half
         scale = math.log(RADIUS / float(camera.position.norm()) / half)
-        crops.append(torch.tensor([float(centre[0]), float(centre[1]), scale]))
+        crops.append(torch.tensor([float(center[0]), float(center[1]), scale]))
     return torch.stack(crops)

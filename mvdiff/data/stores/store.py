@@ -96,7 +96,7 @@ class ViewStore:
         return ObjectRecord(**{name: getattr(self, name)[index] for name in _ARRAYS})
 
     def save(self, folder: str | Path) -> None:
-        """As tar shards; equal shards that are there already are kept, so that an interrupted save goes on."""
+        """Write tar shards. Existing equal shards are kept, so an interrupted save can be continued."""
         writer = ShardWriter(folder, self.config)
         for start in range(0, len(self), SHARD_OBJECTS):
             part = self._slice(slice(start, start + SHARD_OBJECTS))

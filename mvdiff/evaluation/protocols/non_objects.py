@@ -51,8 +51,8 @@ def landscape(rng: Rng, size: int) -> Picture:
         waves = sum(rng.normal() * 0.05 / f * np.sin(2 * np.pi * f * x[0] + rng.uniform(0, 7)) for f in (1, 2, 4, 9))
         ground = y > 0.4 + 0.15 * depth + waves
         grass = gaussian_filter(rng.normal(size=(size, size)), size / 200)[..., None] * 0.15
-        colour = np.array([0.2, 0.35, 0.15]) * rng.uniform(0.6, 1.6, 3)
-        picture = np.where(ground[..., None], colour + grass, picture)
+        color = np.array([0.2, 0.35, 0.15]) * rng.uniform(0.6, 1.6, 3)
+        picture = np.where(ground[..., None], color + grass, picture)
     return picture.clip(0, 1)
 
 

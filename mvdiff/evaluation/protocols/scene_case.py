@@ -13,7 +13,7 @@ from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
 from recon.metrics.covisibility import pixels_seen_from
 
-#: Depths beyond so many of the photo's medians count as this far, and so does the sky.
+#: Largest depth, in multiples of the photo's median depth; farther surfaces and the sky are clamped to it.
 FAR = 20.0
 #: Masks with fewer pixels are not scored.
 LEAST_PIXELS = 100

@@ -70,10 +70,10 @@ def _cloud(
     case: SceneCase, depth: Float[Tensor, "v h w"], mask: Bool[Tensor, "v h w"], scale: float = 1.0
 ) -> Float[Tensor, "p 3"]:
     """World points of the views, scaled about the photo's camera and thinned to one a cell."""
-    centre = case.cameras[0].position
-    points = (case.cameras.unproject(depth)[mask & (depth > 0)] - centre) * scale
+    center = case.cameras[0].position
+    points = (case.cameras.unproject(depth)[mask & (depth > 0)] - center) * scale
     points = points[points.norm(dim=-1) < _REACH * case.unit]
-    return thin_points(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + centre
+    return thin_points(SurfacePoints(points, torch.zeros_like(points)), _CELL * case.unit).points + center
 
 
 def control_scores(case: SceneCase, sampled: ViewSet) -> dict[str, Any]:

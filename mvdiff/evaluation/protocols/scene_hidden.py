@@ -13,7 +13,7 @@ from mvdiff.evaluation.protocols.scene_case import Hidden, SceneCase, log_depth
 from recon.core.views import ViewSet
 from recon.metrics.probabilistic import total_variation
 
-#: Log-depth by which alternatives differ along a ray that tells them apart.
+#: Difference of log-depth above which a ray discriminates between alternatives.
 _TELLING = 0.1
 
 

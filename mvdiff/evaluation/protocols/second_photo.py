@@ -1,4 +1,4 @@
-"""Protocol P2 (EVALUATION), information: what a photo from the chosen next view tells, and one from a random view."""
+"""Protocol P2 (EVALUATION), information: a photo from the chosen next view against one from a random view."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,7 @@ class SecondPhotoConfig(JobConfig):
     def check(self) -> None:
         super().check()
         if self.num_hypotheses < 2:
-            raise InputError("A second photo tells hypotheses apart: pass --num-hypotheses 2 or more.")
+            raise InputError("A second photo needs several hypotheses to choose from: pass --num-hypotheses 2 or more.")
         most = len(NextViewConfig().elevations) * NextViewConfig().azimuths
         if not 1 <= self.randoms <= most:
             raise InputError(f"--randoms lies between 1 and {most}, the number of candidates, not {self.randoms}.")

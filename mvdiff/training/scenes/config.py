@@ -47,7 +47,7 @@ class SceneBatchConfig:
     views: int = 8
     """Views of a group beside the photo."""
     memory: int = 5
-    """At most so many known views of a station; each of them and the photo is warped into the new views."""
+    """Largest number of known views at a station; each of them and the photo is warped into the new views."""
     mixture: SceneMixture = field(default_factory=SceneMixture)
     path_views: float = 0.3
     """Share of spheres of which some views are replaced by views from a walk."""

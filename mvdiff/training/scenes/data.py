@@ -61,7 +61,7 @@ class ScenePictures:
             self._renewal.take(_PER_STEP)
 
     def seek(self, step: int) -> None:
-        """Scenes come as they are ready: a resumed run goes on with others."""
+        """Scenes are used in the order in which they are rendered, so a resumed run sees others."""
 
     def summary(self) -> dict[str, Any]:
         """For the model card."""

@@ -26,7 +26,7 @@ _STATION_SHIFT = 3.0
 def validation_loss(
     transformer: MultiViewTransformer, batches: dict[str, SceneBatch], config: SceneLossConfig
 ) -> dict[str, float]:
-    """Means over the batch of what :func:`scene_loss` tells apart, for each task."""
+    """Batch means of the parts of :func:`scene_loss`, for each task."""
     values: dict[str, float] = {}
     for task, batch in batches.items():
         generator = torch.Generator(batch.views.device).manual_seed(0)

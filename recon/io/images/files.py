@@ -108,9 +108,9 @@ def load_mask(path: str | os.PathLike, *, upright: bool = True) -> UInt8[np.ndar
         if len(np.unique(values)) <= 2:
             return np.where(values > 0, np.uint8(255), np.uint8(0))
     rgba = np.asarray(load_image(path, alpha="straight", max_side=_ANY_SIDE, upright=upright)).astype(np.float32)
-    grey = np.rint(rgba[..., :3] @ (0.299, 0.587, 0.114) * rgba[..., 3] / 255).astype(np.uint8)
-    values = np.unique(grey)
-    return np.where(grey > 0, np.uint8(255), np.uint8(0)) if len(values) <= 2 and values[0] == 0 else grey
+    gray = np.rint(rgba[..., :3] @ (0.299, 0.587, 0.114) * rgba[..., 3] / 255).astype(np.uint8)
+    values = np.unique(gray)
+    return np.where(gray > 0, np.uint8(255), np.uint8(0)) if len(values) <= 2 and values[0] == 0 else gray
 
 
 def load_values(path: str | os.PathLike) -> Num[np.ndarray, "h w"]:
@@ -151,8 +151,8 @@ def is_premultiplied(rgba: np.ndarray) -> bool:
 
 def _unpremultiply(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.float32)
-    colour = rgba[..., :3] * (255.0 / np.maximum(alpha, 1.0))
-    return np.concatenate([np.clip(np.rint(colour), 0, 255).astype(np.uint8), rgba[..., 3:]], -1)
+    color = rgba[..., :3] * (255.0 / np.maximum(alpha, 1.0))
+    return np.concatenate([np.clip(np.rint(color), 0, 255).astype(np.uint8), rgba[..., 3:]], -1)
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
@@ -251,7 +251,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_srgb(name: str, image: Image.Image, profile: bytes | None) -> Image.Image:
     transparency = image.info.get("transparency")
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _deep_grey(image, transparency)
+        image = _deep_gray(image, transparency)
     elif image.mode in ("RGBa", "La"):
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     elif image.mode in ("P", "PA") or transparency is not None:
@@ -269,7 +269,7 @@ def _to_srgb(name: str, image: Image.Image, profile: bytes | None) -> Image.Imag
     return Image.frombytes("RGBA", image.size, image.tobytes())  # without the file's metadata
 
 
-def _deep_grey(image: Image.Image, transparency: int | None) -> Image.Image:
+def _deep_gray(image: Image.Image, transparency: int | None) -> Image.Image:
     """16-bit, 32-bit and float grey as 8-bit grey; Pillow's own conversion would clip."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
     peak = values.max()
@@ -279,10 +279,10 @@ def _deep_grey(image: Image.Image, transparency: int | None) -> Image.Image:
         white = 65535.0 if peak <= 65535 else peak
     else:
         white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
-    grey = Image.fromarray(np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8))
+    gray = Image.fromarray(np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8))
     if not isinstance(transparency, int):
-        return grey
-    return Image.merge("LA", (grey, Image.fromarray(np.where(values == transparency, 0, 255).astype(np.uint8))))
+        return gray
+    return Image.merge("LA", (gray, Image.fromarray(np.where(values == transparency, 0, 255).astype(np.uint8))))
 
 
 def _apply_profile(name: str, image: Image.Image, profile: bytes) -> Image.Image:

@@ -90,9 +90,9 @@ def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarr
             raise InputError("The picture is fully transparent: export it with the object visible.")
         report = MatteReport("none", 1.0)
     own = report.method in ("alpha", "none")
-    colour = rgb.astype(np.float32) if own else segment.foreground_colours(rgb, alpha)
-    colour = np.where(alpha[..., None] > 0, colour / 255, 0.0)
-    return np.concatenate([colour, alpha[..., None]], -1).astype(np.float32), report
+    color = rgb.astype(np.float32) if own else segment.foreground_colors(rgb, alpha)
+    color = np.where(alpha[..., None] > 0, color / 255, 0.0)
+    return np.concatenate([color, alpha[..., None]], -1).astype(np.float32), report
 
 
 def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:

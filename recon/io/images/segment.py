@@ -115,8 +115,8 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.1)
     count = min(6, int(ring.sum()))
-    _, _, centres = cv2.kmeans(np.ascontiguousarray(lab[ring]), count, None, criteria, 3, cv2.KMEANS_PP_CENTERS)
-    contrast = np.linalg.norm(lab[:, :, None] - centres, axis=-1).min(-1)
+    _, _, centers = cv2.kmeans(np.ascontiguousarray(lab[ring]), count, None, criteria, 3, cv2.KMEANS_PP_CENTERS)
+    contrast = np.linalg.norm(lab[:, :, None] - centers, axis=-1).min(-1)
     y, x = np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
     saliency = contrast * np.exp(-1.5 * (x**2 + y**2))
     mask = np.where(saliency > np.quantile(saliency, 0.6), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -150,12 +150,12 @@ def unmix(
     mask = inside.astype(np.uint8)
     sure = cv2.erode(mask, kernel, borderType=cv2.BORDER_REPLICATE).astype(bool)
     sure_outside = cv2.erode(1 - mask, kernel, borderType=cv2.BORDER_REPLICATE).astype(bool)
-    colour = rgb.astype(np.float32)
-    foreground, has_foreground = spread(colour, sure, 3.0 * radius)
-    background, has_background = spread(colour, sure_outside, 3.0 * radius)
+    color = rgb.astype(np.float32)
+    foreground, has_foreground = spread(color, sure, 3.0 * radius)
+    background, has_background = spread(color, sure_outside, 3.0 * radius)
     difference = foreground - background
     length = (difference**2).sum(-1)
-    fraction = ((colour - background) * difference).sum(-1) / np.maximum(length, 1.0)
+    fraction = ((color - background) * difference).sum(-1) / np.maximum(length, 1.0)
     fallback = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.7)
     # Thin parts have no sure inside and like colours cannot be told apart: there the mask's own edge decides.
     usable = has_foreground & has_background & (length > 20.0**2)
@@ -163,28 +163,28 @@ def unmix(
     return np.where(sure, 1.0, np.where(sure_outside, 0.0, soft)).astype(np.float32)
 
 
-def foreground_colours(rgb: UInt8[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+def foreground_colors(rgb: UInt8[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
     """Colours 0…255 without the background's share at soft edges: there the nearest opaque colours are continued."""
     radius = max(2.0, max(alpha.shape) / 400)
-    colour = rgb.astype(np.float32)
-    estimate, known = spread(colour, alpha > 0.98, 2.0 * radius)
-    background, has_background = spread(colour, alpha < 0.02, 3.0 * radius)
+    color = rgb.astype(np.float32)
+    estimate, known = spread(color, alpha > 0.98, 2.0 * radius)
+    background, has_background = spread(color, alpha < 0.02, 3.0 * radius)
     share = np.clip(alpha, 0.05, 1)[..., None]
-    unmixed = np.clip((colour - (1 - share) * background) / share, 0, 255)
+    unmixed = np.clip((color - (1 - share) * background) / share, 0, 255)
     # Beyond the reach of opaque pixels (hair, thin wires) the mixture itself is inverted.
-    result = np.where(known[..., None], estimate, np.where(has_background[..., None], unmixed, colour))
-    return np.where((alpha > 0.98)[..., None], colour, result).astype(np.float32)
+    result = np.where(known[..., None], estimate, np.where(has_background[..., None], unmixed, color))
+    return np.where((alpha > 0.98)[..., None], color, result).astype(np.float32)
 
 
 def spread(
-    colour: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], sigma: float
+    color: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], sigma: float
 ) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
     """Colours of the ``known`` pixels continued into their surroundings, and where they reach."""
     import cv2
 
     weight = known.astype(np.float32)
     near = cv2.GaussianBlur(weight, (0, 0), sigma / 2)
-    mean = cv2.GaussianBlur(colour * weight[..., None], (0, 0), sigma / 2) / np.maximum(near, 1e-6)[..., None]
+    mean = cv2.GaussianBlur(color * weight[..., None], (0, 0), sigma / 2) / np.maximum(near, 1e-6)[..., None]
     return mean, near > 1e-3
 
 

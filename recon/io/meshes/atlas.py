@@ -13,7 +13,7 @@ from torch import Tensor
 from recon.core.mesh import TexturedMesh
 from recon.io.meshes.wrapping import MAX_ATLAS, REPEAT, Wrap, resized, unroll
 
-_GREY = 0.7
+_GRAY = 0.7
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def vertex_colors(mesh: TexturedMesh) -> Float[Tensor, "k 3"] | None:
 
 
 def _colors(part: Part) -> Float[np.ndarray, "k 3"]:
-    return np.full(part.vertices.shape, _GREY, np.float32) if part.colors is None else part.colors
+    return np.full(part.vertices.shape, _GRAY, np.float32) if part.colors is None else part.colors
 
 
 def _unwrapped(part: Part) -> Part:
@@ -128,8 +128,8 @@ def _palette(parts: Sequence[Part]) -> tuple[UInt8[np.ndarray, "p p 3"], Float[n
     side = int(np.ceil(np.sqrt(len(unique))))
     palette = np.zeros((side * side, 3), np.uint8)
     palette[: len(unique)] = unique
-    centre = (np.stack([index % side, index // side], -1) + 0.5) / side
-    return palette.reshape(side, side, 3), np.repeat(centre[:, None], 3, 1).astype(np.float32)
+    center = (np.stack([index % side, index // side], -1) + 0.5) / side
+    return palette.reshape(side, side, 3), np.repeat(center[:, None], 3, 1).astype(np.float32)
 
 
 def _place(atlas: np.ndarray, picture: np.ndarray, cell: int, grid: int) -> None:

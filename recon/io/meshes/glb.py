@@ -20,7 +20,7 @@ from recon.io.meshes.seams import SplitMesh, split
 UNCERTAINTY = "uncertainty"
 
 _ROUGHNESS = 0.9
-_GREY = 0.7  # sRGB of meshes without colour
+_GRAY = 0.7  # sRGB of meshes without colour
 _RAMP_SIZE = 256
 #: The share of vertices below the ramp's end: a few outliers shall not bleach the rest.
 _RAMP_QUANTILE = 0.98
@@ -69,8 +69,8 @@ def glb_bytes(
         linear = srgb_to_linear(mesh.colors.detach().float().clamp(0, 1)).cpu().numpy()
         attributes["COLOR_0"] = builder.vertex_data(linear[parts.source])
     else:
-        grey = srgb_to_linear(torch.tensor(_GREY)).item()
-        material["baseColorFactor"] = [grey, grey, grey, 1.0]
+        gray = srgb_to_linear(torch.tensor(_GRAY)).item()
+        material["baseColorFactor"] = [gray, gray, gray, 1.0]
     look = builder.append("materials", {"name": "appearance", "pbrMetallicRoughness": material, "doubleSided": False})
     for name, values in mesh.attributes.items():
         attributes[attribute_name(name)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])

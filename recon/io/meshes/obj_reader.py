@@ -16,7 +16,7 @@ from recon.io.meshes.notes import Notes
 from recon.io.meshes.polygons import triangulate
 
 #: Neutral greys from this on are a default that exporters write, not a tint.
-_DEFAULT_GREY = 0.21  # linear; sRGB .5
+_DEFAULT_GRAY = 0.21  # linear; sRGB .5
 
 
 @dataclass
@@ -206,4 +206,4 @@ def _tinting(look: Look | None) -> Look:
     if look is None:
         return Look()
     rgb = look.factor[:3]
-    return Look() if max(rgb) - min(rgb) < 1e-3 and min(rgb) >= _DEFAULT_GREY else look
+    return Look() if max(rgb) - min(rgb) < 1e-3 and min(rgb) >= _DEFAULT_GRAY else look

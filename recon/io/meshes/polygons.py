@@ -67,13 +67,13 @@ def _ears(points: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, "n-2 3"] | None:
 
 def _in_plane(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
     """Coordinates in the polygon's plane, in which it turns counter-clockwise."""
-    centred = points - points.mean(0)
-    normal = np.cross(centred, np.roll(centred, -1, 0)).sum(0)  # Newell's
+    centered = points - points.mean(0)
+    normal = np.cross(centered, np.roll(centered, -1, 0)).sum(0)  # Newell's
     along = np.eye(3)[np.abs(normal).argmin()]
     x = np.cross(along, normal)
     x /= max(np.linalg.norm(x), 1e-30)
     y = np.cross(normal / max(np.linalg.norm(normal), 1e-30), x)
-    return np.stack([centred @ x, centred @ y], 1)
+    return np.stack([centered @ x, centered @ y], 1)
 
 
 def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray | np.floating:

@@ -36,7 +36,7 @@ class Texture:
     """None where every pixel is opaque."""
 
     @property
-    def is_grey(self) -> bool:
+    def is_gray(self) -> bool:
         return bool((self.rgb == self.rgb[..., :1]).all())
 
 
@@ -69,7 +69,7 @@ def _loaded(image: Image.Image, max_side: int) -> Image.Image:
     image.load()
     transparency = image.info.get("transparency")
     if image.mode == "F" or image.mode.startswith("I"):
-        image, transparency = _deep_grey(image), None
+        image, transparency = _deep_gray(image), None
     if max(image.size) > max_side:
         if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
             image = image.convert("RGBA" if transparency is not None or image.mode == "PA" else "RGB")
@@ -80,7 +80,7 @@ def _loaded(image: Image.Image, max_side: int) -> Image.Image:
     return image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB")
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
+def _deep_gray(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float grey in 8 bits; Pillow's own conversion clips."""
     values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))

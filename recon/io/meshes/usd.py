@@ -16,7 +16,7 @@ from recon.io.images.files import TEXTURE_PNG
 from recon.io.meshes.seams import CREASE_ANGLE, crease_normals
 
 _ROUGHNESS = 0.9
-_GREY = 0.7
+_GRAY = 0.7
 
 
 def save_usdz(mesh: TexturedMesh, path: str | os.PathLike) -> Path:
@@ -110,6 +110,6 @@ def _add_material(stage, look: str, shape, picture: str | None, painted: bool) -
     elif painted:
         color.ConnectToSource(read)
     else:
-        color.Set(Gf.Vec3f(float(srgb_to_linear(torch.tensor(_GREY)))))
+        color.Set(Gf.Vec3f(float(srgb_to_linear(torch.tensor(_GRAY)))))
     material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
     UsdShade.MaterialBindingAPI.Apply(shape.GetPrim()).Bind(material)

@@ -11,7 +11,7 @@ from recon.io.views.turntable import Turntable
 
 
 def load_views(path: str | os.PathLike, table: Turntable | None = None) -> ViewSet:
-    """The views that ``path`` is or holds; ``table`` tells how turntable pictures were taken.
+    """The views that ``path`` is or holds; ``table`` holds the cameras of turntable images.
 
     In the world of their own cameras. Raises :class:`InputError` with what is wrong.
     """

@@ -42,7 +42,7 @@ class RgbdSequence:
     """Frames with picture, depth and a finite pose, in order."""
     c2w: Float[Tensor, "v 4 4"]
     lens: Float[Tensor, "3 3"] | None
-    """Intrinsics of the pictures, where a file tells them."""
+    """Intrinsics of the images, where a file has them."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from recon.core.cameras import Cameras
 from recon.core.conventions import camera_to_opencv
 from recon.core.errors import InputError
 from recon.core.paths import is_file, is_folder
@@ -47,6 +48,37 @@ def load(path: str | os.PathLike, *, max_side: int = MAX_SIDE, whole: bool = Fal
     document = _read(path)
     frames = [_frame(path, document, index, frame) for index, frame in enumerate(document["frames"])]
     return load_posed(frames, str(path), max_side, whole)
+
+
+def load_cameras(path: str | os.PathLike) -> Cameras:
+    """The cameras [v] of a ``transforms.json`` alone, in the file's world frame; its pictures need not exist.
+
+    Raises:
+        InputError: the file cannot be used; its cameras have distortion, no size, or sizes that differ.
+    """
+    path = _find(Path(path))
+    document = _read(path)
+    frames = [_bare_camera(path, document, index, entry) for index, entry in enumerate(document["frames"])]
+    if len({camera.width for camera in frames} | {-camera.height for camera in frames}) != 2:
+        raise InputError(f"The cameras of '{path}' have different sizes (w, h): give all of them the same.")
+    return Cameras.stack(frames)
+
+
+def _bare_camera(path: Path, document: dict[str, Any], index: int, entry: Any) -> Cameras:
+    where = f"'{path}', frame {index}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} is not an object with a transform_matrix.")
+    try:
+        pose = fit(entry, _Pose)
+        camera = fit({**document, **entry}, _Camera)
+    except READ_ERRORS as error:
+        raise InputError(f"{where} cannot be used ({reason(error)}): export the cameras again.") from error
+    lens = _lens_of(camera, None, where)
+    if not lens.is_pinhole:
+        raise InputError(f"{where} has distortion: a path needs pinhole cameras.")
+    width, height = round(lens.width), round(lens.height)
+    intrinsics = torch.tensor([[lens.focal[0], 0.0, lens.center[0]], [0.0, lens.focal[1], lens.center[1]], [0, 0, 1.0]])
+    return Cameras(torch.from_numpy(_matrix(pose.transform_matrix, where)).float(), intrinsics, width, height)
 
 
 def save(views: ViewSet, folder: str | os.PathLike, hypothesis: int = 0) -> Path:
@@ -112,6 +144,12 @@ class _Camera(msgspec.Struct, frozen=True):
     p2: float | None = None
 
 
+class _Pose(msgspec.Struct, frozen=True):
+    """The entry of a frame that a path of cameras needs."""
+
+    transform_matrix: list[list[float]]
+
+
 class _Frame(msgspec.Struct, frozen=True):
     """Contents of a frame beside its lens."""
 
@@ -159,9 +197,11 @@ def _picture(path: Path, name: str, where: str) -> Path:
     return found
 
 
-def _lens_of(camera: _Camera, picture: Path, where: str) -> Lens:
+def _lens_of(camera: _Camera, picture: Path | None, where: str) -> Lens:
     width, height = camera.w, camera.h
     if width is None or height is None:
+        if picture is None:
+            raise InputError(f"{where} has no size: give w and h in pixels.")
         width, height = (told or found for told, found in zip((width, height), stored_size(picture), strict=True))
     focal_x, focal_y = _focal(camera, "x", width, where), _focal(camera, "y", height, where)
     if focal_x is None and focal_y is None:

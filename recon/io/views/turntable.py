@@ -36,7 +36,7 @@ class Turntable:
 
 
 def angles_in_name(name: str) -> tuple[float, float | None] | None:
-    """Azimuth and elevation that a file's name such as ``az030_el20.png`` tells."""
+    """Azimuth and elevation in a file's name such as ``az030_el20.png``."""
     azimuth, elevation = _AZIMUTH.search(name), _ELEVATION.search(name)
     if azimuth is None:
         return None
@@ -83,5 +83,5 @@ def _angles(folder: Path, pictures: Sequence[Path], turntable: Turntable) -> lis
     dashes = any(angles is not None and angles[0] < -180 for angles in told)
     silent = next((picture.name for picture, angles in zip(pictures, told, strict=True) if angles is None), None)
     if silent is not None:
-        raise InputError(f"The name '{silent}' in '{folder}' tells no azimuth: call it az030.png, or give --azimuths.")
+        raise InputError(f"The name '{silent}' in '{folder}' has no azimuth: call it az030.png, or give --azimuths.")
     return [(abs(a) if dashes else a, turntable.elevation if e is None else e) for a, e in told]

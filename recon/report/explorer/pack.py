@@ -22,7 +22,7 @@ MAX_SPLATS = 300_000
 _FOG_CELLS = 96
 #: Cells around all known ones that are kept clear of fog, so that it never veils a surface.
 _CLEARANCE = 2
-_GREY = 0.72
+_GRAY = 0.72
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _add_mesh(pack: Pack, view: SceneView, top: float) -> dict[str, Any]:
     else:
         points, faces = mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy()
         source = torch.arange(len(points))
-        colors = torch.full((len(points), 3), _GREY) if mesh.colors is None else mesh.colors.detach().float().cpu()
+        colors = torch.full((len(points), 3), _GRAY) if mesh.colors is None else mesh.colors.detach().float().cpu()
     positions, bounds = _quantized(points)
     pack.add("mesh.position", positions)
     uncertainty = share_of_top(view.per_vertex("uncertainty"), top)[source]

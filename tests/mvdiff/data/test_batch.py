@@ -170,7 +170,7 @@ def test_a_batch_shows_the_object_in_the_photos_frame(store: ViewStore, seed: in
         seen_through(batch.references[k], frames[first], batch.reference_cameras[k])
 
 
-def test_recolouring_trades_the_same_channels_in_photos_and_views(store: ViewStore):
+def test_recoloring_trades_the_same_channels_in_photos_and_views(store: ViewStore):
     plain, dyed = batch_of(store, size=16), batch_of(store, size=16, recolor_probability=1.0)
     orders = []
     for k in range(16):

@@ -79,7 +79,7 @@ def listing(tmp_path: Path) -> FetchMeshes:
     return FetchMeshes(path, tmp_path / "meshes", tmp_path / "clones", base, use="training")
 
 
-def test_meshes_come_with_their_colours_upright(listing: FetchMeshes) -> None:
+def test_meshes_come_with_their_colors_upright(listing: FetchMeshes) -> None:
     count, skipped = fetch_meshes(listing)
     assert count == 2
     assert set(skipped) == {"kept/changed", "kept/large", "kept/gone", "kept/elsewhere"}
@@ -90,8 +90,8 @@ def test_meshes_come_with_their_colours_upright(listing: FetchMeshes) -> None:
     quad, thing = (load_mesh(listing.output / name) for name in found)
     np.testing.assert_allclose(np.ptp(quad.vertices.numpy(), axis=0), (1, 2, 0), atol=1e-6)
     np.testing.assert_allclose(np.ptp(thing.vertices.numpy(), axis=0), (1, 3, 0), atol=1e-6)
-    for mesh, colour in ((quad, (200, 30, 20)), (thing, (10, 20, 220))):
-        np.testing.assert_allclose(255 * mesh.texture.flatten(1).mean(1), colour, atol=3)
+    for mesh, color in ((quad, (200, 30, 20)), (thing, (10, 20, 220))):
+        np.testing.assert_allclose(255 * mesh.texture.flatten(1).mean(1), color, atol=3)
 
 
 def test_what_is_there_stays_and_another_use_is_another_choice(listing: FetchMeshes) -> None:

@@ -30,7 +30,7 @@ def tool(name: str, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-def two_coloured_ball(subdivisions: int = 3) -> TexturedMesh:
+def two_colored_ball(subdivisions: int = 3) -> TexturedMesh:
     """Red where x > 0, blue elsewhere; off centre and of another size than objects have."""
     ball = trimesh.creation.icosphere(subdivisions)
     colors = np.where(ball.vertices[:, :1] > 0, [[1.0, 0, 0]], [[0, 0, 1.0]])
@@ -38,8 +38,8 @@ def two_coloured_ball(subdivisions: int = 3) -> TexturedMesh:
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".ply", ".obj"])
-def test_an_object_is_light_centred_and_keeps_its_colours(tmp_path: Path, suffix: str):
-    path = save_mesh(two_coloured_ball(5), tmp_path / f"ball{suffix}")
+def test_an_object_is_light_centered_and_keeps_its_colors(tmp_path: Path, suffix: str):
+    path = save_mesh(two_colored_ball(5), tmp_path / f"ball{suffix}")
     mesh = load_object(path, max_faces=2000)
     assert 1500 < len(mesh) <= 2000
     assert mesh.vertices.norm(dim=-1).amax() == pytest.approx(0.5, abs=1e-5)
@@ -51,7 +51,7 @@ def test_an_object_is_light_centred_and_keeps_its_colours(tmp_path: Path, suffix
 
 
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
-def test_formats_without_colour_are_read(tmp_path: Path, suffix: str):
+def test_formats_without_color_are_read(tmp_path: Path, suffix: str):
     trimesh.creation.icosphere(2).export(tmp_path / f"ball{suffix}")
     mesh = load_object(tmp_path / f"ball{suffix}")
     assert len(mesh) == 320
@@ -84,7 +84,7 @@ def test_vertices_of_no_face_do_not_count(tmp_path: Path):
 
 
 def test_meshes_are_found(tmp_path: Path):
-    ball = two_coloured_ball(1)
+    ball = two_colored_ball(1)
     save_mesh(ball, tmp_path / "set" / "b.glb")
     save_mesh(ball, tmp_path / "set" / "deep" / "a.ply")
     (tmp_path / "set" / "notes.txt").write_text("no mesh")
@@ -106,7 +106,7 @@ def test_meshes_are_found(tmp_path: Path):
 
 
 def test_broken_meshes_are_told_and_left_out(tmp_path: Path):
-    save_mesh(two_coloured_ball(1), tmp_path / "good.ply")
+    save_mesh(two_colored_ball(1), tmp_path / "good.ply")
     (tmp_path / "bad.glb").write_bytes(b"glTF" + bytes(40))
     answers = {source.name: mesh for source, mesh in iter_objects(find_meshes(tmp_path))}
     assert len(answers["good"]) == 80

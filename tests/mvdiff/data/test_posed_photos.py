@@ -68,7 +68,7 @@ def in_unit(mesh: TexturedMesh, photos: ViewSet) -> TexturedMesh:
     matrix = torch.eye(4)
     scale = 0.5 / (sphere.radius * 1.03)
     matrix[:3, :3] *= scale
-    matrix[:3, 3] = -sphere.centre * scale
+    matrix[:3, 3] = -sphere.center * scale
     return mesh.transformed(matrix @ placed)
 
 

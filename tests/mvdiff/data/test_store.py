@@ -254,7 +254,7 @@ def test_shards_are_balanced_and_mix_the_families():
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory) -> Path:
+def catalog(tmp_path_factory) -> Path:
     """Good meshes of all kinds of sizes among bad ones."""
     folder = tmp_path_factory.mktemp("catalogue")
     mesh = make(0, "mug").mesh
@@ -279,10 +279,10 @@ def catalogue(tmp_path_factory) -> Path:
     return folder
 
 
-def test_bad_meshes_are_named_and_the_good_ones_rendered(catalogue: Path, tmp_path: Path, capsys):
-    credits = ["--credits", str(catalogue / "credits.csv")]
+def test_bad_meshes_are_named_and_the_good_ones_rendered(catalog: Path, tmp_path: Path, capsys):
+    credits = ["--credits", str(catalog / "credits.csv")]
     sizes = [part for name, value in SIZES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    assert main(["data", "render", str(catalogue), str(tmp_path / "views"), *credits, *sizes]) == 0
+    assert main(["data", "render", str(catalog), str(tmp_path / "views"), *credits, *sizes]) == 0
     said = capsys.readouterr().out
     assert "4 objects, 3 skipped" in said
     for name in ("cut_short", "empty", "flat"):

@@ -306,9 +306,9 @@ def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monk
         (index,) = [k for k, name in enumerate(objects.names) if View.of(name, 0).seed == generation.seed]
         view = View.of(objects.names[index], 0)
         seen = objects.mesh(index).transformed(turned(-view.azimuth))
-        grey = replace(seen, colors=torch.full_like(seen.vertices, 0.5), uv=None, texture=None)
+        gray = replace(seen, colors=torch.full_like(seen.vertices, 0.5), uv=None, texture=None)
         parameters = torch.tensor([[math.radians(view.elevation), *prepared.crop_parameters()]])
-        views = render_mesh(grey, rig.cameras(torch.tensor([view.elevation]))[0])
+        views = render_mesh(gray, rig.cameras(torch.tensor([view.elevation]))[0])
         return Sampled(views, PhotoCamera.from_parameters(parameters))
 
     monkeypatch.setattr(type(model), "sample", staticmethod(true_views))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mvdiff.cli.main import main
 
-SIZE, FOCAL, CENTRE = 80, 110.0, (41.5, 38.0)
+SIZE, FOCAL, CENTER = 80, 110.0, (41.5, 38.0)
 COLORS = ((200, 40, 40), (40, 160, 60), (60, 80, 220))
 
 
@@ -41,7 +41,7 @@ def gl_look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.n
 def photograph(parts: list[trimesh.Trimesh], c2w: np.ndarray, path: Path) -> None:
     """Through the pixels' centres, first hit, flat colours, transparent background."""
     row, column = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5, indexing="ij")
-    local = np.stack([(column - CENTRE[0]) / FOCAL, -(row - CENTRE[1]) / FOCAL, -np.ones_like(row)], -1).reshape(-1, 3)
+    local = np.stack([(column - CENTER[0]) / FOCAL, -(row - CENTER[1]) / FOCAL, -np.ones_like(row)], -1).reshape(-1, 3)
     whole = trimesh.util.concatenate(parts)
     owner = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
     hit = whole.ray.intersects_first(np.broadcast_to(c2w[:3, 3], local.shape), local @ c2w[:3, :3].T)
@@ -92,7 +92,7 @@ def test_transforms_json_of_nerfstudio(blender, tmp_path: Path) -> None:
     frames = [
         {"file_path": f"images/r_{k}.png", "transform_matrix": matrix.tolist()} for k, matrix in enumerate(cameras)
     ]
-    lens = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": CENTRE[0], "cy": CENTRE[1], "w": SIZE, "h": SIZE}
+    lens = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": CENTER[0], "cy": CENTER[1], "w": SIZE, "h": SIZE}
     (folder / "transforms.json").write_text(json.dumps({"camera_model": "PINHOLE", **lens, "frames": frames}))
     check(folder, tmp_path / "out", parts)
 
@@ -112,7 +112,7 @@ def test_text_model_of_colmap(blender, tmp_path: Path) -> None:
     model.mkdir(parents=True)
     (model / "images.txt").write_text("\n".join(lines) + "\n")
     (model / "cameras.txt").write_text(
-        f"# Camera list\n1 SIMPLE_PINHOLE {SIZE} {SIZE} {FOCAL} {CENTRE[0]} {CENTRE[1]}\n"
+        f"# Camera list\n1 SIMPLE_PINHOLE {SIZE} {SIZE} {FOCAL} {CENTER[0]} {CENTER[1]}\n"
     )
     check(folder, tmp_path / "out", parts)
 
@@ -120,7 +120,7 @@ def test_text_model_of_colmap(blender, tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [True, False], ids=["names", "options"])
 def test_turntable(tmp_path: Path, monkeypatch, named: bool) -> None:
     """The camera stands still (at one height, or two in turn); the plate turns clockwise, seen from above."""
-    monkeypatch.setitem(globals(), "CENTRE", (SIZE / 2, SIZE / 2))
+    monkeypatch.setitem(globals(), "CENTER", (SIZE / 2, SIZE / 2))
     angles = [0, 45, 90, 135, 180, 225, 270]
     for k, angle in enumerate(angles):
         elevation = np.radians(40 if named and k % 2 else 5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mvdiff.models.cameras import camera_tensors, patch_centres, pluecker_rays, projections
+from mvdiff.models.cameras import camera_tensors, patch_centers, pluecker_rays, projections
 from recon.core.cameras import Cameras
 
 
@@ -12,7 +12,7 @@ from recon.core.cameras import Cameras
 @pytest.mark.parametrize("lens_dtype", [torch.float32, torch.bfloat16])
 def test_mixed_precisions_meet(autocast: bool, c2w_dtype: torch.dtype, lens_dtype: torch.dtype):
     c2w, lens = camera_tensors(Cameras.orbit(torch.tensor([[10.0, 80.0]]), 20.0))
-    points = patch_centres(4, torch.device("cpu"))
+    points = patch_centers(4, torch.device("cpu"))
     exact = pluecker_rays(c2w, lens, points)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         rays = pluecker_rays(c2w.to(c2w_dtype), lens.to(lens_dtype), points)

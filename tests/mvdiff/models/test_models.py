@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.models import MultiViewTransformer, PhotoCameraEstimator
-from mvdiff.models.cameras import ProjectivePositions, camera_tensors, patch_centres, pluecker_rays, projections
+from mvdiff.models.cameras import ProjectivePositions, camera_tensors, patch_centers, pluecker_rays, projections
 from mvdiff.models.encoding import decode_views, encode_views
 from mvdiff.models.layers import RMSNorm
 from mvdiff.sampling.photo_camera import PhotoCamera, PhotoCameraDistribution
@@ -116,7 +116,7 @@ def test_projective_positions_are_relative(azimuth, elevation):
     """Moving every camera by one rigid motion leaves the attention logits and mixed values alone."""
     cameras = Cameras.orbit([0.0, 40.0], [10.0, 20.0], size=32)
     motion = Cameras.orbit(azimuth, elevation).c2w
-    points = patch_centres(2, torch.device("cpu"))[:2]
+    points = patch_centers(2, torch.device("cpu"))[:2]
     query, value = torch.randn(1, 2, 1, 16), torch.randn(1, 2, 1, 16)
 
     def attend(c2w: torch.Tensor) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_projective_positions_are_relative(azimuth, elevation):
 
 def test_pluecker_rays_agree_with_the_cameras():
     cameras = Cameras.orbit([0.0, 40.0], [10.0, 20.0], size=32)
-    rays = pluecker_rays(*(t[None] for t in camera_tensors(cameras)), patch_centres(32, torch.device("cpu")))
+    rays = pluecker_rays(*(t[None] for t in camera_tensors(cameras)), patch_centers(32, torch.device("cpu")))
     origins, directions = cameras.rays()
     assert torch.allclose(rays[0, ..., 3:], directions, atol=1e-5)
     assert torch.allclose(rays[0, ..., :3], torch.linalg.cross(origins, directions), atol=1e-5)

@@ -62,7 +62,7 @@ def test_the_same_call_is_bit_equal(pipe, reference):
 
 
 @pytest.mark.parametrize("chunk_size", [None, 1, 2])
-def test_a_hypothesis_does_not_depend_on_its_neighbours(pipe, reference, chunk_size):
+def test_a_hypothesis_does_not_depend_on_its_neighbors(pipe, reference, chunk_size):
     alone = sample(pipe, reference, num_hypotheses=1, generator=seeds(2)).views
     among = sample(pipe, reference, num_hypotheses=3, generator=seeds(1, 2, 3), chunk_size=chunk_size).views
     assert torch.allclose(alone.rgb[0], among.rgb[1], atol=1e-4)

@@ -12,11 +12,13 @@ from tiny_scene_network import tiny_scene_network
 from mvdiff.cli.main import main
 from mvdiff.runs.image_to_scene import ImageToScene
 from mvdiff.runs.scene_folder import SceneFolder
+from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
 from mvdiff.sampling.scene_photo import ScenePhoto
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
 from mvdiff.weights.packing import save_packed
+from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 
@@ -188,3 +190,19 @@ def test_bad_options_leave_nothing_behind(weights, tmp_path, capsys, options, re
 def test_weights_of_objects_are_refused(tmp_path):
     with pytest.raises(InputError, match="of objects"):
         ImageToScene.from_pretrained("embedded", "cpu")
+
+
+def test_a_path_is_filmed_in_every_scene(model, tmp_path):
+    places = torch.tensor([[0.0, 0, 0], [0, 0, 1e5]])
+    cameras = Cameras.look_at(places, places - torch.tensor([0.0, 0, 1]), 60.0, 16)
+    run = {"num_hypotheses": 1, **QUICK}
+    model.generate(picture(), tmp_path / "through", path=ScenePath(cameras, collision=False), **run)
+    folder = SceneFolder.open(tmp_path / "through")
+    assert "hypotheses/000/path.webp" in folder.output.manifest["files"]
+    assert Image.open(tmp_path / "through/hypotheses/000/path.webp").size == (16, 16)
+    model.generate(picture(), tmp_path / "walk", path=ScenePath(cameras), **run)
+    assert any(
+        "The path ends before camera" in warning for warning in SceneFolder.open(tmp_path / "walk").summary["warnings"]
+    )
+    with pytest.raises(InputError, match="other inputs"):  # the path is one of the run's inputs
+        model.generate(picture(), tmp_path / "walk", **run)

@@ -14,13 +14,13 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 
 
-def _box(size=(300, 200), box=(40, 50, 140, 90), colour=(255, 0, 0)) -> Image.Image:
+def _box(size=(300, 200), box=(40, 50, 140, 90), color=(255, 0, 0)) -> Image.Image:
     image = Image.new("RGBA", size, (0, 0, 0, 0))
-    image.paste((*colour, 255), box)
+    image.paste((*color, 255), box)
     return image
 
 
-def test_recentred_with_margin():
+def test_recentered_with_margin():
     reference = prepare(_box())
     assert reference.rgba.shape == (4, 128, 128)
     assert reference.crop == pytest.approx((90 - 57.5, 70 - 57.5, 115.0))
@@ -41,7 +41,7 @@ def test_recentred_with_margin():
     height=st.integers(8, 300),
     size=st.sampled_from([32, 128]),
 )
-def test_mass_and_colour_survive_resampling(left, top, width, height, size):
+def test_mass_and_color_survive_resampling(left, top, width, height, size):
     """Alpha's area, scaled, is kept down and up; every visible pixel is the object's own colour."""
     picture = _box((left + width + 5, top + height + 5), (left, top, left + width, top + height), (200, 100, 50))
     reference = prepare(picture, size=size)
@@ -65,10 +65,10 @@ def test_pixels_of_a_gradient_land_where_the_crop_says():
     rgba[..., 0], rgba[..., 1], rgba[60:260, 100:320, 3] = x / width, y / height, 1.0
     reference = prepare(rgba)
     left, top, side = reference.crop
-    centre = (torch.arange(128) + 0.5) / 128 * side
+    center = (torch.arange(128) + 0.5) / 128 * side
     inside = reference.rgba[3] > 0.999
-    expected_x = ((left + centre) / width).expand(128, 128)
-    expected_y = ((top + centre) / height)[:, None].expand(128, 128)
+    expected_x = ((left + center) / width).expand(128, 128)
+    expected_y = ((top + center) / height)[:, None].expand(128, 128)
     assert inside.sum() > 8000
     # half a source pixel, and the 8-bit steps
     assert (reference.rgba[0] - expected_x)[inside].abs().max() < 1.0 / width + 2 / 255

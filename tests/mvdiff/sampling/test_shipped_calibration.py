@@ -6,9 +6,12 @@ import pytest
 import torch
 
 import mvdiff
-from mvdiff.sampling.calibrations import read_calibrations
+from mvdiff.sampling.calibrations import Calibrations, read_calibrations, settings_of
+from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.weights.packing import weights_hash
 from recon.core.grid import VoxelGrid
+from recon.fusion.tsdf import FuseConfig
+from recon.objects import ReconstructionConfig
 from recon.posterior import Calibration, Hypothesis, Posterior, PosteriorConfig
 
 FOLDER = Path(mvdiff.__file__).parent / "weights" / "embedded"
@@ -46,3 +49,13 @@ def test_a_ball_on_which_all_agree(framing: str, count: int) -> None:
         assert bool((p[~inside] < level + 1e-4).all())
     outer, inner = posterior.band_distances(0.9)
     assert bool((outer < inner).all())
+
+
+@pytest.mark.parametrize("framing", ["keep", "recentre"])
+def test_default_settings_fit_it_although_it_names_some_as_earlier_versions_did(framing: str) -> None:
+    found = Calibrations(FOUND)
+    settings = settings_of(GenerationConfig(), ReconstructionConfig())
+    assert "emptiness" in FOUND[framing].provenance["settings"]["reconstruction"]["fuse"]
+    assert found.choose(framing, settings) == (FOUND[framing], ())
+    stronger = settings_of(GenerationConfig(), ReconstructionConfig(fuse=FuseConfig(free_space_weight=(0.3, 0.5))))
+    assert "reconstruction" in found.choose(framing, stronger)[1][0]

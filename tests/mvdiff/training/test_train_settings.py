@@ -111,7 +111,7 @@ def test_settings_that_need_whole_weights_are_refused_with_fsdp(config, settings
         sharding.check_shardable(config)
 
 
-def test_the_8_bit_optimiser_asks_for_its_package(config, monkeypatch):
+def test_the_8_bit_optimizer_asks_for_its_package(config, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     config.optimizer.name = "adamw8bit"
     with pytest.raises(InputError, match="bitsandbytes"):

@@ -51,7 +51,7 @@ def test_what_a_gpu_interpolates_by_is_the_same(channels):
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(2, 6, 6, 6, *channels, generator=generator, requires_grad=True)
     grid = VoxelGrid(torch.tensor([0.1, 0.0, -0.1]), 0.5, 6)
-    points = (torch.rand(2, 50, 3, generator=generator) * 0.8 - 0.4 + grid.centre).requires_grad_()
+    points = (torch.rand(2, 50, 3, generator=generator) * 0.8 - 0.4 + grid.center).requires_grad_()
     results = []
     for function in (trilinear, interpolation._sampled):
         values = function(table, points, grid)
@@ -66,7 +66,7 @@ def test_every_field_starts_as_the_closed_form_and_points_outwards(kind):
     assert field.evaluate(points).abs().max() < 0.01
     assert (torch.nn.functional.cosine_similarity(field.gradient(points), points, dim=-1) > 0.98).all()
     assert torch.allclose(field.distances(_GRID)[0], ball()[0], atol=1e-5)
-    finer = VoxelGrid(_GRID.centre, _GRID.extent, 30)
+    finer = VoxelGrid(_GRID.center, _GRID.extent, 30)
     assert field.distances(finer).shape == (2, 30, 30, 30)
 
 
@@ -188,7 +188,7 @@ def a_larger_ball() -> tuple[VoxelGrid, torch.Tensor]:
 
 
 def few_steps(kind: str) -> FitConfig:
-    return FitConfig(steps=12, rays=512, points=256, field=small(kind), stay_weight=0.0)
+    return FitConfig(steps=12, rays=512, points=256, field=small(kind), anchor_weight=0.0)
 
 
 @pytest.mark.parametrize("kind", _KINDS)

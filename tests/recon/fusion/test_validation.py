@@ -107,7 +107,7 @@ def test_a_view_that_shows_nothing_is_left_out_with_a_warning(views, caplog):
     assert (size > torch.tensor([0.45, 0.25, 0.37])).all()
 
 
-def test_oblong_pictures_of_long_lenses_off_centre(views):
+def test_oblong_pictures_of_long_lenses_off_center(views):
     made = trimesh.creation.box((0.5, 0.3, 0.4)).subdivide()
     cameras = Cameras.orbit([10.0, 130.0, 250.0], [20.0, -30.0, 20.0], distance=3.0, fov=20.0, size=(128, 96))
     lens = cameras.intrinsics.clone()

@@ -63,7 +63,7 @@ def test_meshes_come_back_with_their_texture(block, tmp_path, name):
     assert (points.color - expected_color(points.position)).abs().max() < 0.03
 
 
-def test_ply_has_colours_and_scalars(block, tmp_path):
+def test_ply_has_colors_and_scalars(block, tmp_path):
     table = read_ply(export(block, tmp_path / "a.ply", "ply"))
     place = stacked(table, "x", "y", "z")
     assert torch.equal(place, block.vertices)
@@ -112,7 +112,7 @@ def test_splats_have_room_for_harmonics(block, tmp_path, degree, count):
     assert all((table[name] == 0).all() for name in rest)
 
 
-def test_grid_has_distance_density_and_colour(block, tmp_path):
+def test_grid_has_distance_density_and_color(block, tmp_path):
     with np.load(export(block, tmp_path / "a.npz", "grid", resolution=40), allow_pickle=False) as file:
         grid = {name: file[name] for name in file.files}
     axis = (np.arange(40) + 0.5) / 40 * 2 - 1

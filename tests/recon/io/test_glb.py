@@ -131,7 +131,7 @@ def test_crease_normals():
     assert np.allclose(normals[group], radial, atol=1e-6)
 
 
-def test_vertex_colours_are_linear_and_textures_srgb():
+def test_vertex_colors_are_linear_and_textures_srgb():
     glb = Glb(glb_bytes(sphere()))
     position = torch.from_numpy(glb.attribute("POSITION").copy())
     assert np.allclose(glb.attribute("COLOR_0"), srgb_to_linear(position + 0.5), atol=1e-6)
@@ -168,7 +168,7 @@ def test_uncertainty_is_a_second_look(mesh):
     assert np.abs(texel - expected).max() <= 1
 
 
-def test_round_trip_keeps_colours_and_chirality(tmp_path):
+def test_round_trip_keeps_colors_and_chirality(tmp_path):
     """A shape with no symmetry: a box, a knob on +X, a smaller one on +Y; red grows with x."""
     parts = [
         trimesh.creation.box((0.4, 0.4, 0.4)),

@@ -20,8 +20,8 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 def _corners() -> Image.Image:
     """4 x 6 with a colour in each quarter: red green / blue white."""
     image = Image.new("RGB", (4, 6))
-    for box, colour in zip([(0, 0), (2, 0), (0, 3), (2, 3)], (RED, GREEN, BLUE, WHITE), strict=True):
-        image.paste(colour, (*box, box[0] + 2, box[1] + 3))
+    for box, color in zip([(0, 0), (2, 0), (0, 3), (2, 3)], (RED, GREEN, BLUE, WHITE), strict=True):
+        image.paste(color, (*box, box[0] + 2, box[1] + 3))
     return image
 
 
@@ -29,12 +29,12 @@ def _rgb(image: Image.Image, x: int, y: int) -> tuple[int, int, int]:
     return image.getpixel((x, y))[:3]
 
 
-def _disc(colour=(200, 120, 40), size: int = 64) -> np.ndarray:
+def _disc(color=(200, 120, 40), size: int = 64) -> np.ndarray:
     """Straight RGBA of a soft disc."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     alpha = np.clip((size * 0.4 - np.hypot(x, y)) / 3 + 0.5, 0, 1)
     rgba = np.empty((size, size, 4), np.uint8)
-    rgba[..., :3], rgba[..., 3] = colour, np.rint(alpha * 255)
+    rgba[..., :3], rgba[..., 3] = color, np.rint(alpha * 255)
     return rgba
 
 
@@ -60,8 +60,8 @@ def test_exif_orientation_shows_the_same_scene(tmp_path, orientation, kind):
     for source in (tmp_path / f"p.{kind}", Image.open(tmp_path / f"p.{kind}")):
         image = load_image(source)
         assert image.size == (32, 48)
-        for x, y, colour in [(8, 12, RED), (24, 12, GREEN), (8, 36, BLUE), (24, 36, WHITE)]:
-            assert np.abs(np.subtract(_rgb(image, x, y), colour)).max() < 30
+        for x, y, color in [(8, 12, RED), (24, 12, GREEN), (8, 36, BLUE), (24, 36, WHITE)]:
+            assert np.abs(np.subtract(_rgb(image, x, y), color)).max() < 30
 
 
 def test_a_pillow_picture_is_not_changed(tmp_path):
@@ -71,14 +71,14 @@ def test_a_pillow_picture_is_not_changed(tmp_path):
     assert source.size == (3000, 2000)
 
 
-def test_sixteen_bit_grey_is_scaled(tmp_path):
+def test_sixteen_bit_gray_is_scaled(tmp_path):
     ramp = np.array([[0, 257 * 100, 65535]], np.uint16)
     for name in ("p.png", "p.tiff"):
         Image.fromarray(ramp).save(tmp_path / name)
         assert [_rgb(load_image(tmp_path / name), x, 0)[0] for x in range(3)] == [0, 100, 255]
 
 
-def test_float_and_32_bit_grey(tmp_path):
+def test_float_and_32_bit_gray(tmp_path):
     Image.fromarray(np.array([[0.0, 0.2, 1.0]], np.float32)).save(tmp_path / "f.tiff")
     assert [_rgb(load_image(tmp_path / "f.tiff"), x, 0)[0] for x in range(3)] == [0, 51, 255]
     Image.fromarray(np.array([[0, 65535]], np.int32)).save(tmp_path / "i.tiff")
@@ -103,7 +103,7 @@ def test_palette_with_transparency(tmp_path):
     assert loaded.getpixel((1, 0)) == (*GREEN, 255)
 
 
-def test_grey_with_alpha_and_colour_key(tmp_path):
+def test_gray_with_alpha_and_color_key(tmp_path):
     Image.new("LA", (2, 2), (90, 40)).save(tmp_path / "la.png")
     assert load_image(tmp_path / "la.png").getpixel((0, 0)) == (90, 90, 90, 40)
     key = Image.new("RGB", (2, 1), BLUE)
@@ -113,16 +113,16 @@ def test_grey_with_alpha_and_colour_key(tmp_path):
 
 
 def test_animation_gives_the_first_frame_and_a_warning(tmp_path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN)]
+    frames = [Image.new("RGB", (8, 8), color) for color in (RED, GREEN)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with pytest.warns(UserWarning, match="first"):
         assert _rgb(load_image(tmp_path / "a.gif"), 0, 0) == RED
 
 
-def test_colour_profile_is_applied(tmp_path):
+def test_color_profile_is_applied(tmp_path):
     """100 of linear light is sRGB's 168; a profile of another colour space is left aside with a warning."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    for profile, mode, expected in ((srgb, "RGB", 100), (_linear_grey_profile(), "L", 168)):
+    for profile, mode, expected in ((srgb, "RGB", 100), (_linear_gray_profile(), "L", 168)):
         Image.new("L", (4, 4), 100).convert(mode).save(tmp_path / "p.png", icc_profile=profile.tobytes())
         assert abs(_rgb(load_image(tmp_path / "p.png"), 0, 0)[0] - expected) <= 2
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -131,7 +131,7 @@ def test_colour_profile_is_applied(tmp_path):
         assert _rgb(load_image(tmp_path / "bad.png"), 0, 0) == (10, 20, 30)
 
 
-def _linear_grey_profile() -> ImageCms.ImageCmsProfile:
+def _linear_gray_profile() -> ImageCms.ImageCmsProfile:
     """A minimal ICC v2 grey profile with gamma 1 (linear light)."""
     d50 = struct.pack(">4siiii", b"XYZ ", 0, 0xF6D6, 0x10000, 0xD32D)
     curve = struct.pack(">4siI", b"curv", 0, 0)
@@ -161,9 +161,9 @@ def test_premultiplied_is_recognised_and_undone():
     assert np.array_equal(np.asarray(load_image(multiplied, alpha="straight")), multiplied)
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (30, 30, 30), (255, 255, 255), (250, 10, 10)])
-def test_straight_alpha_is_left_alone(colour):
-    straight = _disc(colour)
+@pytest.mark.parametrize("color", [(0, 0, 0), (30, 30, 30), (255, 255, 255), (250, 10, 10)])
+def test_straight_alpha_is_left_alone(color):
+    straight = _disc(color)
     visible = straight[..., 3] > 0
     assert np.array_equal(np.asarray(load_image(straight))[visible], straight[visible])
 
@@ -224,8 +224,8 @@ def test_one_pixel_is_still_a_picture():
 
 
 def test_arrays():
-    grey = np.array([[0.0, 0.5, 1.0]])
-    assert [_rgb(load_image(grey), x, 0)[0] for x in range(3)] == [0, 128, 255]
+    gray = np.array([[0.0, 0.5, 1.0]])
+    assert [_rgb(load_image(gray), x, 0)[0] for x in range(3)] == [0, 128, 255]
     assert load_image(np.full((3, 2, 4), 65535, np.uint16)).getpixel((1, 2)) == (255,) * 4
     assert load_image(np.ones((2, 2, 1), bool)).getpixel((0, 0)) == (255,) * 4
     for bad in (np.zeros((2, 2, 5)), np.zeros(4), np.zeros((0, 4)), np.full((2, 2), np.nan), np.full((2, 2), 3.0)):

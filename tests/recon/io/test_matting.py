@@ -81,8 +81,8 @@ def test_highlights_are_no_holes():
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
     ball = np.clip(90 - np.hypot(x, y) + 0.5, 0, 1)
     gleam = np.clip(1.3 * np.exp(-((x + 30) ** 2 + (y + 30) ** 2) / 500), 0, 1)[..., None]
-    colour = gleam + (1 - gleam) * np.array([0.2, 0.3, 0.6])
-    alpha, _ = find_matte(_composite(np.dstack([colour, ball]).astype(np.float32), np.ones((SIZE, SIZE, 3))))
+    color = gleam + (1 - gleam) * np.array([0.2, 0.3, 0.6])
+    alpha, _ = find_matte(_composite(np.dstack([color, ball]).astype(np.float32), np.ones((SIZE, SIZE, 3))))
     assert _iou(alpha, ball) > 0.985
 
 
@@ -125,10 +125,10 @@ def test_touching_all_borders_is_reported():
     assert "four borders" in report.warnings[0]
 
 
-@pytest.mark.parametrize("colour", [(255, 255, 255), (10, 200, 30)])
-def test_a_uniform_picture_is_nothing_but_background(colour):
+@pytest.mark.parametrize("color", [(255, 255, 255), (10, 200, 30)])
+def test_a_uniform_picture_is_nothing_but_background(color):
     with pytest.raises(InputError, match="nothing but background"):
-        find_matte(Image.new("RGBA", (80, 60), (*colour, 255)))
+        find_matte(Image.new("RGBA", (80, 60), (*color, 255)))
 
 
 @pytest.mark.parametrize("name", ["grey gradient", "noise", "vignette"])

@@ -41,13 +41,13 @@ def _color_at(mesh: TexturedMesh, point) -> np.ndarray:
 
 
 def _assert_quadrants(mesh: TexturedMesh) -> None:
-    for x, y, colour in [
+    for x, y, color in [
         (-0.25, 0.25, (1, 0, 0)),
         (0.25, 0.25, (0, 1, 0)),
         (-0.25, -0.25, (0, 0, 1)),
         (0.25, -0.25, (1, 1, 1)),
     ]:
-        assert np.allclose(_color_at(mesh, [x, y, 0.35]), colour, atol=0.02)
+        assert np.allclose(_color_at(mesh, [x, y, 0.35]), color, atol=0.02)
 
 
 def test_textured_glb_of_trimesh(tmp_path):
@@ -89,7 +89,7 @@ def test_textured_round_trips(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", ["glb", "obj", "ply"])
-def test_vertex_colour_round_trips(tmp_path, format):
+def test_vertex_color_round_trips(tmp_path, format):
     sphere = trimesh.creation.icosphere(2, radius=0.5)
     mesh = TexturedMesh.from_arrays(sphere.vertices, sphere.faces, sphere.vertices + 0.5)
     loaded = load_mesh(save_mesh(mesh, tmp_path / f"m.{format}"))
@@ -155,23 +155,23 @@ def test_repeating_textures_are_written_out(tmp_path):
     mesh = load_mesh(tmp_path / "m.glb")
     assert mesh.uv.min() >= 0
     assert mesh.uv.max() <= 1
-    for x, y, colour in [
+    for x, y, color in [
         (-0.375, 0.12, (0, 0, 1)),
         (0.12, 0.12, (0, 0, 1)),
         (0.12, 0.375, (1, 0, 0)),
         (-0.12, 0.375, (0, 1, 0)),
     ]:
-        assert np.allclose(_color_at(mesh, [x, y, (0.25 - x * x - y * y) ** 0.5]), colour, atol=0.35)
+        assert np.allclose(_color_at(mesh, [x, y, (0.25 - x * x - y * y) ** 0.5]), color, atol=0.35)
 
 
-def test_base_colour_factor_multiplies_in_linear_light(tmp_path):
+def test_base_color_factor_multiplies_in_linear_light(tmp_path):
     white = np.full((8, 8, 3), 255, np.uint8)
     _textured_sphere(white, baseColorFactor=[0.5, 0.5, 0.5, 1.0]).export(tmp_path / "m.glb")
     expected = linear_to_srgb(torch.tensor(0.5)).item()
     assert np.allclose(_color_at(load_mesh(tmp_path / "m.glb"), [0.0, 0, 0.5]), expected, atol=0.01)
 
 
-def test_obj_material_colour_is_taken_as_seen(tmp_path):
+def test_obj_material_color_is_taken_as_seen(tmp_path):
     mesh = trimesh.creation.box()
     mesh.visual = TextureVisuals(uv=np.zeros((8, 2)), material=SimpleMaterial(diffuse=[200, 100, 50, 255]))
     mesh.export(tmp_path / "m.obj")
@@ -180,7 +180,7 @@ def test_obj_material_colour_is_taken_as_seen(tmp_path):
     )
 
 
-def test_face_colours_stay_sharp(tmp_path):
+def test_face_colors_stay_sharp(tmp_path):
     mesh = trimesh.creation.box()
     mesh.visual.face_colors = np.repeat([[255, 0, 0, 255], [0, 0, 255, 255]], 6, 0)
     mesh.export(tmp_path / "m.ply")

@@ -79,7 +79,7 @@ def test_axes_units_and_polygons(read) -> None:
     assert plain.vertices.amax(0).tolist() == pytest.approx([0.11, 0.01, 0.03])
 
 
-def test_display_colours_are_linear_and_of_every_interpolation(read) -> None:
+def test_display_colors_are_linear_and_of_every_interpolation(read) -> None:
     tones = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.8, 0.2], [0.2, 0.3, 0.9], [0.5, 0.5, 0.1], [0.3, 0.7, 0.7]])
     listed = [tuple(round(v, 6) for v in row) for row in srgb_to_linear(tones).tolist()]
 
@@ -129,7 +129,7 @@ def Material "paint"
 """
 
 
-def test_textures_and_constant_colours_of_materials(read, tmp_path) -> None:
+def test_textures_and_constant_colors_of_materials(read, tmp_path) -> None:
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:32, :32, 0] = picture[:32, 32:, 1] = picture[32:, :32, 2] = 255  # red, green above; blue, black below
     Image.fromarray(picture).save(tmp_path / "colors.png")

@@ -124,7 +124,7 @@ def test_angles_in_names():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (Turntable(), "'x1.png' .* tells no azimuth: call it az030.png, or give --azimuths"),
+        (Turntable(), "'x1.png' .* has no azimuth: call it az030.png, or give --azimuths"),
         (Turntable((0.0, 90.0)), "holds 1 pictures for 2 azimuths"),
         (Turntable((0.0,), elevation=100.0), "between -90 and 90"),
         (Turntable((0.0,), fov=190.0), "field of view"),

@@ -62,8 +62,8 @@ def test_surface_faces_outwards_and_samples_where_it_lies() -> None:
 
 def test_surfaces_are_watertight_and_without_slivers_of_no_area() -> None:
     grid = VoxelGrid(torch.zeros(3), 0.5, 32)
-    on_centres = ((grid.points().abs().amax(-1) / grid.spacing).round() - 8) * grid.spacing
-    mesh = grid.surface(on_centres).to_trimesh()
-    assert (on_centres == 0).any()
+    on_centers = ((grid.points().abs().amax(-1) / grid.spacing).round() - 8) * grid.spacing
+    mesh = grid.surface(on_centers).to_trimesh()
+    assert (on_centers == 0).any()
     assert mesh.is_watertight
     assert mesh.area_faces.min() > 1e-12

@@ -137,13 +137,13 @@ def test_what_a_photo_cannot_tell_it_does_not_tell(pair) -> None:
     assert torch.allclose(condition(pair, EVEN, evidence).weights, EVEN, atol=0.05)
 
 
-def test_colours_tell() -> None:
+def test_colors_tell() -> None:
     meshes = [knobbed(90.0), knobbed(90.0, (0.9, 0.1, 0.1))]
     evidence = Evidence(photo(meshes[1], 180.0), Cameras.orbit([180.0], 0.0), framed=True)
     assert condition(meshes, EVEN, evidence).weights[1] > 0.9
 
 
-def test_a_recentred_photo_needs_no_lens() -> None:
+def test_a_recentered_photo_needs_no_lens() -> None:
     """The picture is a crop of unknown place and scale around the object."""
     meshes = [knobbed(90.0), knobbed(None)]
     large = photo(meshes[0], 0.0, size=128)

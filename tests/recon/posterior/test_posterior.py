@@ -287,14 +287,14 @@ def test_silhouette_of_known_points() -> None:
 # Colours and views
 
 
-def test_colour_spread_is_the_standard_deviation() -> None:
+def test_color_spread_is_the_standard_deviation() -> None:
     hypotheses = [ball(color=(0.2, 0.2, 0.2)), ball(color=(0.6, 0.6, 0.6))]
     posterior = Posterior.from_hypotheses(hypotheses, SMALL)
     assert posterior.representative.attributes["color_spread"].mean() == pytest.approx(0.2, abs=1e-5)
     assert posterior.median.colors.mean() == pytest.approx(0.4, abs=1e-5)
 
 
-def test_vertex_colours_come_from_the_texture() -> None:
+def test_vertex_colors_come_from_the_texture() -> None:
     mesh = TexturedMesh(
         torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]),
         torch.tensor([[0, 1, 2]]),

@@ -26,8 +26,8 @@ radii = st.lists(st.floats(0.15, 0.35), min_size=2, max_size=5)
 few = settings(max_examples=6, deadline=None)
 
 
-def ball(radius: float, centre=(0.0, 0.0, 0.0), **known) -> Hypothesis:
-    field = (GRID.points() - torch.tensor(centre)).norm(dim=-1) - radius
+def ball(radius: float, center=(0.0, 0.0, 0.0), **known) -> Hypothesis:
+    field = (GRID.points() - torch.tensor(center)).norm(dim=-1) - radius
     return Hypothesis(GRID.surface(field), field, GRID.extent, **known)
 
 
@@ -162,7 +162,7 @@ def test_spread_that_follows_the_elevation_is_told_apart() -> None:
 
 
 def test_the_side_that_the_photo_shows_is_the_front() -> None:
-    found = posterior([ball(0.3, elevation=0.0), ball(0.3, centre=(0, 0, -0.06), elevation=0.0)])
+    found = posterior([ball(0.3, elevation=0.0), ball(0.3, center=(0, 0, -0.06), elevation=0.0)])
     front = found.representative.vertices[found.seen]
     assert float(front[:, 2].mean()) > 0.05
     assert 0.4 < float((~found.seen).float().mean()) < 0.8
@@ -196,7 +196,7 @@ def test_normals_that_agree_have_no_spread() -> None:
 
 def test_the_hypothesis_that_shows_the_photo_weighs_most() -> None:
     cameras = Cameras.orbit([0.0], 10.0, size=32)
-    hypotheses = [ball(0.3), ball(0.22), ball(0.3, centre=(0.1, 0, 0)), ball(0.31)]
+    hypotheses = [ball(0.3), ball(0.22), ball(0.3, center=(0.1, 0, 0)), ball(0.31)]
     taken = render_mesh(hypotheses[0].mesh, cameras)
     rgba = torch.cat([taken.rgb[0, 0], taken.alpha[0, 0]])
     found = weigh_by_photo(hypotheses, rgba, Cameras.cat([cameras] * 4))

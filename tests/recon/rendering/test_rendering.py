@@ -25,9 +25,9 @@ def blobs() -> TexturedMesh:
     parts = [((0, 0, 0), 0.2, (0.5, 0.5, 0.5)), ((0.35, 0, 0), 0.1, (1, 0, 0))]
     parts += [((0, 0.35, 0), 0.1, (0, 1, 0)), ((0, 0, 0.35), 0.1, (0, 0, 1))]
     vertices, faces, colors, start = [], [], [], 0
-    for centre, radius, color in parts:
+    for center, radius, color in parts:
         ball = trimesh.creation.icosphere(3, radius)
-        vertices.append(ball.vertices + centre)
+        vertices.append(ball.vertices + center)
         faces.append(ball.faces + start)
         colors.append(np.tile(color, (len(ball.vertices), 1)))
         start += len(ball.vertices)

@@ -241,24 +241,24 @@ def test_sides_are_seen_from_where_they_say() -> None:
     colors = np.repeat([[1.0, 0, 0], [0, 0, 1.0]], [len(knob.vertices), len(body.vertices)], axis=0)
     mesh = trimesh.util.concatenate([knob, body])
     pictures = render_sides(TexturedMesh.from_arrays(mesh.vertices, mesh.faces, colors), size=64)
-    centres = {}
+    centers = {}
     for side, picture in zip(SIDES, pictures, strict=True):
         rows, columns = np.nonzero((picture[..., 0] > 90) & (picture[..., 2] < 60) & (picture[..., 3] > 200))
-        centres[side] = (rows.mean(), columns.mean()) if len(rows) > 5 else None
-    assert centres["front"][1] > 40
-    assert centres["front"][0] > 32
-    assert abs(centres["right"][1] - 31.5) < 3
-    assert centres["back"][1] < 24
-    assert centres["left"] is None
+        centers[side] = (rows.mean(), columns.mean()) if len(rows) > 5 else None
+    assert centers["front"][1] > 40
+    assert centers["front"][0] > 32
+    assert abs(centers["right"][1] - 31.5) < 3
+    assert centers["back"][1] < 24
+    assert centers["left"] is None
 
 
 def test_sections_are_upright() -> None:
     """A small ball at +x, +y, +z of the cube's centre lies where each section says it is seen from."""
     grid = VoxelGrid(torch.zeros(3), 0.5, 32)
-    centre = torch.tensor([0.25, 0.2, 0.15])
+    center = torch.tensor([0.25, 0.2, 0.15])
     base = Posterior.from_hypotheses([hypothesis(0.0, 0), hypothesis(0.1, 1)], PosteriorConfig(grid=32, samples=64))
     radii = torch.tensor([0.1, 0.15])[:, None, None, None]
-    fields = (grid.points() - centre).norm(dim=-1)[None] - radii
+    fields = (grid.points() - center).norm(dim=-1)[None] - radii
     expected = {
         "seen from the front": (True, True),
         "seen from the right": (False, True),

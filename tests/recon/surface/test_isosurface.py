@@ -22,7 +22,7 @@ METHODS = [
 
 def box(size: tuple[float, float, float]) -> torch.Tensor:
     """Signed distance to a box around the grid's own centre."""
-    away = (GRID.points() - GRID.centre).abs() - torch.tensor(size)
+    away = (GRID.points() - GRID.center).abs() - torch.tensor(size)
     return away.clamp_min(0).norm(dim=-1) + away.amax(-1).clamp_max(0)
 
 
@@ -31,8 +31,8 @@ def test_a_box_comes_back_in_place_and_turned_outwards(method):
     mesh = isosurface(box((0.4, 0.3, 0.2)), GRID, method)
     assert is_watertight(mesh)
     low, high = mesh.bounds
-    assert torch.allclose(low, GRID.centre - torch.tensor([0.4, 0.3, 0.2]), atol=0.4 * GRID.spacing)
-    assert torch.allclose(high, GRID.centre + torch.tensor([0.4, 0.3, 0.2]), atol=0.4 * GRID.spacing)
+    assert torch.allclose(low, GRID.center - torch.tensor([0.4, 0.3, 0.2]), atol=0.4 * GRID.spacing)
+    assert torch.allclose(high, GRID.center + torch.tensor([0.4, 0.3, 0.2]), atol=0.4 * GRID.spacing)
     corners = mesh.triangles.double()
     volume = (torch.linalg.cross(corners[:, 0], corners[:, 1]) * corners[:, 2]).sum() / 6
     assert float(volume) == pytest.approx(8 * 0.4 * 0.3 * 0.2, rel=0.06)
@@ -52,7 +52,7 @@ def test_shapes_at_the_border_are_closed_and_empty_fields_have_no_faces(method):
 def test_flexicubes_lies_nearer_at_edges():
     field, errors = box((0.4, 0.3, 0.2)), []
     for method in ("marching_cubes", "flexicubes"):
-        points = isosurface(field, GRID, method).sample_surface(5000, torch.Generator().manual_seed(0)) - GRID.centre
+        points = isosurface(field, GRID, method).sample_surface(5000, torch.Generator().manual_seed(0)) - GRID.center
         away = points.abs() - torch.tensor([0.4, 0.3, 0.2])
         errors.append(float((away.clamp_min(0).norm(dim=-1) - away.amax(-1).clamp_max(0)).mean()))
     assert errors[1] < 0.7 * errors[0]

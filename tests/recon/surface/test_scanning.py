@@ -5,16 +5,16 @@ import torch
 from recon.surface.scanning import scan_convert
 
 
-def test_a_triangle_has_the_centres_that_lie_in_it():
+def test_a_triangle_has_the_centers_that_lie_in_it():
     triangles = torch.rand(40, 3, 2, generator=torch.Generator().manual_seed(0)) * 1.4 - 0.2  # some reach outside
     scan = scan_convert(triangles, 24)
     axis = (torch.arange(24) + 0.5) / 24
-    centre = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2).double()
+    center = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2).double()
     a, b, c = (corner[:, None] for corner in triangles.double().unbind(1))
 
     def side(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
         across = torch.stack([start[..., 1] - end[..., 1], end[..., 0] - start[..., 0]], -1)
-        return ((centre - start) * across).sum(-1)
+        return ((center - start) * across).sum(-1)
 
     sides = torch.stack([side(a, b), side(b, c), side(c, a)])
     within = (sides > 0).all(0) | (sides < 0).all(0)
@@ -23,10 +23,10 @@ def test_a_triangle_has_the_centres_that_lie_in_it():
     assert len(scan.face) == within.sum() > 500
     assert torch.equal(found, within)
     at = (triangles[scan.face] * scan.bary[..., None]).sum(1)
-    assert torch.allclose(at.double(), centre[scan.texel], atol=1e-5)
+    assert torch.allclose(at.double(), center[scan.texel], atol=1e-5)
 
 
-def test_neighbours_leave_no_gap():
+def test_neighbors_leave_no_gap():
     points = torch.rand(300, 2, generator=torch.Generator().manual_seed(1)).numpy()
     from scipy.spatial import Delaunay
 

@@ -124,24 +124,24 @@ def test_texture_repeats_what_the_views_show_without_seams(ball):
     assert (painted - truth)[seen].abs().max() < 0.15
     # Free texels beside a chart repeat it, so that no filter mixes in another colour.
     rim = (face < 0) & torch.nn.functional.max_pool2d((face >= 0)[None].float(), 3, 1, 1)[0].bool()
-    neighbours = torch.nn.functional.unfold(painted.movedim(-1, 0)[:, None], 3, padding=1).reshape(3, 9, -1)
-    nearest = (neighbours - painted.movedim(-1, 0).reshape(3, 1, -1)).abs().sum(0).sort(0).values[1]
+    neighbors = torch.nn.functional.unfold(painted.movedim(-1, 0)[:, None], 3, padding=1).reshape(3, 9, -1)
+    nearest = (neighbors - painted.movedim(-1, 0).reshape(3, 1, -1)).abs().sum(0).sort(0).values[1]
     assert nearest.reshape(256, 256)[rim][:-1].max() < 0.1
 
 
-def test_unseen_surface_takes_the_colour_along_it_not_through_it():
+def test_unseen_surface_takes_the_color_along_it_not_through_it():
     import trimesh
 
     plate = from_trimesh(trimesh.creation.box((1.0, 0.02, 1.0)).subdivide_to_size(0.1))
     above = plate.vertices[:, 1] > 0
     colors = torch.where(above[:, None], torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]))
-    centre = plate.vertices[:, [0, 2]].norm(dim=-1) < 0.25
-    filled = extend_colors(Links.of(plate), torch.where((centre & ~above)[:, None], 0.5, colors), ~(centre & ~above))
-    assert (filled[centre & ~above] - torch.tensor([1.0, 0.0, 0.0])).abs().max() < 0.02
-    assert torch.equal(filled[~centre], colors[~centre])
+    center = plate.vertices[:, [0, 2]].norm(dim=-1) < 0.25
+    filled = extend_colors(Links.of(plate), torch.where((center & ~above)[:, None], 0.5, colors), ~(center & ~above))
+    assert (filled[center & ~above] - torch.tensor([1.0, 0.0, 0.0])).abs().max() < 0.02
+    assert torch.equal(filled[~center], colors[~center])
 
 
-def test_a_part_that_no_view_sees_takes_the_mean_colour(ball):
+def test_a_part_that_no_view_sees_takes_the_mean_color(ball):
     hidden = replace(ball, vertices=ball.vertices * 0.3)
     both = TexturedMesh(
         torch.cat([ball.vertices, hidden.vertices]), torch.cat([ball.faces, hidden.faces + len(ball.vertices)])

@@ -124,6 +124,6 @@ def test_mip_levels_keep_the_mean_and_the_finest_shows_each_texel():
     coarse = atlas.sample(number, uv, torch.full((500,), 128.0))
     mean = atlas.texels[TEXELS**2 : 2 * TEXELS**2].mean(0)
     assert torch.allclose(coarse, mean.expand(500, 3), atol=1e-4)
-    centres = torch.tensor([[(37 + 0.5) / TEXELS, (90 + 0.5) / TEXELS]])
-    fine = atlas.sample(number[:1], centres, torch.ones(1))
+    centers = torch.tensor([[(37 + 0.5) / TEXELS, (90 + 0.5) / TEXELS]])
+    fine = atlas.sample(number[:1], centers, torch.ones(1))
     assert torch.allclose(fine[0], atlas.texels[TEXELS**2 + 90 * TEXELS + 37], atol=1e-4)

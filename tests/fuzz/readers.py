@@ -215,8 +215,16 @@ def _scene_calibration_text() -> str:
     margin = '{"floor": 0.1, "of_mean": 0, "of_residual": 0, "levels": [0.5, 0.9], "factors": [1, 2]}'
     depth = ", ".join(f'"{part}": {margin}' for part in ("seen", "unseen"))
     free = ", ".join(f'"{part}": {mapped}' for part in ("seen", "hidden", "outside", "far"))
-    head = '{"format": "mvdiff-scene-calibration/1", "held_out": {}, "provenance": {}, "corrections": '
+    held = '{"2": {"coverage_seen_0.9": 0.9, "coverage_unseen_0.9": 0.8, "free_right": 0.9}}'
+    owner = '{"weights": {"sha256": "a"}, "scenes": ["b"], "settings": {"stations": 0}}'
+    head = f'{{"format": "mvdiff-scene-calibration/1", "held_out": {held}, "provenance": {owner}, "corrections": '
     return f'{head}{{"2": {{"depth": {{{depth}}}, "free": {{{free}}}}}}}}}'
+
+
+def _scene_statement(path: Path) -> object:
+    from mvdiff.sampling.scene_calibrations import SceneStatement
+
+    return SceneStatement.find(path.parent, {"sha256": "a"})
 
 
 def _read_run(path: Path) -> object:
@@ -398,6 +406,8 @@ def readers() -> dict[str, Reader]:
             _text(_scene_calibration_text(), "c.json"),
             _stated("recon.posterior.scene_calibration:SceneCalibration.load"),
         ),
+        "statement about scenes": Reader(_text(_scene_calibration_text(), "scene_calibration.json"), _scene_statement),
+        "camera path": Reader(_transforms, _stated("mvdiff.runs.scene_path:ScenePath.load")),
         "manifest": Reader(_manifest, lambda path: _output(path).manifest),
         "owner of a folder": Reader(_owner, lambda path: _stated("recon.io.locks:_owner")(path.parent)),
         "training config": Reader(

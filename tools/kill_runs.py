@@ -55,7 +55,7 @@ def main() -> int:
                     known = {}
             kills += killed
             shutil.rmtree(folder, ignore_errors=True)
-            print(f"{name}: {killed} kills", flush=True)
+            print(f"{name}: {killed} kills, {len(lost)} losses so far", flush=True)
     print(f"{kills} kills, {ended} jobs ended, {len(lost)} losses", *lost, sep="\n")
     return 1 if lost else 0
 
@@ -135,7 +135,8 @@ def _files(folder: Path) -> dict[str, str]:
 def _losses(folder: Path, known: dict[str, str], whole: dict[str, str], finished: bool) -> list[str]:
     """What a kill has cost; ``known`` takes note of the files that are there now."""
     found, lost = _files(folder) if folder.exists() else {}, []
-    lost += [f"{name} vanished or changed" for name in known if found.get(name) != known[name]]
+    # Hypotheses that are kept for the time being go when the results are there.
+    lost += [f"{name} vanished or changed" for name in known if name in whole and found.get(name) != known[name]]
     lost += [f"{name} is not as in an unbroken run" for name in found if _differs(name, found, whole)]
     manifest = folder / "manifest.json"
     if manifest.exists():

@@ -15,7 +15,7 @@ from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
 from recon.core.errors import InputError
 from recon.core.paths import is_file
-from recon.core.reading import read_json, reading
+from recon.core.reading import fit, read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.posterior.scene_storage import save_scene_posterior
@@ -104,9 +104,14 @@ class SceneFolder:
         sample.views.save((self.path / tensors).parent)
         write_json(self.path / record, {"camera": asdict(sample.camera), "notes": list(sample.notes)})
 
+    def _noted(self, entry: str, kind: Any) -> dict[str, Any]:
+        """An entry of the manifest beside those that every folder has; empty where it is not there."""
+        with reading(self.path / MANIFEST, "manifest", _REMEDY):
+            return fit(self.output.manifest.get(entry, {}), kind)
+
     def has_scene(self, index: int) -> bool:
         """Whether all files of one hypothesis are there."""
-        names = self.output.manifest.get("scenes", {}).get(str(index))
+        names = self._noted("scenes", dict[str, list[str]]).get(str(index))
         return names is not None and all(self.output.has(name) for name in names)
 
     def save_scene(self, index: int, scene: Scene, preset: str) -> None:
@@ -114,7 +119,7 @@ class SceneFolder:
         written = export_scene(scene, self.path / f"hypotheses/{index:03d}", FORMATS, _EXPORTS[preset])
         names = sorted({str(path.relative_to(self.path)) for path in _with_pictures(written)})
         self.output.list_files(*names)
-        self.output.update(scenes=self.output.manifest.get("scenes", {}) | {str(index): names})
+        self.output.update(scenes=self._noted("scenes", dict[str, list[str]]) | {str(index): names})
 
     def save_path(self, index: int, path: ScenePath, scene: Scene) -> None:
         """Write the film of a camera path through one hypothesis, and keep why it ended early."""
@@ -122,7 +127,7 @@ class SceneFolder:
         obstacle = path.film(scene, self.path / film)
         if is_file(self.path / film):
             self.output.list_files(film)
-        ends = self.output.manifest.get("path_ends", {})
+        ends = self._noted("path_ends", dict[str, str])
         self.output.update(path_ends=ends | ({} if obstacle is None else {str(index): obstacle}))
 
     def save_explorer(self, write: Callable[[Path], Path]) -> None:
@@ -143,7 +148,7 @@ class SceneFolder:
         self.output.finish(device=device)
 
     def add_seconds(self, stage: str, seconds: float) -> None:
-        timings = self.output.manifest.get("seconds", {})
+        timings = self._noted("seconds", dict[str, float])
         self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
 
 

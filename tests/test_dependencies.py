@@ -21,7 +21,7 @@ DISTRIBUTIONS = {
 #: Modules that another dependency brings, or that cannot be had from PyPI.
 BROUGHT = {"triton": "torch", "kaolin": None}
 #: Scripts that run inside another program, or beside the tests.
-ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py"}
+ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py", "tools/kill_runs.py"}
 #: Used by name only: as a tracker of accelerate, as the runtime of another extra's package, as a backend of diffusers.
 BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers"}
 

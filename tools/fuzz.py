@@ -65,7 +65,7 @@ def _made(reader: Any, folder: Path) -> tuple[Path, bytes]:
 
 
 def _case(read: Callable[[Path], Any], path: Path, good: bytes, seed: int) -> str:
-    """What went wrong with one damaged file; nothing where it was read, or refused in one sentence."""
+    """Return what went wrong with one damaged file; nothing where it was read, or refused in one sentence."""
     from mutate import mutated
 
     from recon.core.errors import InputError

@@ -133,7 +133,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _losses(folder: Path, known: dict[str, str], whole: dict[str, str], finished: bool) -> list[str]:
-    """What a kill has cost; ``known`` takes note of the files that are there now."""
+    """List what a kill has cost, and note in ``known`` the files that are there now."""
     found, lost = _files(folder) if folder.exists() else {}, []
     # Hypotheses that are kept for the time being go when the results are there.
     lost += [f"{name} vanished or changed" for name in known if name in whole and found.get(name) != known[name]]

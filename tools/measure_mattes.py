@@ -1,4 +1,4 @@
-"""How often mattes of held-out photos are wrong: ``python tools/measure_mattes.py --objects 60 --views 2``."""
+"""Count the wrong mattes of held-out photos: ``python tools/measure_mattes.py --objects 60 --views 2``."""
 
 import json
 from dataclasses import asdict, dataclass

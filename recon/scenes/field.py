@@ -3,9 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
@@ -88,6 +86,9 @@ class SceneField:
             tensors, metadata = read_safetensors(path)
             if metadata.get("format") != _FORMAT:
                 raise InputError(f"'{path}' is not a saved SceneField ({_FORMAT}): name a file written by save.")
-            cell = parse_json(metadata["cell"], Annotated[float, msgspec.Meta(gt=0)])
-            grid = checked(SceneGrid(tensors["origin"], cell, tuple(tensors["state"].shape[1:])))
+            cell = parse_json(metadata["cell"], float)
+            if not cell > 0:
+                raise ValueError(f"its cells are {cell} wide")
+            x, y, z = tensors["state"].shape[1:]
+            grid = checked(SceneGrid(tensors["origin"], cell, (x, y, z)))
             return checked(SceneField(grid, tensors["state"], tensors["distance"].float(), tensors["weight"].float()))

@@ -42,12 +42,12 @@ def compose(
     kind = uniform(low, high)
     rgb, alpha = (layers.object.float() / 255).split([3, 1], 1)
     size = rgb.shape[-1]
-    ground = layers.ground.nan_to_num(0.0)
+    places = layers.ground.nan_to_num(0.0)
     below = (~layers.ground[:, :1].isnan()).float()
     plain = uniform(0.05, 1, 3) * 0.3 + uniform(0.2, 1) * 0.7
     wall = plain * (1 + 0.15 * uniform(-1, 1) * torch.linspace(-1, 1, size, device=device)[:, None])
     floor = uniform(0.1, 1, 3) * 0.5 + uniform(0, 0.6)
-    floor = floor * (1 + _texture(ground, uniform, generator))
+    floor = floor * (1 + _texture(places, uniform, generator))
     scene = torch.where(below > 0, floor, wall)
     if photographs is not None:
         taken = _crops(photographs, b, size, generator, device)

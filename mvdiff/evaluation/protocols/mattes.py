@@ -58,6 +58,7 @@ def judged_mattes(objects: int, views: int, size: int, seed: int = 0) -> Iterato
 
 def judge(kind: str, photo: Image.Image, alpha: Float[np.ndarray, "h w"]) -> JudgedMatte:
     """Compare the matte of a photo with the true ``alpha``; a refused photo has none of confidence 0."""
+    method: str
     try:
         found, report = find_matte(photo)
         method, confidence = report.method, report.confidence

@@ -75,6 +75,8 @@ class RgbdSequence:
         self, name: str, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "h w"], Float[Tensor, "3 3"]]:
         path = _color(self.folder, name)
+        if path is None:
+            raise InputError(f"Frame '{name}' of '{self.folder}' has lost its picture: copy it again.")
         picture = load_image(path, upright=False).convert("RGB")
         values = load_values(self.folder / f"{name}{_DEPTH}").astype(np.int32)
         depth = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))

@@ -13,6 +13,7 @@ from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.fusion.photo_consistency import CarveConfig, carve
+from recon.fusion.reconstructor import Reconstructor
 from recon.fusion.refine import FitConfig, fit
 from recon.fusion.residuals import Residuals
 from recon.fusion.tsdf import FuseConfig, FusedFields, fuse
@@ -98,20 +99,24 @@ def reconstruct(
     progress: Callable[[int, int], None] | None = None,
     watch: Stopwatch | None = None,
     photo: Sequence[ViewSet] | None = None,
+    reconstructor: Reconstructor | None = None,
 ) -> list[Reconstruction]:
     """All hypotheses of ``views`` [n v]: fused (and fitted) together, then meshed and painted side by side.
 
     Raises :class:`InputError` for views that no object can be made of (see :mod:`recon.fusion.validation`).
     ``photo`` is, for each hypothesis, a picture with its light and the hypothesis' idea of its camera, [1 1]; it adds
-    its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take.
+    its pixels to the texture. ``watch`` learns what the stages fuse, fit, surface and texture take. A
+    ``reconstructor`` takes the place of fusion and fitting.
     """
     config, watch = config or ReconstructionConfig(), watch or Stopwatch()
     views = validate_views(views, config.extent)
-    fields = fitted_fields(views, config, watch)
+    fields = fitted_fields(views, config, watch, reconstructor)
 
     def painted(k: int) -> Reconstruction:
         mesh = bare[k].mesh.to(views.device)
         if len(mesh):
+            if fields.colors is not None:
+                mesh = replace(mesh, colors=fields.grid.sample(fields.colors[k], mesh.vertices).T)
             mesh = bake_texture(mesh, views[k], config.texture, None if photo is None else photo[k])
         return replace(bare[k], mesh=mesh)
 
@@ -122,10 +127,21 @@ def reconstruct(
         return in_threads(painted, range(count), None if progress is None else lambda done: progress(done, count))
 
 
-def fitted_fields(views: ViewSet, config: ReconstructionConfig, watch: Stopwatch | None = None) -> FusedFields:
-    """Fields that are true near their zero level, before anything is meshed. Carving counts as fitting."""
+def fitted_fields(
+    views: ViewSet,
+    config: ReconstructionConfig,
+    watch: Stopwatch | None = None,
+    reconstructor: Reconstructor | None = None,
+) -> FusedFields:
+    """Fields that are true near their zero level, before anything is meshed. Carving counts as fitting.
+
+    With a ``reconstructor`` they are its own, neither fitted nor blurred.
+    """
     watch = watch or Stopwatch()
     grid = VoxelGrid(torch.zeros(3, device=views.device), config.extent, config.resolution)
+    if reconstructor is not None:
+        with watch.stage("fuse"):
+            return reconstructor.fields(views, grid)
     with watch.stage("fuse"):
         fields = fuse(views, grid, config.fuse)
     with watch.stage("fit"):
@@ -149,7 +165,7 @@ def extract_untextured(
     ``max_faces`` says so."""
 
     def surface(k: int) -> TexturedMesh:
-        mesh = _closed_surface(fields[k], config)
+        mesh = closed_surface(fields[k], config)
         return mesh if max_faces is None else decimate(mesh, max_faces)
 
     def judged(k: int) -> Reconstruction:
@@ -163,7 +179,7 @@ def extract_untextured(
     return each(judged, range(len(fields)), views.device)
 
 
-def _closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
+def closed_surface(fields: FusedFields, config: ReconstructionConfig) -> TexturedMesh:
     """One zero level's large parts, watertight; smoothed the longer, the more its views contradict each other."""
     whole = isosurface(fields.values[0], fields.grid, config.isosurface).to("cpu")
     parts = significant_parts(whole, config.min_part)

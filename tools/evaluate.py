@@ -7,6 +7,7 @@
 images without one;
 ``python tools/evaluate.py second-photo --meshes DIR --output second.json`` measures what a photo from the chosen next
 view leaves open, and one from a random view;
+``python tools/evaluate.py registration --meshes DIR`` finds the direction from which a turned mesh was photographed;
 ``python tools/evaluate.py scene --model truth|extrude|mean|nearest|WEIGHTS --output scene.json`` scores scenes of one
 photo on held-out procedural scenes, or on real posed pictures (``--data``); ``scene-calibrate`` fits what they state.
 """
@@ -24,6 +25,8 @@ from mvdiff.evaluation.config import EvaluationConfig
 def main(arguments: list[str]) -> None:
     if arguments and arguments[0] in ("scene", "scene-calibrate"):
         results = scene(arguments[0], arguments[1:])
+    elif arguments and arguments[0] == "registration":
+        results = registration(arguments[1:])
     elif arguments and arguments[0] in ("known-posterior", "novelty", "second-photo"):
         results = special(arguments[0], arguments[1:])
     else:
@@ -49,6 +52,13 @@ def special(name: str, arguments: list[str]) -> dict[str, Any]:
     if name == "second-photo":
         return judge_second_photos(config, config.load(), command)
     return judge_novelty(config, load_model(config.weights, config.device, calibration=config.calibration), command)
+
+
+def registration(arguments: list[str]) -> dict[str, Any]:
+    from mvdiff.evaluation.protocols.registration import RegistrationEvaluation, evaluate_registration
+
+    config = tyro.cli(RegistrationEvaluation, args=arguments, prog="evaluate.py registration")
+    return evaluate_registration(config, shlex.join(["python", "tools/evaluate.py", "registration", *arguments]))
 
 
 def scene(name: str, arguments: list[str]) -> dict[str, Any]:

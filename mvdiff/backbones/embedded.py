@@ -132,5 +132,10 @@ class EmbeddedSampler:
         return PhotoCamera.from_parameters(drawn, azimuth=azimuth)
 
     def self_errors(self, reference: ReferenceImage, sampled: Sampled) -> dict[str, float]:
-        """Errors of the network on the photo's own view, see :mod:`mvdiff.backbones.novelty`."""
+        """Errors of the network on the photo's own view, see :mod:`mvdiff.backbones.novelty`.
+
+        Views of another size come from another source; the network has no errors on them.
+        """
+        if sampled.views.rgb.shape[-1] != self.pipeline.transformer.config.sample_size:
+            return {}
         return novelty_scores(self.pipeline, reference, *sampled)

@@ -1,14 +1,14 @@
 """``mvdiff generate``: photos to hypotheses."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from mvdiff.cli.models import Calibration, Generation, ModelChoice
+from mvdiff.cli.finished import finished_record, finished_sentence
+from mvdiff.cli.model_choice import Calibration, Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
@@ -50,35 +50,9 @@ class Command:
                 continue
             with progress_bars(photo.name) as progress:
                 model.generate(photo, folder, self.overwrite, progress, reference=reference, **asdict(self.config))
-            runs.append(_record(photo, folder, reference.matte.warnings))
+            runs.append(finished_record(photo, folder, reference.matte.warnings))
             if not self.json:
-                say(_sentence(runs[-1]))
+                say(finished_sentence(runs[-1]))
         if self.json:
             print(json.dumps({"device": str(model.device), "weights": model.weights, "runs": runs}, allow_nan=False))
         check_all_used(prepared)
-
-
-def _record(photo: Path, folder: str, notes: Sequence[str]) -> dict[str, Any]:
-    """The finished run as it is written: files are rounded, and a complete run says the same again."""
-    from mvdiff.runs.folder import FolderStore
-
-    store = FolderStore.open(folder)
-    return {
-        "photo": str(photo),
-        "output_dir": str(folder),
-        "files": store.manifest["files"],
-        "seconds": store.manifest.get("seconds", {}),
-        "summary": store.summary,
-        "notes": list(notes),
-    }
-
-
-def _sentence(run: dict[str, Any]) -> str:
-    summary = run["summary"]
-    modes = len(summary["modes"])
-    lines = [
-        f"{run['output_dir']}: {summary['num_hypotheses']} hypotheses in {modes} mode{'s' if modes > 1 else ''}, "
-        f"ambiguity {summary['ambiguity']['value']:.0%}; open {run['output_dir']}/report.html"
-    ]
-    lines.append(f"  {summary['calibration']['statement']}")
-    return "\n".join([*lines, *(f"  note: {note}" for note in [*run["notes"], *summary["warnings"]])])

@@ -21,6 +21,7 @@ EXTRAS = {
     "gltf": ("DracoPy", "meshopt"),
     "print": ("lib3mf",),
     "lpips": ("lpips",),
+    "backbones": ("transformers",),
 }
 
 

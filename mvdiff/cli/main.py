@@ -1,8 +1,11 @@
 """``mvdiff VERB …``: finds the verb's module and nothing else, so that help is there at once."""
 
+import dataclasses
 import importlib
+import itertools
 import sys
 from collections.abc import Sequence
+from typing import get_type_hints
 
 from mvdiff.cli.exit_code import BAD_INPUT, exit_code
 from recon.core.errors import InputError
@@ -12,10 +15,13 @@ VERBS = {
     "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
     "scene": "turn a photo of a place into N scenes that can be walked through",
     "views": "sample views of photos, without reconstructing them",
+    "shapes": "sample shapes of a photo with a native-3D generator, as meshes in its own frame",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
+    "posterior": "infer the posterior of meshes from elsewhere, given a photo of their object",
     "next-view": "find the direction from which the next photo is expected to be most informative",
     "refine": "condition a finished run on a second photo or an edited view",
     "feedback": "accept or reject hypotheses and sample more like the accepted ones",
+    "models": "list, pull, verify, inspect or convert the weights of published backbones",
     "data": "render, import or check data sets for training",
     "calibrate": "calibrate stated probabilities and coverages on known meshes",
     "export": "convert a run, a posterior or a mesh to GLB, OBJ, PLY, USDZ, STL, 3MF, points, splats or a grid",
@@ -62,8 +68,27 @@ def _run(arguments: Sequence[str]) -> int:
     import tyro
 
     command_type = importlib.import_module(f"mvdiff.cli.{verb.replace('-', '_')}").Command
+    command_type = _with_defaults(command_type, rest)
     tyro.cli(command_type, args=rest, prog=f"mvdiff {verb}", config=(tyro.conf.FlagCreatePairsOff,)).run()
     return 0
+
+
+def _with_defaults(command_type: type, arguments: Sequence[str]) -> type:
+    """The command whose sampling settings are by default those of the backbone that ``--backbone`` names."""
+    options = dict(itertools.pairwise([part for each in arguments for part in each.split("=", 1)]))
+    fields = {each.name: each for each in dataclasses.fields(command_type)}
+    if "--backbone" not in options or "config" not in fields:
+        return command_type
+    from mvdiff.backbones.registry import backbone_defaults
+
+    make = fields["config"].default_factory
+    assert make is not dataclasses.MISSING
+    known = dataclasses.replace(make(), **backbone_defaults(options["--backbone"]))
+    kind = get_type_hints(command_type, include_extras=True)["config"]
+    own = ("config", kind, dataclasses.field(default_factory=lambda: known))
+    made = dataclasses.make_dataclass(command_type.__name__, [own], bases=(command_type,), frozen=True)
+    made.__doc__ = command_type.__doc__
+    return made
 
 
 def _check_filled(arguments: Sequence[str]) -> None:

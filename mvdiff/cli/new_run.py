@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from mvdiff.cli.models import ModelChoice
+from mvdiff.cli.model_choice import ModelChoice
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import Preset
 

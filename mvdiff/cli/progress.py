@@ -3,7 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-_NAMES = {"sample": "sampling views", "reconstruct": "reconstructing", "posterior": "posterior", "write": "writing"}
+_NAMES = {
+    "sample": "sampling views",
+    "shapes": "sampling shapes",
+    "reconstruct": "reconstructing",
+    "register": "registering meshes",
+    "posterior": "posterior",
+    "write": "writing",
+}
 
 
 @contextlib.contextmanager

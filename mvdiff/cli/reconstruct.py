@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mvdiff.cli.models import Device
+from mvdiff.cli.model_choice import Device
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
+from mvdiff.reconstructors.names import ReconstructorName
 from mvdiff.sampling.generation import Preset
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Command:
     """Device to run on; "auto" takes a GPU if there is one."""
     preset: Preset = "default"
     """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
+    reconstructor: ReconstructorName = "fusion"
+    """Way from views to shapes: "fusion", or "lrm", InstantMesh's network, which needs weights."""
+    reconstructor_weights: Path | None = None
+    """Folder of the reconstructor's converted weights."""
     overwrite: bool = False
     """Replace results of other inputs in the output folder."""
     json: bool = False
@@ -49,6 +54,7 @@ class Command:
 
     def run(self) -> None:
         from mvdiff.devices import pick_device
+        from mvdiff.reconstructors.registry import load_reconstructor
         from recon import ReconstructionConfig, ViewSet, reconstruct
         from recon.core.bounding import BoundingSphere
         from recon.io.folders import OutputFolder
@@ -58,6 +64,7 @@ class Command:
 
         device = pick_device(self.device)
         config = ReconstructionConfig.preset(self.preset)
+        network = load_reconstructor(self.reconstructor, self.reconstructor_weights, device)
         views = load_views(self.views, Turntable(self.azimuths, self.elevation, self.fov, self.distance))
         spheres = [BoundingSphere.of_views(views[k]) for k in range(len(views))]
         inputs = {
@@ -66,13 +73,15 @@ class Command:
             "format": self.format,
             "reconstruction": asdict(config),
         }
+        if network is not None:
+            inputs["reconstructor"] = {"kind": network.info.name, **network.info.weights}
         names = [f"mesh.{self.format}" if len(views) == 1 else f"mesh-{k:03d}.{self.format}" for k in range(len(views))]
         folder = OutputFolder.create(self.output_dir, inputs, overwrite=self.overwrite)
         if not (folder.manifest["complete"] and all(folder.has(name) for name in names)):
             with progress_bars(self.views.name) as progress:
                 progress("reconstruct", 0, 1)
                 placed = [s.to_unit(views[k]) if not s.is_unit else views[k] for k, s in enumerate(spheres)]
-                made = reconstruct(ViewSet.cat(placed).to(device), config)
+                made = reconstruct(ViewSet.cat(placed).to(device), config, reconstructor=network)
                 progress("reconstruct", 1, 1)
             sidecars = [str(Path(name).with_suffix(suffix)) for name in names for suffix in (".mtl", ".png")]
             folder.update(files=[*names, *(sidecars if self.format == "obj" else [])])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from mvdiff.cli.models import Generation, ModelChoice
+from mvdiff.cli.model_choice import Generation, ModelChoice
 from mvdiff.cli.photos import check_all_used, find_photos, output_folders, prepare_all
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say

@@ -24,8 +24,10 @@ class JobConfig(SamplingConfig):
 
     num_hypotheses: int = 8
     """Number of hypotheses per object."""
+    backbone: str = "embedded"
+    """Source of the views, see `mvdiff models list`."""
     weights: str = "embedded"
-    """Weights to judge: "embedded" (in this package), or a folder."""
+    """Weights to judge: "embedded" (in this package, or those that `mvdiff models pull` stored), or a folder."""
     device: str = "auto"
     """Device to run on: auto, cpu or cuda."""
     limit: int | None = None
@@ -81,7 +83,7 @@ class JobConfig(SamplingConfig):
         """Load the configured model."""
         from mvdiff.runs.loading import load_model
 
-        return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale)
+        return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale, backbone=self.backbone)
 
     def for_device(self, kind: str) -> tuple[int, int]:
         """(batch_objects, workers) on a device of type ``kind``."""
@@ -91,7 +93,7 @@ class JobConfig(SamplingConfig):
 
     def identity(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
-        place = ("meshes", "output", "weights", "lora", "limit", "overwrite")
+        place = ("meshes", "output", "backbone", "weights", "lora", "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
         return {name: value for name, value in config_to_json(self).items() if name not in free}
 

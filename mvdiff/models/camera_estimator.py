@@ -10,8 +10,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mvdiff.models.encoding import encode_reference
 from mvdiff.models.layers import GatedMLP, RMSNorm
 from mvdiff.sampling.photo_camera import PARAMETERS, PhotoCameraDistribution
+from mvdiff.sampling.reference import ReferenceImage
 
 #: Typical mean and spread of PARAMETERS, so that the network works with numbers near one.
 _MEAN = (0.35, 0.0, 0.05, 0.15)
@@ -83,3 +85,22 @@ class PhotoCameraEstimator(ModelMixin, ConfigMixin, PeftAdapterMixin):
             means=_constants(_MEAN, output) + spread * mean,
             log_stds=spread.log() + (log_std - 1).clamp(-4, 1),
         )
+
+
+@torch.no_grad()
+def estimate_photo_camera(
+    estimator: PhotoCameraEstimator,
+    reference: ReferenceImage,
+    elevation: float | None = None,
+    elevation_prior: tuple[float, float] | None = None,
+) -> PhotoCameraDistribution:
+    """p(photo camera | photo), given the elevation (or a Gaussian over it) and, for a framed picture, the crop.
+
+    The network is asked about the mirror image, too, which was taken from the same height: it errs otherwise there.
+    """
+    picture = encode_reference(reference.rgba[None]).to(estimator.device, estimator.dtype)
+    distribution = PhotoCameraDistribution.mixture((estimator(picture), estimator(picture.flip(-1)).mirrored()))
+    if elevation_prior is not None:
+        distribution = distribution.with_elevation_prior(*elevation_prior)
+    crop = reference.crop_parameters() if reference.framed else None
+    return distribution.conditioned(elevation=elevation, crop=crop)

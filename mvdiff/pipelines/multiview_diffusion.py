@@ -13,7 +13,7 @@ from diffusers.utils import BaseOutput
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.models.camera_estimator import PhotoCameraEstimator
+from mvdiff.models.camera_estimator import PhotoCameraEstimator, estimate_photo_camera
 from mvdiff.models.cameras import camera_tensors
 from mvdiff.models.cuda_graphs import recordable, recorded
 from mvdiff.models.encoding import CHANNELS, decode_views, encode_reference, encode_views
@@ -145,17 +145,8 @@ class MultiViewDiffusionPipeline(DiffusionPipeline, MultiViewLoraLoaderMixin):
         elevation: float | None = None,
         elevation_prior: tuple[float, float] | None = None,
     ) -> PhotoCameraDistribution:
-        """p(photo camera | photo), given the elevation (or a Gaussian over it) and, for a framed picture, the crop.
-
-        The network is asked about the mirror image, too, which was taken from the same height: it errs otherwise there.
-        """
-        picture = encode_reference(reference.rgba[None]).to(self._execution_device, self.camera_estimator.dtype)
-        both = (self.camera_estimator(picture), self.camera_estimator(picture.flip(-1)).mirrored())
-        distribution = PhotoCameraDistribution.mixture(both)
-        if elevation_prior is not None:
-            distribution = distribution.with_elevation_prior(*elevation_prior)
-        crop = reference.crop_parameters() if reference.framed else None
-        return distribution.conditioned(elevation=elevation, crop=crop)
+        """p(photo camera | photo), see :func:`mvdiff.models.camera_estimator.estimate_photo_camera`."""
+        return estimate_photo_camera(self.camera_estimator, reference, elevation, elevation_prior)
 
     def prepare_samples(
         self, generators: Sequence[torch.Generator | None], shape: tuple[int, int, int, int]

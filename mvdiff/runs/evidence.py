@@ -5,7 +5,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class SecondPhoto:
     elevation: float | None = None
     tolerance: float = 5.0
     """Degrees by which the azimuth may be off."""
+    condition: ClassVar[str] = "more_photos"
+    """Condition that a sampler must take to sample with it."""
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""
@@ -95,6 +97,8 @@ class EditedView:
     """[1 1]: the painted picture with the geometry of the sampled one, continued where something was added."""
     hypothesis: int
     view: int
+    condition: ClassVar[str] = "known_views"
+    """Condition that a sampler must take to sample with it."""
 
     @staticmethod
     def load(path: Path, folder: FolderStore, sampled: ViewSet) -> "EditedView":

@@ -16,6 +16,9 @@ from PIL import Image
 import mvdiff
 from mvdiff.backbones.novelty import Novelty, judge
 from mvdiff.backbones.registry import load_sampler
+from mvdiff.devices import pick_device
+from mvdiff.reconstructors.registry import load_reconstructor
+from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.store import MemoryStore, RunStore
@@ -27,8 +30,11 @@ from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplingRequest, SelfJudging, ViewSampler
 from mvdiff.weights import packing
+from mvdiff.weights.pulled import weights_folder
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.errors import InputError
+from recon.fusion.reconstructor import Reconstructor
+from recon.fusion.tsdf import FusedFields
 from recon.objects import fitted_fields
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.calibration import Calibration
@@ -61,6 +67,8 @@ class ImageTo3D:
     calibrations: Calibrations = field(default_factory=Calibrations)
     chunk_size: int | None = None
     """Objects sampled at a time; by default 16 on a GPU and 2 on a CPU."""
+    reconstructor: Reconstructor | None = None
+    """Source of the shapes, or None for fusion and fitting."""
 
     @staticmethod
     def from_pretrained(
@@ -74,6 +82,8 @@ class ImageTo3D:
         lora_scale: float = 1.0,
         backbone: str = "embedded",
         attention_backend: str = "native",
+        reconstructor: str = "fusion",
+        reconstructor_weights: str | Path | None = None,
     ) -> "ImageTo3D":
         """Load a model.
 
@@ -88,6 +98,8 @@ class ImageTo3D:
             lora_scale: factor of the adapter, above 0.
             attention_backend: implementation of attention, see :mod:`mvdiff.models.attention_backends`.
             backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
+            reconstructor: "fusion", or another way from views to shapes, see :mod:`mvdiff.reconstructors.registry`.
+            reconstructor_weights: folder of the reconstructor's weights, where it has any.
 
         Raises:
             InputError: one of these does not exist or does not fit the others.
@@ -95,11 +107,15 @@ class ImageTo3D:
         options = {"weights": weights, "device": device, "dtype": dtype, "lora": lora, "lora_scale": lora_scale}
         if attention_backend != "native":
             options["attention_backend"] = attention_backend
-        sampler = load_sampler(backbone, **options)
-        calibrations = Calibrations.find(calibration, packing.resolve(weights), sampler.info.weights)
-        return ImageTo3D(
-            sampler, reconstruction or ReconstructionConfig(), posterior or PosteriorConfig(), calibrations
+        made = load_reconstructor(reconstructor, reconstructor_weights, pick_device(device))
+        model = ImageTo3D(
+            load_sampler(backbone, **options),
+            reconstruction or ReconstructionConfig(),
+            posterior or PosteriorConfig(),
+            reconstructor=made,
         )
+        folder = packing.resolve(weights) if backbone == "embedded" else weights_folder(backbone, weights)
+        return replace(model, calibrations=Calibrations.find(calibration, folder, model.weights))
 
     @property
     def device(self) -> torch.device:
@@ -107,8 +123,11 @@ class ImageTo3D:
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Record of the weights: name, hash, adapters."""
-        return dict(self.sampler.info.weights)
+        """Record of the weights: name, hash, adapters; those of the reconstructor, where it has any."""
+        if self.reconstructor is None:
+            return dict(self.sampler.info.weights)
+        info = self.reconstructor.info
+        return {**self.sampler.info.weights, "reconstructor": {"kind": info.name, **info.weights}}
 
     def generate(
         self,
@@ -128,12 +147,13 @@ class ImageTo3D:
             overwrite: replace the results of other inputs in that folder.
             progress: called with a stage's name and its finished and total steps.
             reference: what :meth:`prepare` made of the photo, where that is known already.
-            settings: fields of :class:`GenerationConfig`, such as ``num_hypotheses=8, seed=0``.
+            settings: fields of :class:`GenerationConfig`, such as ``num_hypotheses=8, seed=0``; what is left out is
+                the backbone's own default.
 
         Raises:
             InputError: an input cannot be used; raised before anything is written.
         """
-        config = GenerationConfig(**settings)
+        config = GenerationConfig(**{**self.sampler.info.defaults, **settings})
         config.check()
         reference = reference or self.prepare(photo, config)
         store: RunStore = MemoryStore()
@@ -203,7 +223,7 @@ class ImageTo3D:
         coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
         for count in AUTO_COUNTS:
             views, _ = self.sample(reference, replace(config, num_hypotheses=count), store, progress)
-            inside = fitted_fields(views.to(self.device), coarse).values.cpu() < 0
+            inside = self.fields(views, coarse).values.cpu() < 0
             if convergence(inside)[-1].occupancy_error <= config.tolerance:
                 break
         return count
@@ -232,6 +252,7 @@ class ImageTo3D:
             raise InputError(
                 'num_hypotheses="auto" needs reconstructed shapes: pass a number when only sampling views.'
             )
+        check_capabilities(self.sampler.info, config, (conditions or Conditions()).given)
         steps, total = config.num_inference_steps, config.num_hypotheses * config.num_inference_steps
         chunk = max(1, self._objects_at_a_time // config.candidates)
         found: list[Sampled] = []
@@ -277,6 +298,10 @@ class ImageTo3D:
             k: Sampled(views[i].to("cpu"), cameras[i : i + 1].to("cpu")) for k, i in zip(indices, kept, strict=True)
         }
 
+    def fields(self, views: ViewSet, config: ReconstructionConfig | None = None) -> FusedFields:
+        """Signed distances of each hypothesis of ``views`` [n v], before anything is meshed."""
+        return fitted_fields(views.to(self.device), config or self.reconstruction, reconstructor=self.reconstructor)
+
     def reconstruct(
         self,
         views: ViewSet,
@@ -297,7 +322,7 @@ class ImageTo3D:
                 each.views(photo_cameras[k : k + 1]).to(self.device)
                 for k, each in zip(range(len(views)), references, strict=True)
             ]
-        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo)
+        objects = reconstruct(views.to(self.device), self.reconstruction, photo=photo, reconstructor=self.reconstructor)
         return [
             Hypothesis(
                 mesh=made.mesh.to("cpu"),
@@ -335,7 +360,9 @@ class ImageTo3D:
         return judge(scores, calibration.scores if calibration else {})
 
     def _calibration(self, config: GenerationConfig) -> tuple[Calibration | None, tuple[str, ...]]:
-        calibration, notes = self.calibrations.choose(config.framing, settings_of(config, self.reconstruction))
+        calibration, notes = self.calibrations.choose(
+            config.framing, settings_of(config, self.reconstruction, "depth" in self.sampler.info.channels)
+        )
         if calibration is not None:  # what cannot be promised is refused before anything is sampled
             most = AUTO_COUNTS[-1] if config.num_hypotheses == "auto" else config.num_hypotheses
             for margin in (calibration.at(most)[1].band, calibration.at(1)[1].band):
@@ -343,7 +370,12 @@ class ImageTo3D:
         return calibration, notes
 
     def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict[str, Any]:
-        """All that the results depend on, for the manifest."""
+        """All that the results depend on, for the manifest.
+
+        Raises:
+            InputError: the backbone cannot do what ``config`` asks for.
+        """
+        check_capabilities(self.sampler.info, config)
         calibration, _ = self._calibration(config)
         return {
             "version": mvdiff.__version__,

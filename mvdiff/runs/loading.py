@@ -15,6 +15,9 @@ def load_model(
     calibration: str = "default",
     lora_scale: float = 1.0,
     attention_backend: str = "native",
+    reconstructor: str = "fusion",
+    reconstructor_weights: Path | None = None,
+    backbone: str = "embedded",
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
     from diffusers.utils import logging
@@ -29,4 +32,7 @@ def load_model(
         calibration=calibration,
         lora_scale=lora_scale,
         attention_backend=attention_backend,
+        reconstructor=reconstructor,
+        reconstructor_weights=reconstructor_weights,
+        backbone=backbone,
     )

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.runs.capabilities import check_capabilities
 from mvdiff.runs.evidence import EditedView, SecondPhoto
 from mvdiff.runs.folder import FolderStore
 from mvdiff.runs.image_to_3d import ImageTo3D, Progress
@@ -131,6 +132,8 @@ def refine(
     if resample:
         run.check_fits(model)
     config = run.next_config(num_hypotheses, seed) if resample else run.config
+    if resample:
+        check_capabilities(model.sampler.info, config, {evidence.condition, "photo_cameras"})
     shown = evidence.evidence(model, config.seed)
     conditioned = condition([h.mesh for h in run.result.hypotheses], posterior.weights, shown)
     inputs = {"verb": "refine", "evidence": evidence.record(), "resampled": resample}
@@ -206,6 +209,8 @@ def feedback(
     if resample:
         run.check_fits(model)
     config = run.next_config(num_hypotheses, seed) if resample else run.config
+    if resample:
+        check_capabilities(model.sampler.info, config, {"initial_views", "photo_cameras"})
     if resample and config.count <= len(keep):
         raise InputError(f"{len(keep)} hypotheses are kept: pass --num-hypotheses {len(keep) + 1} or more.")
     weights = feedback_weights(posterior.distances, posterior.weights, keep, reject)

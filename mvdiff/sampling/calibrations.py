@@ -18,6 +18,8 @@ from recon.posterior.calibration import Calibration
 
 FILE = "calibration.json"
 _FORMAT = "mvdiff-calibrations/1"
+#: Reconstructor of the calibrations that do not name theirs.
+_DEFAULT_RECONSTRUCTOR = {"reconstructor": "ReconstructionConfig"}
 
 
 def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weights: Mapping[str, Any]) -> Path:
@@ -25,19 +27,24 @@ def save_calibrations(path: Path, calibrations: Mapping[str, Calibration], weigh
     return write_json(path, {"format": _FORMAT, "weights": dict(weights), "framings": entries})
 
 
-def settings_of(generation: SamplingConfig, reconstruction: Any) -> dict[str, Any]:
+def settings_of(generation: SamplingConfig, reconstruction: Any, depth: bool = True) -> dict[str, Any]:
     """Settings that a run must share with its calibration, as JSON values: those that change shapes, not looks.
 
-    Sampled views have depth: what carves views without it has no part in their shapes.
+    Args:
+        generation: settings of sampling.
+        reconstruction: settings of the reconstructor; its class names the reconstructor.
+        depth: whether the sampled views have depth: what carves views without it has no part in their shapes then.
     """
-    shape = asdict(reconstruction)
-    kept = {name: value for name, value in shape.items() if name not in ("texture", "max_faces", "carve")}
-    return json.loads(json.dumps(generation.sampling | {"reconstruction": kept}))
+    shape, looks = asdict(reconstruction), {"texture", "max_faces"} | ({"carve"} if depth else set())
+    kept = {name: value for name, value in shape.items() if name not in looks}
+    own = {"reconstruction": kept, "reconstructor": type(reconstruction).__name__}
+    return json.loads(json.dumps(generation.sampling | own))
 
 
-def owner_of(weights: Mapping[str, Any]) -> tuple[str | None, str | None, float | None]:
-    """Identity of a model from the record of its weights; another adapter, or another scale of it, is another model."""
-    return weights.get("sha256"), weights.get("lora_sha256"), weights.get("lora_scale")
+def owner_of(weights: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Identity of a model from the record of its weights; another adapter, scale of it or reconstructor is another."""
+    names = ("backbone", "revision", "sha256", "lora_sha256", "lora_scale")
+    return *(weights.get(name) for name in names), weights.get("reconstructor", {}).get("sha256")
 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:
@@ -84,12 +91,13 @@ class Calibrations:
         calibration = self.by_framing.get(framing)
         if calibration is None:
             return None, (f"The calibration has nothing for the framing {framing}: run `mvdiff calibrate` with it.",)
-        made_with = UNRECORDED | _with_current_names(calibration.provenance.get("settings", {}))
+        known = _with_current_names(calibration.provenance.get("settings", {}))
+        made_with = UNRECORDED | _DEFAULT_RECONSTRUCTOR | known
         other = [name for name, value in settings.items() if name in made_with and made_with[name] != value]
         if not other:
             return calibration, ()
         names = " and ".join(name.replace("_", " ") for name in other)
-        return calibration, (f"The calibration was made with other {names}: what is stated here may not hold.",)
+        return None, (f"Uncalibrated: the calibration was made with other {names}: run `mvdiff calibrate` with these.",)
 
 
 def _with_current_names(settings: Any) -> Any:

@@ -18,6 +18,11 @@ _CAMERA_FLIPS = {
 _WORLD_ROTATIONS = {
     "y_up": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     "z_up": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0)),  # Blender: (x, y, z) -> (x, z, -y)
+    "y_down": ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)),  # the frame of an OpenCV camera
+    "z_down": ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
+    "x_up": ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    "x_down": ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    "z_up_front_x": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),  # InstantMesh: (x, y, z) -> (y, z, x)
 }
 
 
@@ -30,7 +35,7 @@ def camera_to_opencv(c2w: Float[Tensor, "*batch 4 4"], convention: str) -> Float
 
 
 def world_rotation(convention: str) -> Float[Tensor, "4 4"]:
-    """Homogeneous rotation that carries ``convention``'s world ("y_up" or "z_up") into ours."""
+    """Homogeneous rotation that carries ``convention``'s world ("y_up", "z_up", "z_up_front_x", …) into ours."""
     if convention not in _WORLD_ROTATIONS:
         raise ValueError(f"Unknown world convention {convention!r}; known: {sorted(_WORLD_ROTATIONS)}.")
     matrix = torch.eye(4)

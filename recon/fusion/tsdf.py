@@ -43,6 +43,8 @@ class FusedFields:
     """Trust in each view; 0 if it shows nothing."""
     consistency: tuple[float, ...]
     """Consistency of each hypothesis' views, from 0 (contradicting) to 1 (one object)."""
+    colors: Float[Tensor, "n 3 g g g"] | None = None
+    """Predicted sRGB near the surface, for what no view shows; a fusion predicts none."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -50,11 +52,13 @@ class FusedFields:
     def __getitem__(self, index: int | slice) -> "FusedFields":
         """Hypotheses ``index``; an int keeps the leading axis."""
         index = slice(index, index + 1 or None) if isinstance(index, int) else index
-        return FusedFields(self.values[index], self.grid, self.trust[index], self.consistency[index])
+        colors = None if self.colors is None else self.colors[index]
+        return FusedFields(self.values[index], self.grid, self.trust[index], self.consistency[index], colors)
 
     def to(self, device: torch.device | str) -> "FusedFields":
         grid = self.grid.to(device)
-        return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device))
+        colors = None if self.colors is None else self.colors.to(device)
+        return replace(self, values=self.values.to(device), grid=grid, trust=self.trust.to(device), colors=colors)
 
 
 def fuse(views: ViewSet, grid: VoxelGrid, config: FuseConfig) -> FusedFields:

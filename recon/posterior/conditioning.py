@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,11 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
 from recon.ops.parallel import in_threads
-from recon.posterior.posterior import Posterior
 from recon.rendering import Surface, render_mesh
+from recon.rendering.framing import framed_as
+
+if TYPE_CHECKING:
+    from recon.posterior.posterior import Posterior
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def entropy_bits(weights: Float[Tensor, "*batch n"]) -> float:
     return float(-torch.special.xlogy(w, w).sum(-1) / math.log(2)) + 0.0
 
 
-def uncertainty_record(posterior: Posterior) -> dict[str, float]:
+def uncertainty_record(posterior: "Posterior") -> dict[str, float]:
     """The few numbers by which two posteriors of one object are compared, as the hypotheses' own votes."""
     posterior = replace(posterior, calibration=None)
     return {
@@ -175,7 +179,9 @@ def uncertainty_record(posterior: Posterior) -> dict[str, float]:
 def _misfit(mesh: TexturedMesh, evidence: Evidence, noise: NoiseModel) -> Float[Tensor, "c"]:
     """Squared distance of the picture from the mesh's own picture by each candidate camera."""
     cameras = (
-        evidence.cameras if evidence.framed or len(mesh) == 0 else framed_as(mesh, evidence.cameras, evidence.rgba[3])
+        evidence.cameras
+        if evidence.framed or len(mesh) == 0
+        else framed_as(mesh.vertices, evidence.cameras, evidence.rgba[3])
     )
     cameras = cameras.resized(noise.size, noise.size)
     own = noise.features(render_mesh(mesh, cameras).to("cpu"))[0]
@@ -191,20 +197,3 @@ def _shrunk(rgba: Float[Tensor, "4 h w"], size: int) -> Float[Tensor, "4 {size} 
         torch.cat([rgb * alpha, alpha])[None], size=(size, size), mode="area" if rgba.shape[-1] >= size else "bilinear"
     )[0]
     return torch.cat([small[:3] / small[3:].clamp_min(1e-6), small[3:]])
-
-
-def framed_as(mesh: TexturedMesh, cameras: Cameras, alpha: Float[Tensor, "h w"]) -> Cameras:
-    """``cameras`` [c] with lenses under which the mesh's box has the centre and the larger side of the silhouette's."""
-    rows, columns = ((alpha > 0.5).any(axis).nonzero()[:, 0] for axis in (1, 0))
-    height, width = alpha.shape
-    scale = alpha.new_tensor([cameras.width / width, cameras.height / height])
-    low = alpha.new_tensor([float(columns[0]), float(rows[0])]) * scale
-    high = alpha.new_tensor([float(columns[-1] + 1), float(rows[-1] + 1)]) * scale
-    pixels, _ = cameras.project(mesh.vertices.cpu()[None].expand(len(cameras), -1, -1))
-    own_low, own_high = pixels.amin(1), pixels.amax(1)  # [c 2]
-    zoom = (high - low).amax() / (own_high - own_low).amax(-1).clamp_min(1e-6)
-    intrinsics = cameras.intrinsics.clone()
-    intrinsics[:, :2, :2] *= zoom[:, None, None]
-    shift = (low + high) / 2 - zoom[:, None] * ((own_low + own_high) / 2 - cameras.intrinsics[:, :2, 2])
-    intrinsics[:, :2, 2] = shift
-    return replace(cameras, intrinsics=intrinsics)

@@ -17,6 +17,7 @@ from recon.ops.parallel import in_threads
 from recon.posterior.calibration import Calibration, Correction
 from recon.posterior.checks import warnings_of
 from recon.posterior.decomposition import Decomposition, decompose, seen_by_photo
+from recon.posterior.from_meshes import hypotheses_of_meshes
 from recon.posterior.hypothesis import Hypothesis, normalized_weights, signed_distance
 from recon.posterior.intervals import outward_offsets, root_mean_square, weighted_quantile, with_colors, with_spread
 from recon.posterior.modes import Grouping, Mode, ModesConfig, find_modes, judge_modes, medoid
@@ -24,6 +25,7 @@ from recon.posterior.shells import Typical, band_distances, shell_distance, vert
 from recon.posterior.statistics import WeightedFields
 from recon.posterior.summary import mean_of_known, summarize
 from recon.posterior.view_statistics import ViewStatistics
+from recon.registration import FrameChoice
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,33 @@ class Posterior(WeightedFields):
         stated = [bare._stated(bare.representative, fields[index]), bare._stated(bare.median, middle)]
         representative, median = with_colors(stated, meshes, weights, config.coverage)
         return replace(bare, representative=representative, median=median)
+
+    @staticmethod
+    def from_meshes(
+        meshes: Sequence[TexturedMesh],
+        rgba: Float[Tensor, "4 s s"],
+        frame: FrameChoice = "auto",
+        config: PosteriorConfig | None = None,
+        names: Sequence[str] | None = None,
+    ) -> "Posterior":
+        """Infer the posterior of meshes of any origin, size and place, given a photo of their object.
+
+        Each mesh is registered to the photo and weighted by the likelihood of silhouette and color. What the posterior
+        states is not calibrated.
+
+        Args:
+            meshes: Meshes in the axes of their files.
+            rgba: The cut-out photo, a square of sRGB values with straight alpha.
+            frame: Axes of the meshes: "auto" tries every up axis; "photo" means +Y up and photographed from +Z.
+            config: Settings of the statistics.
+            names: Names of the meshes in warnings and errors.
+
+        Raises:
+            InputError: There is no mesh, one has no faces, or none shows the photo's object.
+        """
+        made = hypotheses_of_meshes(meshes, rgba, frame, names)
+        posterior = Posterior.from_hypotheses(made.hypotheses, config)
+        return replace(posterior, warnings=(*posterior.warnings, *made.warnings))
 
     def subset(self, indices: Sequence[int]) -> "Posterior":
         """The posterior of some of the hypotheses, on the same grid; without views and colors."""

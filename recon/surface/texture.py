@@ -38,7 +38,8 @@ def bake_texture(
 ) -> TexturedMesh:
     """``mesh`` with an atlas painted from ``views`` [1 v].
 
-    Where ``photo`` [1 1] (with its light, of any size) sees the surface, its own pixels win once they are delit.
+    Where ``photo`` [1 1] (with its light, of any size) sees the surface, its own pixels win once they are delit. Colors
+    that the mesh has already are predictions: they show where no view looks, in the tone of what is seen beside them.
     """
     mesh = unwrap(mesh, config.size)
     sites = _Sites.of(mesh, config.size)
@@ -111,9 +112,18 @@ class _Sites:
         colors, weight = blend_views(witness, self.points, self.normals, config.sharpness)
         return tuple(map(_Colored, colors.split(sizes), weight.split(sizes)))
 
+    def around(self, mesh: TexturedMesh, vertices: _Colored) -> Float[Tensor, "k 3"]:
+        """Colors of the vertices, extended or predicted where none was observed."""
+        known = vertices.weight > _BELIEVED
+        if mesh.colors is None:
+            return extend_colors(self.links, vertices.colors, known)
+        size = float((mesh.bounds[1] - mesh.bounds[0]).max())
+        tone = fade_offsets(self.links, vertices.colors - mesh.colors, known, _TONE_REACH * size)
+        return torch.where(known[:, None], vertices.colors, (mesh.colors + tone).clamp(0, 1))
+
     def painted(self, mesh: TexturedMesh, vertices: _Colored, texels: _Colored) -> TexturedMesh:
         """Bake the texture: observed colors by their confidence, the neighborhood's elsewhere."""
-        around = extend_colors(self.links, vertices.colors, vertices.weight > _BELIEVED)
+        around = self.around(mesh, vertices)
         share = (texels.weight / _BELIEVED).clamp(0, 1)[:, None]
         colors = torch.lerp(_interpolated(around, self.corners, self.weights), texels.colors, share)
         return replace(mesh, colors=None, texture=colors[self.shown].movedim(-1, 0))

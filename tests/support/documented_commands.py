@@ -92,11 +92,13 @@ def _evaluate(arguments: list[str]) -> None:
     from mvdiff.evaluation.config import EvaluationConfig
     from mvdiff.evaluation.protocols.known_posterior import KnownPosteriorConfig
     from mvdiff.evaluation.protocols.novelty import NoveltyConfig
+    from mvdiff.evaluation.protocols.registration import RegistrationEvaluation
     from mvdiff.evaluation.protocols.scene_calibrate import SceneCalibrationConfig
     from mvdiff.evaluation.protocols.scene_config import SceneEvaluationConfig
     from mvdiff.evaluation.protocols.second_photo import SecondPhotoConfig
 
     special = {"known-posterior": KnownPosteriorConfig, "novelty": NoveltyConfig, "second-photo": SecondPhotoConfig}
+    special |= {"registration": RegistrationEvaluation}
     special |= {"scene": SceneEvaluationConfig, "scene-calibrate": SceneCalibrationConfig}
     kind = special.get(arguments[0])
     tyro.cli(kind or EvaluationConfig, args=arguments[1:] if kind else arguments)

@@ -65,7 +65,7 @@ def benchmark(part: Part, config: BenchmarkConfig, command: str = "") -> dict[st
     from mvdiff.runs.loading import load_model
 
     imported = time.perf_counter()
-    model = load_model(config.weights, config.device, config.preset)
+    model = load_model(config.weights, config.device, config.preset, backbone=config.backbone)
     loaded = time.perf_counter()
     photo = _procedural_photo() if config.photo is None else config.photo
     measure = {"job": _job, "sample": _sample}[part](model, photo, config)

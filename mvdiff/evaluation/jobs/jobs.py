@@ -27,7 +27,6 @@ from mvdiff.sampling.sampler import Sampled, SelfJudging
 from mvdiff.weights import packing
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
-from recon.objects import fitted_fields
 from recon.ops.parallel import worker_threads
 
 Result = TypeVar("Result")
@@ -167,7 +166,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
     views = ViewSet.cat([views for views, _ in sampled])
     cameras = PhotoCamera.cat([camera for _, camera in sampled])
     if config.geometry_only:
-        fields = fitted_fields(views.to(model.device), model.reconstruction).to("cpu")
+        fields = model.fields(views).to("cpu")
         each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
         return [
             replace(

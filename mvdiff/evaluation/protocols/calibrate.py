@@ -62,7 +62,9 @@ def calibrate(
             "framing": framing,
             "num_hypotheses": config.num_hypotheses,
             "seed": config.seed,
-            "settings": settings_of(config.generation(config.seed), model.reconstruction),
+            "settings": settings_of(
+                config.generation(config.seed), model.reconstruction, "depth" in model.sampler.info.channels
+            ),
             "weights": weights,
             "version": mvdiff.__version__,
             "command": command,

@@ -1,6 +1,6 @@
 """Results of a run: ``hypotheses/``, ``posterior.*``, ``summary.json`` and ``report.html``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
             seed=posterior.seeds[index],
             weight=float(posterior.weights[index]),
             elevation=float(cameras.elevation[index]),
-            residual=float(posterior.residuals[index]),
+            residual=None if bool(posterior.residuals[index].isnan()) else float(posterior.residuals[index]),
             views=views[index],
         )
         for index in range(len(posterior))
@@ -121,10 +121,11 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
         result.hypotheses,
         photos=photos,
         title=inputs["photo"]["name"] or "Hypotheses",
-        settings=inputs["config"],
+        settings=_shown_settings(inputs),
         provenance={
             "mvdiff": inputs["version"],
             **{f"weights {key}": value for key, value in inputs["weights"].items()},
+            **{f"mesh {k}": mesh["name"] for k, mesh in enumerate(inputs.get("meshes", []))},
             "photo sha256": inputs["photo"]["sha256"],
             "cut out by": f"{matte.method}, confidence {matte.confidence:.2f}",
             "hypotheses' seeds": ", ".join(map(str, result.posterior.seeds)),
@@ -136,20 +137,28 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
     )
 
 
+def _shown_settings(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Settings that had a part in the run; meshes of other origin were not sampled."""
+    if "meshes" not in inputs:
+        return inputs["config"]
+    used = {name: inputs["config"][name] for name in ("num_hypotheses", "matting", "coverage", "weighting", "format")}
+    return used | {"frame": inputs["frame"]}
+
+
 def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Callable[[], object]]:
     """Writers of the posterior, its median shape and each hypothesis; their files are listed already."""
-    posterior = result.posterior
+    posterior, origin = result.posterior, _origin(output.manifest["inputs"]["weights"])
     file_format = output.manifest["inputs"]["config"]["format"]
 
     def write_median() -> None:
         median = posterior.median if len(posterior.median) else posterior.representative
-        save_glb(median, output.path / "posterior.glb", extras={"coverage": posterior.coverage})
+        save_glb(median, output.path / "posterior.glb", extras={"coverage": posterior.coverage} | origin)
 
     def write_hypothesis(index: int, path: Path) -> None:
         hypothesis = result.hypotheses[index]
         mesh = posterior.with_spread(hypothesis.mesh, index)
         if file_format == "glb":
-            save_glb(mesh, path, extras={"seed": hypothesis.seed})
+            save_glb(mesh, path, extras={"seed": hypothesis.seed} | origin)
         else:
             save_mesh(mesh, path)
 
@@ -163,3 +172,9 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
         writers.append(partial(write_hypothesis, index, output.path / names[-1]))
     output.list_files(*names)
     return writers
+
+
+def _origin(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Backbone and license of published weights, for the extras of a GLB."""
+    names = {"backbone": "backbone", "licence": "weights_license"}
+    return {theirs: weights[name] for name, theirs in names.items() if name in weights}

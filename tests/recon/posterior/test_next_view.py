@@ -16,11 +16,11 @@ from recon.posterior.conditioning import (
     bayes_update,
     condition,
     entropy_bits,
-    framed_as,
     information_after,
 )
 from recon.posterior.next_view import NextViewConfig, mutual_information, next_view
 from recon.rendering import render_mesh
+from recon.rendering.framing import framed_as
 from recon.report.next_view_map import draw_next_view, information_color
 
 CONFIG = NextViewConfig(azimuths=8, elevations=(0.0, 40.0), draws=16)
@@ -153,7 +153,7 @@ def test_a_recentered_photo_needs_no_lens() -> None:
     crop = torch.nn.functional.pad(crop, (0, side - crop.shape[2], 0, side - crop.shape[1]))
     found = condition(meshes, EVEN, Evidence(crop, Cameras.orbit([0.0], 0.0)))
     assert found.weights[0] > 0.9
-    camera = framed_as(meshes[0], Cameras.orbit([0.0], 0.0, size=side), crop[3])
+    camera = framed_as(meshes[0].vertices, Cameras.orbit([0.0], 0.0, size=side), crop[3])
     again = render_mesh(meshes[0], camera).alpha[0, 0, 0]
     assert ((again > 0.5) == (crop[3] > 0.5)).float().mean() > 0.97
 

@@ -1,0 +1,154 @@
+"""Table of the published checkpoints that this package can run. Free of torch: the command line prints it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recon.core.errors import InputError
+
+#: What is true of every checkpoint but the embedded one, wherever this was written: no model hub could be reached.
+NEVER_RUN = "never run with its real weights"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files of one repository that a checkpoint needs."""
+
+    repo: str
+    """Identifier on the hub; another one can be passed, as such identifiers rot."""
+    folders: tuple[str, ...]
+    """Folders of networks and settings, in the repository and below ``into``; "" is the repository's root."""
+    into: str = "."
+    """Folder of this part in the folder of the weights."""
+    revision: str | None = None
+    """Pinned commit of 40 hexadecimal digits; None where it has not been looked up yet."""
+    optional: bool = False
+    single: tuple[str, ...] = ()
+    """Further files, outside of ``folders``."""
+
+    @property
+    def patterns(self) -> list[str]:
+        """Glob patterns of the files: settings and safetensors, nothing else."""
+        kinds = ("*.json", "*.safetensors", "*.txt")
+        places = [f"{folder}/" if folder else "" for folder in self.folders]
+        return ["model_index.json", *self.single, *(place + kind for place in places for kind in kinds)]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One row of the table."""
+
+    name: str
+    """Name that ``--backbone`` takes."""
+    title: str
+    code_licence: str
+    licence: str
+    """SPDX identifier of the weights' license."""
+    licence_url: str
+    vram_gb: float
+    """GPU memory that the authors or this project report, in GB."""
+    frame: str
+    """Frame of the hypotheses."""
+    views: str
+    channels: tuple[str, ...]
+    capabilities: str
+    conformance: str
+    """Reference that its code was compared with, and the tolerance."""
+    real_weights: str
+    """Whether it has run with its real weights."""
+    parts: tuple[Part, ...] = ()
+    non_commercial: bool = False
+    pickle_of: Mapping[str, str] = field(default_factory=dict)
+    """Folder of a network to the pickle that has to be converted for it."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of sampling that suit this checkpoint."""
+
+
+_ZERO123 = "sudo-ai/zero123plus-v1.2"
+_SHARED = ("vae", "text_encoder", "tokenizer", "vision_encoder", "scheduler")
+_PROCESSORS = ("feature_extractor_clip", "feature_extractor_vae")
+_NORMALS = Part("sudo-ai/controlnet-zp12-normal-gen-v1", ("",), "controlnet", optional=True)
+_CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0"
+_STEPS = {"num_inference_steps": 36, "guidance_scale": 4.0, "candidates": 1}
+_CHECKED = "upstream 7d0315c: same tensors for the same weights (1e-6; 1e-4 after four steps)"
+
+CHECKPOINTS = (
+    Checkpoint(
+        name="embedded",
+        title="mvdiff (in this package)",
+        code_licence="Apache-2.0",
+        licence="Apache-2.0",
+        licence_url="https://www.apache.org/licenses/LICENSE-2.0",
+        vram_gb=2.0,
+        frame="photo's azimuth, gravity",
+        views="7 of 128 px, 40 degrees",
+        channels=("rgb", "alpha", "normal", "depth"),
+        capabilities="candidates, refine, feedback, second photo, novelty, calibration",
+        conformance="reference implementation",
+        real_weights="runs with its real weights in every test",
+    ),
+    Checkpoint(
+        name="zero123plus",
+        title="Zero123++ v1.2 and its normal ControlNet",
+        code_licence="Apache-2.0",
+        licence="CC-BY-NC-4.0",
+        licence_url=_CC_BY_NC,
+        vram_gb=5.7,
+        frame="photo's azimuth, gravity",
+        views="6 of 320 px, 30 degrees, and the photo",
+        channels=("rgb", "alpha", "normal"),
+        capabilities="reweighting by refine and feedback",
+        conformance=_CHECKED,
+        real_weights=NEVER_RUN,
+        parts=(Part(_ZERO123, ("unet", *_SHARED, *_PROCESSORS)), _NORMALS),
+        non_commercial=True,
+        defaults=_STEPS,
+    ),
+    Checkpoint(
+        name="zero123plus-white",
+        title="Zero123++ v1.2 with InstantMesh's UNet",
+        code_licence="Apache-2.0",
+        licence="CC-BY-NC-4.0",  # its card says Apache-2.0, but it was fine-tuned from weights of this license
+        licence_url=_CC_BY_NC,
+        vram_gb=5.7,
+        frame="photo's azimuth, gravity; larger in the picture than the photo's object",
+        views="6 of 320 px, 30 degrees, and the photo",
+        channels=("rgb", "alpha"),
+        capabilities="reweighting by refine and feedback",
+        conformance=_CHECKED,
+        real_weights=NEVER_RUN,
+        parts=(Part(_ZERO123, (*_SHARED, *_PROCESSORS), single=("unet/config.json",)),),
+        non_commercial=True,
+        pickle_of={"unet": "diffusion_pytorch_model.bin of TencentARC/InstantMesh"},
+        defaults=_STEPS | {"num_inference_steps": 75},
+    ),
+)
+
+
+def find(name: str) -> Checkpoint:
+    """Row of a checkpoint.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    rows = {each.name: each for each in CHECKPOINTS}
+    if name not in rows:
+        raise InputError(f"There is no published checkpoint '{name}': choose one of {', '.join(rows)}.")
+    return rows[name]
+
+
+def facts(row: Checkpoint) -> dict[str, str]:
+    """Columns of the table, as `mvdiff models list` and the documentation print them."""
+    sources = [f"{part.repo}@{part.revision[:12] if part.revision else 'no revision pinned'}" for part in row.parts]
+    sources += [f"{network}: {pickle}, to be converted" for network, pickle in row.pickle_of.items()]
+    return {
+        "license": f"code {row.code_licence}, weights {row.licence}{' (non-commercial)' if row.non_commercial else ''}",
+        "GPU memory": f"{row.vram_gb:g} GB",
+        "frame": row.frame,
+        "views": row.views,
+        "channels": ", ".join(row.channels),
+        "capabilities": row.capabilities,
+        "conformance": row.conformance,
+        "real weights": row.real_weights,
+        "from": ", ".join(sources) or "this package",
+    }

@@ -1,0 +1,62 @@
+"""Published networks of shape generators in local folders."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from mvdiff.weights.folders import weight_files
+from mvdiff.weights.published import load_published
+from recon.core.errors import InputError
+from recon.core.paths import is_file
+from recon.core.reading import fit, read_json, read_safetensors, reading
+
+
+def read_arguments(path: Path, kind: type[msgspec.Struct], name: str) -> dict[str, Any]:
+    """Arguments of a network in a published JSON file, at its top or under "args"; unknown ones are left out.
+
+    Raises:
+        InputError: there is no such file, or the network is of another kind than ``kind`` describes.
+    """
+    if not is_file(path):
+        raise InputError(
+            f"'{path}' is missing: `mvdiff models list` says which files {name} needs; pass their folder as --weights."
+        )
+    with reading(path, f"config of {name}", "fetch these weights again"):
+        content = read_json(path, dict[str, Any])
+        found = fit(content.get("args", content), kind)
+    return {field: getattr(found, field) for field in found.__struct_fields__}
+
+
+def filled(
+    module: nn.Module,
+    files: Sequence[Path],
+    name_of: Callable[[str], str],
+    dtype: torch.dtype,
+    ignored: Iterable[str] = (),
+) -> None:
+    """Fill a network on "meta" with the tensors of published files, in one precision.
+
+    Raises:
+        InputError: a file is missing or cannot be read, or the weights are of another model.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for path in files:
+        with reading(path, "file of weights", "fetch these weights again"):
+            tensors |= {name: value.to(dtype) for name, value in read_safetensors(path)[0].items()}
+    load_published(module, tensors, name_of, files[0], ignored)
+    module.eval().requires_grad_(False)
+
+
+def record_of(root: Path, name: str, parts: Sequence[Path]) -> dict[str, Any]:
+    """Record for manifests: the hash of each file of weights by its place in the folder."""
+    files = [file for part in parts for file in ([part] if is_file(part) else weight_files(part))]
+    hashes = {}
+    for path in files:
+        with path.open("rb") as file:
+            hashes[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": name, "sha256": hashlib.sha256("".join(hashes.values()).encode()).hexdigest(), "files": hashes}

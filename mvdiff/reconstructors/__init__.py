@@ -1,0 +1,1 @@
+"""Reconstructors: networks that turn views into signed distances, beside the fusion of :mod:`recon`."""

@@ -1,0 +1,154 @@
+"""Meshes of any origin and the photo of their object to a run: registered, weighted, with posterior and report."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import mvdiff
+from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.result import GenerationResult
+from mvdiff.sampling.generation import GenerationConfig
+from mvdiff.sampling.reference import ReferenceImage, prepare
+from mvdiff.sampling.rig import DEFAULT_RIG
+from mvdiff.sampling.sampler import Sampled
+from recon.core.errors import InputError
+from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_file, is_folder
+from recon.core.views import ViewSet
+from recon.io.folders import write_json
+from recon.io.meshes.files import load_mesh
+from recon.io.meshes.notes import Notes
+from recon.ops.parallel import in_threads
+from recon.posterior import Hypothesis, Posterior, PosteriorConfig
+from recon.posterior.from_meshes import MeshHypotheses, hypotheses_of_meshes
+from recon.registration import FrameChoice
+from recon.rendering import render_mesh
+
+REGISTRATION = "registration.json"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class OwnMeshes:
+    """Meshes of one object, and the photo that they are to explain."""
+
+    paths: tuple[Path, ...]
+    meshes: tuple[TexturedMesh, ...]
+    notes: tuple[str, ...]
+    """Contents of the files that the meshes do not show."""
+    reference: ReferenceImage
+    photo: Path
+    frame: FrameChoice = "auto"
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+    """Its ``weighting``, ``coverage``, ``matting`` and ``format`` count."""
+    posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+
+    @staticmethod
+    def read(paths: Sequence[Path], photo: Path, frame: FrameChoice, config: GenerationConfig) -> "OwnMeshes":
+        """Read the files.
+
+        Raises:
+            InputError: A file cannot be read, or the photo shows no object.
+        """
+        if not paths:
+            raise InputError("No mesh was given: name at least one file.")
+        notes = [Notes() for _ in paths]
+        meshes = [load_mesh(path, own) for path, own in zip(paths, notes, strict=True)]
+        told = [f"'{p}' is not read in full: {n.text()}." for p, n in zip(paths, notes, strict=True) if n.text()]
+        reference = prepare(photo, matting=config.matting)
+        config = replace(config, num_hypotheses=len(paths))
+        config.check()
+        return OwnMeshes(tuple(paths), tuple(meshes), tuple(told), reference, photo, frame, config)
+
+    @property
+    def names(self) -> list[str]:
+        """File names, with their folders where two are alike."""
+        short = [path.name for path in self.paths]
+        return short if len(set(short)) == len(short) else [str(path) for path in self.paths]
+
+    def inputs(self) -> dict[str, Any]:
+        """All that the results depend on, for the manifest."""
+        return {
+            "verb": "posterior",
+            "version": mvdiff.__version__,
+            "photo": {
+                "name": self.photo.name,
+                "sha256": hashlib.sha256(self.reference.picture().tobytes()).hexdigest(),
+            },
+            "weights": {},
+            "meshes": [{"name": n, "sha256": _digest(p)} for n, p in zip(self.names, self.paths, strict=True)],
+            "frame": self.frame,
+            "config": asdict(self.config),
+            "posterior": asdict(self.posterior),
+            "calibration": None,
+        }
+
+    def run(
+        self, output_dir: str | os.PathLike, overwrite: bool = False, progress: Progress | None = None
+    ) -> GenerationResult:
+        """Register the meshes, infer their posterior and fill the folder of a run.
+
+        Raises:
+            InputError: No mesh fits the photo, or the folder holds something else.
+        """
+        progress = progress or _no_progress
+        # Before anything is written or replaced, unless the folder may hold this very run.
+        registered = None if _holds_files(output_dir) and not overwrite else self._register(progress)
+        store = FolderStore.create(output_dir, self.inputs(), overwrite)
+        if store.complete:
+            return store.load_result()
+        registered = registered or self._register(progress)
+        store.save_photo(self.reference, self.photo)
+        hypotheses, sampled = self._with_views(registered)
+        store.save_samples({k: Sampled(sampled.views[k], sampled.photo_cameras[[k]]) for k in range(len(hypotheses))})
+        self._save_registration(store, registered)
+        progress("posterior", 0, 1)
+        posterior = Posterior.from_hypotheses(hypotheses, replace(self.posterior, coverage=self.config.coverage))
+        posterior = replace(posterior, warnings=(*posterior.warnings, *registered.warnings, *self.notes))
+        result = GenerationResult(self.reference, *sampled, tuple(hypotheses), posterior)
+        progress("write", 0, 1)
+        store.save_result(result, "cpu")
+        progress("write", 1, 1)
+        return result
+
+    def _register(self, progress: Progress) -> MeshHypotheses:
+        total = len(self.meshes)
+        progress("register", 0, total)
+        return hypotheses_of_meshes(
+            self.meshes,
+            self.reference.rgba,
+            self.frame,
+            self.names,
+            self.config.weighting,
+            done=lambda ready: progress("register", ready, total),
+        )
+
+    def _with_views(self, registered: MeshHypotheses) -> tuple[list[Hypothesis], Sampled]:
+        """The hypotheses with views by the rig of sampled ones, so that all that reads a run finds the same."""
+        cameras = DEFAULT_RIG.cameras(registered.placed.cameras.elevation)
+        views = in_threads(lambda k: render_mesh(registered.placed.meshes[k], cameras[k]), range(len(self.meshes)))
+        hypotheses = [replace(h, views=v) for h, v in zip(registered.hypotheses, views, strict=True)]
+        return hypotheses, Sampled(ViewSet.cat(views).rounded(), registered.placed.cameras)
+
+    def _save_registration(self, store: FolderStore, registered: MeshHypotheses) -> None:
+        found = registered.placed.registrations
+        entries = [{"mesh": n} | r.to_dict() for n, r in zip(self.names, found, strict=True)]
+        store.output.list_files(REGISTRATION)
+        write_json(store.path / REGISTRATION, {"frame": self.frame, "meshes": entries})
+
+
+def _holds_files(output_dir: str | os.PathLike) -> bool:
+    folder = Path(output_dir)
+    return is_file(folder) or (is_folder(folder) and any(folder.iterdir()))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    pass

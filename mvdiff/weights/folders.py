@@ -1,0 +1,131 @@
+"""Networks of published models in local folders: layout, safety and keys are checked before anything is loaded.
+
+Only safetensors are read and only classes that the caller names are built; nothing is looked for on a network.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from recon.core.errors import InputError
+from recon.core.paths import inside, is_file, is_folder
+from recon.core.reading import read_json, reading
+
+Shapes = dict[str, tuple[int, ...]]
+
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+#: Names of the attention of VAEs that diffusers wrote before version 0.18, and today's.
+_EARLIER = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
+#: Constants that earlier versions of transformers stored.
+_CONSTANTS = ("position_ids",)
+
+
+class _ShardIndex(msgspec.Struct, frozen=True):
+    weight_map: dict[str, str]
+
+
+def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> Any:
+    """Build ``kind`` (a model class of diffusers or transformers) from ``folder`` with all of its weights.
+
+    Raises:
+        InputError: the folder names remote code, holds pickles only, lacks shards, or its keys do not fit.
+    """
+    check_keys(read_shapes(folder), expected_shapes(kind, read_config(folder)), folder)
+    with reading(folder, "folder of weights", "pull these weights again"):
+        loaded = kind.from_pretrained(folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
+    return loaded.eval().requires_grad_(False)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Arguments of a network. Raises :class:`InputError` where there are none or they name code to run."""
+    path = folder / "config.json"
+    with reading(path, "config of a network", "pull these weights again"):
+        config = read_json(path, dict[str, Any])
+    if "auto_map" in config:
+        raise InputError(f"'{path}' names code of its own (auto_map), which is never run: use weights without it.")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Every safetensors file of one network, in the order of their names.
+
+    Raises:
+        InputError: there are none, only pickles, or some of the shards that the index lists are missing.
+    """
+    indices = sorted(folder.glob("*.safetensors.index.json")) if is_folder(folder) else []
+    if indices:
+        with reading(indices[0], "index of shards", "pull these weights again"):
+            names = sorted(set(read_json(indices[0], _ShardIndex).weight_map.values()))
+            missing = [name for name in names if not is_file(inside(folder, name))]
+        if missing:
+            raise InputError(f"'{folder}' lacks the shards {', '.join(missing)}: pull these weights again.")
+        return [folder / name for name in names]
+    found = sorted(folder.glob("*.safetensors")) if is_folder(folder) else []
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES) if is_folder(folder) else []
+    if not found and pickles:
+        raise InputError(
+            f"'{folder}' holds its weights as a pickle ({pickles[0]}), which can run code and is not read: "
+            "convert it by `mvdiff models convert`."
+        )
+    if not found:
+        raise InputError(f"There are no safetensors in '{folder}': pull these weights again, or convert theirs.")
+    return _one_variant(found)
+
+
+def _one_variant(found: list[Path]) -> list[Path]:
+    """Weights in full, where the folder also has them in half precision under other names."""
+    plain = [path for path in found if path.name.count(".") == 1]
+    return plain or found
+
+
+def read_shapes(folder: Path) -> Shapes:
+    """Name and shape of each tensor of a network, from the headers of its files alone."""
+    from safetensors import safe_open
+
+    shapes: Shapes = {}
+    for path in weight_files(folder):
+        with reading(path, "file of weights", "pull these weights again"), safe_open(path, "pt") as opened:
+            shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    return shapes
+
+
+def expected_shapes(kind: Any, config: Mapping[str, Any]) -> Shapes:
+    """Name and shape of each tensor that ``kind`` stores, without allocating it."""
+    return {name: tuple(value.shape) for name, value in on_meta(kind, config).state_dict().items()}
+
+
+def on_meta(kind: Any, config: Mapping[str, Any]) -> torch.nn.Module:
+    """``kind`` with the arguments ``config``, without memory for its weights."""
+    own = getattr(kind, "config_class", None)
+    with torch.device("meta"):
+        return kind.from_config(dict(config)) if own is None else kind(own.from_dict(dict(config)))
+
+
+def check_keys(found: Shapes, expected: Shapes, place: Path | str) -> None:
+    """Raise :class:`InputError` that names every key that is missing, unknown or of another shape."""
+    stored = {_today(name): shape for name, shape in found.items()}
+    found = {name: shape for name, shape in stored.items() if name in expected or not name.endswith(_CONSTANTS)}
+    wrong = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unknown": sorted(found.keys() - expected.keys()),
+        "of another shape": sorted(
+            f"{name} {list(found[name])} instead of {list(expected[name])}"
+            for name in found.keys() & expected.keys()
+            if found[name] != expected[name]
+        ),
+    }
+    said = [f"{len(names)} {how}: {', '.join(names)}" for how, names in wrong.items() if names]
+    if said:
+        raise InputError(f"The weights in '{place}' are of another model ({'; '.join(said)}): pass those of this one.")
+
+
+def _today(name: str) -> str:
+    """Today's name of a tensor that an earlier diffusers stored."""
+    head, dot, tail = name.rpartition(".attentions.0.")
+    for old, new in _EARLIER.items():
+        if dot and tail.startswith(old):
+            return head + dot + new + tail.removeprefix(old)
+    return name

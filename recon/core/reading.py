@@ -5,6 +5,7 @@ checked against a type (a dataclass, ``dict[str, int]`` …) by msgspec, arrays 
 """
 
 import contextlib
+import csv
 import re
 import struct
 import tokenize
@@ -38,7 +39,16 @@ _SPECIAL = (("proc",), ("sys",), ("dev",))
 #: What decoders let out on damaged files.
 READ_ERRORS = (
     *(OSError, EOFError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, AssertionError),
-    *(RuntimeError, MemoryError, SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
+    *(
+        RuntimeError,
+        MemoryError,
+        SyntaxError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+        tokenize.TokenError,
+        csv.Error,
+    ),
 )
 
 

@@ -41,6 +41,7 @@ _FILES = {
     "bad.glb": "glTF",
     "bad.json": '{"format": "mvdiff-calibrations/1"}',
     "bad.npz": "PK",
+    "bad.obj": "f 1 2 3",
     "bad.png": "PNG",
     "bad.safetensors": "x",
 }
@@ -84,7 +85,7 @@ def _commands(folder: Path) -> Iterator[tuple[str, ...]]:
         yield verb, f"{_URL}.png", *QUICK
         for weights in (repository, name, "nobody/nothing", "bad.safetensors"):
             yield verb, picture, "--weights", weights, *QUICK
-    yield "posterior", "bad.glb", "bad.npz", "--output-dir", "out"
+    yield "posterior", "bad.glb", "bad.obj", "--photo", "photo.png", "--output-dir", "out"
     yield "shapes", "bad.png", "--output-dir", "out"
     yield "shapes", "photo.png", "--weights", "nobody/nothing", "--output-dir", "out"
     for option, value in (("--lora", "bad.safetensors"), ("--lora", "nobody/lora"), ("--calibration", "bad.json")):

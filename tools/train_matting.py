@@ -1,4 +1,4 @@
-"""Train the matting network: python tools/train_matting.py --packs PACK.npz --photographs FOLDER."""
+"""Train the matting network: python tools/train_matting.py --packs PACK.npz --output matte_network.safetensors."""
 
 import tyro
 

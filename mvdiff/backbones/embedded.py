@@ -37,6 +37,7 @@ class EmbeddedSampler:
     @staticmethod
     def from_pipeline(pipeline: MultiViewDiffusionPipeline, weights: dict[str, Any] | None = None) -> "EmbeddedSampler":
         """Wrap a loaded pipeline; ``weights`` is the record that manifests keep of it."""
+        network = pipeline.transformer.config
         info = SamplerInfo(
             name="embedded",
             licence="Apache-2.0",
@@ -45,6 +46,7 @@ class EmbeddedSampler:
             rig="any",
             photo_camera="estimated",
             conditions=frozenset({"elevation", "known_views", "more_photos", "initial_views", "photo_cameras"}),
+            sizes=(network.reference_size, network.sample_size),
         )
         return EmbeddedSampler(pipeline, info)
 

@@ -79,8 +79,8 @@ class Check:
     """Rows of the contact sheet."""
 
     def run(self) -> None:
-        if self.objects < 1:
-            raise InputError(f"--objects is at least 1, not {self.objects}.")
+        if not 1 <= self.objects <= 10_000:
+            raise InputError(f"--objects is from 1 to 10000, not {self.objects}.")
         from mvdiff.data.check import check_dataset, write_check
 
         folder = self.output_dir or Path(f"{Path(self.data).name or 'data'}-check")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mvdiff.cli.terminal import say
+from mvdiff.sampling.settings import check_count
 from recon.core.errors import InputError
-from recon.core.paths import exists
+from recon.core.paths import exists, is_file, is_folder
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
-        if self.points < 1:
-            raise InputError(f"The number of points is at least 1, not {self.points}.")
+        check_count("points", self.points, 50_000_000)
         if not 8 <= self.resolution <= 512:
             raise InputError(f"The resolution of a grid lies between 8 and 512, not {self.resolution}.")
         if not 0 <= self.sh_degree <= 3:
@@ -54,7 +54,7 @@ class Command:
             raise InputError(f"The size of a print lies between 0 and 10000 mm, not {self.size_mm}.")
         if not exists(self.source):
             raise InputError(f"There is nothing at '{self.source}': check the path.")
-        many = self.source.is_dir()
+        many = is_folder(self.source)
         form = format_of(self.format or ("glb" if many and not self.output.suffix else None), self.output)
         written = self._folder(form) if many else self._file(form)
         if self.json:
@@ -67,8 +67,8 @@ class Command:
 
         mesh = _mesh(self.source)
         files = files_of(mesh, self.output, form)
-        taken = next((path for path in files if path.exists()), None)
-        if taken is not None and taken.is_dir():
+        taken = next((path for path in files if exists(path)), None)
+        if taken is not None and is_folder(taken):
             raise InputError(f"The output '{taken}' is a folder, but '{self.source}' is one object: name a file.")
         if taken is not None and not self.overwrite:
             raise InputError(f"'{taken}' is there already: choose another output, or pass --overwrite.")
@@ -113,7 +113,7 @@ def _results(folder: Path) -> list[str]:
     from recon.io.meshes.files import READABLE
 
     manifest = _manifest(folder)
-    names = [name for name in manifest["files"] if Path(name).suffix in READABLE and (folder / name).is_file()]
+    names = [name for name in manifest["files"] if Path(name).suffix in READABLE and is_file(folder / name)]
     if not names:
         raise InputError(f"The run in '{folder}' has no meshes: give the folder of mvdiff generate or reconstruct.")
     return sorted(names)
@@ -122,7 +122,7 @@ def _results(folder: Path) -> list[str]:
 def _manifest(folder: Path) -> dict[str, Any]:
     from recon.io.folders import MANIFEST, OutputFolder
 
-    if not (folder / MANIFEST).is_file():
+    if not is_file(folder / MANIFEST):
         raise InputError(f"'{folder}' is no folder of a run (it has no {MANIFEST}): give one, or a mesh.")
     manifest = OutputFolder(folder, resumed=True).manifest
     if not manifest["complete"]:

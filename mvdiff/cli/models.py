@@ -10,6 +10,7 @@ import tyro
 from mvdiff.backbones import catalog
 from mvdiff.cli.terminal import say
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 #: Values for single repositories of a checkpoint.
@@ -170,11 +171,11 @@ def _folder(name: str) -> Path:
     from mvdiff.weights import packing
     from mvdiff.weights.pulled import pulled_folder
 
-    if Path(name).is_dir():
+    if is_folder(Path(name)):
         return Path(name)
     row = catalog.find(name)
     folder = pulled_folder(name) if row.parts else packing.resolve(name)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"The weights of {name} are not on this machine: run `mvdiff models pull {name}`.")
     return folder
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.cli.terminal import say
+from mvdiff.sampling.settings import check_count
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Command:
     """Print one JSON object on stdout instead of text."""
 
     def run(self) -> None:
+        check_count("photos to plan", self.num_views, 64)
         from mvdiff.runs.folder import FolderStore
         from recon.posterior.next_view import next_view
 

@@ -60,7 +60,7 @@ def check_all_used(found: Mapping[Path, Any]) -> None:
 
 def output_folders(paths: Sequence[Path], photos: Sequence[Path], output_dir: str) -> list[str]:
     """Return the folder (or fsspec URL) itself for one photo, else one subfolder per photo, named after it."""
-    if len(photos) == 1 and not paths[0].is_dir():
+    if len(photos) == 1 and not is_folder(paths[0]):
         return [output_dir]
     names: list[str] = []
     for photo in photos:

@@ -106,7 +106,7 @@ def origin_of(source: MeshSource, credits: dict[str, dict[str, str | None]]) -> 
 
 @functools.lru_cache(maxsize=64)
 def _pack_credits(path: str) -> dict[str, dict[str, str | None]]:
-    return read_credits(Path(path)) if Path(path).is_file() else {}
+    return read_credits(Path(path)) if is_file(Path(path)) else {}
 
 
 def _key(shots: list[Shot], config: RecordConfig) -> str:

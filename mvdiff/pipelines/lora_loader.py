@@ -83,7 +83,7 @@ class MultiViewLoraLoaderMixin(LoraBaseMixin):
     def weights_hash(self) -> str | None:
         """Hash of the folder that the pipeline was loaded from; None if it was built in memory."""
         name = self.config.get("_name_or_path")
-        return packing.weights_hash(Path(name)) if name and Path(name).is_dir() else None
+        return packing.weights_hash(Path(name)) if name and is_folder(Path(name)) else None
 
 
 def lora_file(path: str | Path) -> Path:

@@ -18,8 +18,11 @@ from mvdiff.models.scene_pass import denoise_scene, per_channel
 from mvdiff.models.transformer import MultiViewTransformer
 from mvdiff.sampling.schedulers import make_scheduler, set_timesteps
 from mvdiff.weights import packing
+from mvdiff.weights.architecture import check_component
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
+from recon.core.reading import reading
 from recon.core.views import ViewSet
 from recon.rendering.warp import Warped
 
@@ -259,18 +262,19 @@ class SceneDiffusionPipeline(DiffusionPipeline):
 def load_transformer(weights: str | Path) -> MultiViewTransformer:
     """The transformer of packed weights, of a saved pipeline or of a training run; raises :class:`InputError`."""
     folder = packing.resolve(weights)
-    if (folder / packing.INDEX).is_file():
-        transformer = MultiViewTransformer.from_config(MultiViewTransformer.load_config(folder / "transformer"))
-        packing.load_packed(folder, "transformer", transformer)
-        return transformer
-    if not (folder / "transformer").is_dir():
+    if not is_folder(folder / "transformer"):
         raise InputError(
             f"There are no weights at {folder}: pass a folder that save_pretrained wrote or a run's folder."
         )
-    try:
-        return MultiViewTransformer.from_pretrained(folder / "transformer")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"The weights in {folder} cannot be used: {error}") from error
+    with reading(folder, "folder of weights", "fetch or train these weights again"):
+        values = check_component(folder, "transformer")
+        if not packing.is_packed(folder):
+            # Nothing that is missing is looked for on a network.
+            place, options = folder / "transformer", {"local_files_only": True, "use_safetensors": True}
+            return MultiViewTransformer.from_pretrained(place, **options)
+        transformer = MultiViewTransformer.from_config(values)
+        packing.load_packed(folder, "transformer", transformer)
+        return transformer
 
 
 def _photo_view(photo: Float[Tensor, "3 h w"], cameras: Cameras, geometry: ViewSet | None, size: int) -> ViewSet:

@@ -109,8 +109,8 @@ class EditedView:
             raise InputError(
                 f"'{path}' is not below '{folder.path / 'views'}': leave the painted picture beside the sampled ones."
             ) from error
-        number = re.match(r"\d+", path.name)
-        if not place.parts[0].isdigit() or number is None:
+        number = re.match(r"[0-9]{1,9}(?![0-9])", path.name)
+        if not place.parts or not re.fullmatch(r"[0-9]{1,9}", place.parts[0]) or number is None:
             raise InputError(f"'{path}' names no sampled view: paint over one of views/NNN/images/*.png.")
         hypothesis, view = int(place.parts[0]), int(number[0])
         if hypothesis >= len(sampled) or view >= sampled.num_views:

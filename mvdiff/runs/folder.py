@@ -18,6 +18,7 @@ from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_file
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.ops.parallel import in_threads
@@ -64,7 +65,7 @@ class FolderStore:
         """
         mirror = Mirror.pull(str(path)) if is_url(path) else None
         folder = mirror.folder if mirror else Path(path)
-        if not (folder / MANIFEST).is_file():
+        if not is_file(folder / MANIFEST):
             raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff generate`.")
         store = FolderStore(OutputFolder(folder, resumed=True), mirror)
         inputs = store.manifest["inputs"]
@@ -85,7 +86,7 @@ class FolderStore:
 
     @property
     def complete(self) -> bool:
-        return bool(self.manifest["complete"]) and all((self.path / name).is_file() for name in self.manifest["files"])
+        return bool(self.manifest["complete"]) and all(is_file(self.path / name) for name in self.manifest["files"])
 
     @property
     def num_hypotheses(self) -> int:
@@ -109,7 +110,7 @@ class FolderStore:
         """Drop what only an interrupted run needs, and mark the run as complete."""
         for name in self._stage_files():
             (self.path / name).unlink(missing_ok=True)
-        kept = [name for name in self.manifest["files"] if (self.path / name).is_file()]
+        kept = [name for name in self.manifest["files"] if is_file(self.path / name)]
         self.output.finish(files=kept, **entries)
         self._publish()
 

@@ -16,6 +16,7 @@ from mvdiff.sampling.rig import DEFAULT_RIG
 from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_file, is_folder
 from recon.core.views import ViewSet
 from recon.io.folders import write_json
 from recon.io.meshes.files import load_mesh
@@ -141,7 +142,7 @@ class OwnMeshes:
 
 def _holds_files(output_dir: str | os.PathLike) -> bool:
     folder = Path(output_dir)
-    return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+    return is_file(folder) or (is_folder(folder) and any(folder.iterdir()))
 
 
 def _digest(path: Path) -> str:

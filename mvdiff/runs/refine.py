@@ -70,6 +70,15 @@ class FinishedRun:
         config.check()
         return config
 
+    def check_fits(self, model: ImageTo3D) -> None:
+        """Raise :class:`InputError` where the pictures of this run have other sizes than ``model`` takes."""
+        own, taken = (self.result.reference.size, self.result.views.rgb.shape[-1]), model.sampler.info.sizes
+        if taken is not None and own != taken:
+            raise InputError(
+                f"The run in '{self.folder.path}' has references of {own[0]} and views of {own[1]} pixels, these "
+                f"weights take {taken[0]} and {taken[1]}: pass the --weights that it was made with, or --no-resample."
+            )
+
     def parent(self) -> dict[str, Any]:
         """Identity of the run, for the manifest of the next one."""
         manifest = self.folder.manifest
@@ -120,6 +129,8 @@ def refine(
     model = _uncalibrated(model)
     run = FinishedRun.open(run_dir)
     posterior = run.result.posterior
+    if resample:
+        run.check_fits(model)
     config = run.next_config(num_hypotheses, seed) if resample else run.config
     if resample:
         check_capabilities(model.sampler.info, config, {evidence.condition, "photo_cameras"})
@@ -195,6 +206,8 @@ def feedback(
     check_choice(keep, reject, len(posterior))
     if not 0 < strength <= 1:
         raise InputError(f"The strength lies above 0 and is at most 1, not {strength}.")
+    if resample:
+        run.check_fits(model)
     config = run.next_config(num_hypotheses, seed) if resample else run.config
     if resample:
         check_capabilities(model.sampler.info, config, {"initial_views", "photo_cameras"})

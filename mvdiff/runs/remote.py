@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.folders import MANIFEST
 
 
@@ -53,11 +54,11 @@ class Mirror:
         try:
             for name in [*names, MANIFEST]:
                 path = self._inside(name)
-                if path.is_file() and self._pushed.get(name) != (version := _version(path)):
+                if is_file(path) and self._pushed.get(name) != (version := _version(path)):
                     self._filesystem.makedirs(f"{self._root}/{name}".rpartition("/")[0], exist_ok=True)
                     self._filesystem.put_file(str(path), f"{self._root}/{name}")
                     self._pushed[name] = version
-            for name in [name for name in self._pushed if not (self.folder / name).is_file()]:
+            for name in [name for name in self._pushed if not is_file(self.folder / name)]:
                 self._filesystem.rm_file(f"{self._root}/{name}")
                 del self._pushed[name]
         except OSError as error:

@@ -1,11 +1,12 @@
 """A run of scenes in a folder: written hypothesis by hypothesis, so that an interrupted run can be continued."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mvdiff.runs.files.scene_sheet import scene_sheet
 from mvdiff.runs.scene_path import ScenePath
@@ -13,6 +14,8 @@ from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
 from recon.core.errors import InputError
+from recon.core.paths import is_file
+from recon.core.reading import fit, read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
 from recon.posterior.scene_storage import save_scene_posterior
@@ -27,6 +30,7 @@ _EXPORTS = {
 }
 _PHOTO_SIZE = 1024
 EXPLORER, POSTERIOR = "explorer.html", "posterior.npz"
+_REMEDY = "run the command that made this run again, with --overwrite"
 
 
 class SceneFolder:
@@ -51,7 +55,7 @@ class SceneFolder:
     @staticmethod
     def open(path: str | os.PathLike) -> "SceneFolder":
         """Open the folder of a complete run of `mvdiff scene`; raises :class:`InputError` for any other."""
-        if not (Path(path) / MANIFEST).is_file():
+        if not is_file(Path(path) / MANIFEST):
             raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff scene`.")
         folder = SceneFolder(OutputFolder(Path(path), resumed=True))
         if "scene" not in folder.output.manifest["inputs"]:
@@ -67,12 +71,14 @@ class SceneFolder:
     @property
     def complete(self) -> bool:
         manifest = self.output.manifest
-        return bool(manifest["complete"]) and all((self.path / name).is_file() for name in manifest["files"])
+        return bool(manifest["complete"]) and all(is_file(self.path / name) for name in manifest["files"])
 
     @property
     def summary(self) -> dict[str, Any]:
         """Contents of ``summary.json`` of a complete run."""
-        return json.loads((self.path / "summary.json").read_text("utf-8"))
+        path = self.path / "summary.json"
+        with reading(path, "summary", _REMEDY):
+            return read_json(path, dict[str, Any])
 
     def save_photo(self, photo: ScenePhoto) -> None:
         """Write the part of the photo that is used."""
@@ -88,8 +94,9 @@ class SceneFolder:
         record, tensors = _sample_files(index)
         if not (self.output.has(record) and self.output.has(tensors)):
             return None
-        values = json.loads((self.path / record).read_text("utf-8"))
-        return SceneSample(ViewSet.load(self.path / tensors), SceneCamera(**values["camera"]), tuple(values["notes"]))
+        with reading(self.path / record, "camera of a photo", _REMEDY):
+            values = read_json(self.path / record, _Record)
+        return SceneSample(ViewSet.load(self.path / tensors), values.camera, values.notes)
 
     def save_sample(self, index: int, sample: SceneSample) -> None:
         record, tensors = _sample_files(index)
@@ -97,9 +104,14 @@ class SceneFolder:
         sample.views.save((self.path / tensors).parent)
         write_json(self.path / record, {"camera": asdict(sample.camera), "notes": list(sample.notes)})
 
+    def _noted(self, entry: str, kind: Any) -> dict[str, Any]:
+        """An entry of the manifest beside those that every folder has; empty where it is not there."""
+        with reading(self.path / MANIFEST, "manifest", _REMEDY):
+            return fit(self.output.manifest.get(entry, {}), kind)
+
     def has_scene(self, index: int) -> bool:
         """Whether all files of one hypothesis are there."""
-        names = self.output.manifest.get("scenes", {}).get(str(index))
+        names = self._noted("scenes", dict[str, list[str]]).get(str(index))
         return names is not None and all(self.output.has(name) for name in names)
 
     def save_scene(self, index: int, scene: Scene, preset: str) -> None:
@@ -107,15 +119,15 @@ class SceneFolder:
         written = export_scene(scene, self.path / f"hypotheses/{index:03d}", FORMATS, _EXPORTS[preset])
         names = sorted({str(path.relative_to(self.path)) for path in _with_pictures(written)})
         self.output.list_files(*names)
-        self.output.update(scenes=self.output.manifest.get("scenes", {}) | {str(index): names})
+        self.output.update(scenes=self._noted("scenes", dict[str, list[str]]) | {str(index): names})
 
     def save_path(self, index: int, path: ScenePath, scene: Scene) -> None:
         """Write the film of a camera path through one hypothesis, and keep why it ended early."""
         film = f"hypotheses/{index:03d}/path.webp"
         obstacle = path.film(scene, self.path / film)
-        if (self.path / film).is_file():
+        if is_file(self.path / film):
             self.output.list_files(film)
-        ends = self.output.manifest.get("path_ends", {})
+        ends = self._noted("path_ends", dict[str, str])
         self.output.update(path_ends=ends | ({} if obstacle is None else {str(index): obstacle}))
 
     def save_explorer(self, write: Callable[[Path], Path]) -> None:
@@ -136,8 +148,15 @@ class SceneFolder:
         self.output.finish(device=device)
 
     def add_seconds(self, stage: str, seconds: float) -> None:
-        timings = self.output.manifest.get("seconds", {})
+        timings = self._noted("seconds", dict[str, float])
         self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """``camera.json``."""
+
+    camera: SceneCamera
+    notes: tuple[str, ...] = ()
 
 
 def _sample_files(index: int) -> tuple[str, str]:
@@ -149,6 +168,6 @@ def _with_pictures(paths: list[Path]) -> list[Path]:
     found = list(paths)
     for path in paths:
         if path.name == "transforms.json":
-            frames = json.loads(path.read_text("utf-8"))["frames"]
+            frames = read_json(path)["frames"]
             found += [path.parent / frame["file_path"] for frame in frames]
     return found

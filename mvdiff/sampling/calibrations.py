@@ -11,6 +11,7 @@ import msgspec
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.settings import RENAMED, UNRECORDED, SamplingConfig
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
 from recon.io.folders import write_json
 from recon.posterior.calibration import Calibration
@@ -74,7 +75,7 @@ class Calibrations:
         if source == "none":
             return Calibrations(note="No calibration was wanted.")
         path = folder / FILE if source == "default" else Path(source)
-        if source == "default" and not path.is_file():
+        if source == "default" and not is_file(path):
             return Calibrations(note="These weights have no calibration: run `mvdiff calibrate`.")
         found, owner = read_calibrations(path)
         if owner_of(owner) == owner_of(weights):

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from mvdiff.sampling.settings import UNRECORDED, SamplingConfig
+from mvdiff.sampling.settings import UNRECORDED, SamplingConfig, check_count
 from recon.core.errors import InputError
+
+#: JSON readers keep whole numbers below this.
+MAX_SEED = 2**53
 
 Framing = Literal["recentre", "keep"]
 Weighting = Literal["uniform", "photo"]
@@ -62,10 +65,10 @@ class GenerationConfig(SamplingConfig):
         super().check()
         if not 0 < self.tolerance < 1:
             raise InputError(f"The tolerance lies between 0 and 1, not {self.tolerance}.")
-        if self.num_hypotheses != "auto" and self.num_hypotheses < 1:
-            raise InputError(f"The number of hypotheses is at least 1, not {self.num_hypotheses}.")
-        if self.seed < 0:
-            raise InputError(f"The seed is 0 or a positive number, not {self.seed}.")
+        if self.num_hypotheses != "auto":
+            check_count("hypotheses", self.num_hypotheses, 1024)
+        if not 0 <= self.seed < MAX_SEED:
+            raise InputError(f"The seed is a number from 0 to {MAX_SEED - 1}, not {self.seed}.")
         if self.elevation is not None and not -90 <= self.elevation <= 90:
             raise InputError(f"The elevation lies between -90 and 90 degrees, not {self.elevation}.")
         if not 0 < self.coverage < 1:

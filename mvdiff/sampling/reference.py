@@ -17,6 +17,7 @@ from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
@@ -121,7 +122,7 @@ class ReferenceImage:
         folder = Path(folder)
         with reading(folder / _RECORD, "reference", "prepare the photo again"):
             record = read_json(folder / _RECORD, _Record)
-        rgba, detail = (_read(folder / name) if (folder / name).exists() else None for name in (_PICTURE, _DETAIL))
+        rgba, detail = (_read(folder / name) if exists(folder / name) else None for name in (_PICTURE, _DETAIL))
         if rgba is None:
             raise InputError(f"'{folder / _PICTURE}' is missing: prepare the photo again.")
         return ReferenceImage(rgba, record.crop, record.source_size, record.matte, detail, record.framed)

@@ -55,6 +55,8 @@ class SamplerInfo:
     """Whether each hypothesis draws the photo's camera from an estimate."""
     conditions: frozenset[Condition] = frozenset()
     """Conditions that can be given beside the photo."""
+    sizes: tuple[int, int] | None = None
+    """Sides of the reference and of the sampled views in pixels; None where any will do."""
     settings: frozenset[str] = frozenset(SamplingConfig().sampling)
     """Names of the fields of :class:`SamplingConfig` that change its samples."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
+from recon.core.paths import is_file
+from recon.core.reading import reading
 from recon.posterior.scene_calibration import SceneCalibration
 
 FILE = "scene_calibration.json"
@@ -29,12 +31,15 @@ class SceneStatement:
         Raises:
             InputError: the file is damaged.
         """
-        if not (folder / FILE).is_file():
+        if not is_file(folder / FILE):
             return SceneStatement()
         found = SceneCalibration.load(folder / FILE)
         if found.provenance.get("weights", {}).get("sha256") != weights["sha256"]:
             return SceneStatement(note="The calibration beside these weights is of other weights.")
-        return SceneStatement(found)
+        statement = SceneStatement(found)
+        with reading(folder / FILE, "scene calibration", "calibrate again (tools/evaluate.py scene-calibrate)"):
+            statement.to_json(SceneGenerationConfig())  # of damaged figures no sentence can be made
+        return statement
 
     def to_json(self, config: SceneGenerationConfig) -> dict[str, Any]:
         """Name of the calibration and one sentence about how it held on scenes that were left out of its fit."""

@@ -20,6 +20,14 @@ RENAMED = {
 }
 
 
+def check_count(noun: str, value: int, most: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is from 1 to ``most``."""
+    if value < 1:
+        raise InputError(f"The number of {noun} is at least 1, not {value}.")
+    if value > most:
+        raise InputError(f"The number of {noun} is at most {most:,}, not {value}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """Every field changes the sampled distribution; a calibration is valid only for these exact values."""
@@ -48,8 +56,7 @@ class SamplingConfig:
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""
-        if self.num_inference_steps < 1:
-            raise InputError(f"The number of inference steps is at least 1, not {self.num_inference_steps}.")
+        check_count("inference steps", self.num_inference_steps, 1000)
         if self.scheduler not in get_args(SchedulerName):
             names = ", ".join(get_args(SchedulerName))
             raise InputError(f"The scheduler is one of {names}, not '{self.scheduler}'.")
@@ -59,8 +66,7 @@ class SamplingConfig:
             raise InputError(f"The guidance scale is 0 or a positive number, not {self.guidance_scale}.")
         if not 0 < self.camera_temperature <= 1:
             raise InputError(f"The camera temperature is above 0 and at most 1, not {self.camera_temperature}.")
-        if self.candidates < 1:
-            raise InputError(f"The number of candidates is at least 1, not {self.candidates}.")
+        check_count("candidates", self.candidates, 64)
         if self.elevation_prior is not None:
             mean, std = self.elevation_prior
             if not -90 <= mean <= 90 or not 0 < std < math.inf:

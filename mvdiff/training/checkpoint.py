@@ -16,6 +16,7 @@ from mvdiff.training.ema import ExponentialMovingAverage
 from mvdiff.training.sharding import share_like, whole
 from mvdiff.training.tracking import RESUME
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.core.reading import fit, read_json, read_safetensors, reading, reason
 from recon.io.folders import DISK_FULL, place_errors_told
 
@@ -60,7 +61,7 @@ def save_checkpoint(
     except InputError:  # what is half written takes the room that is missing
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    if final.exists():  # moved aside first: at no moment is there no whole checkpoint
+    if exists(final):  # moved aside first: at no moment is there no whole checkpoint
         aside = folder / f".{final.name}{_OLD}"
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
@@ -77,7 +78,7 @@ def recover(folder: Path) -> None:
     """Put right what a killed run left: a checkpoint that was moved aside comes back, half-written ones go."""
     for aside in folder.glob(f".{_PREFIX}*{_OLD}"):
         final = folder / aside.name.removeprefix(".").removesuffix(_OLD)
-        if final.exists():
+        if exists(final):
             shutil.rmtree(aside)
         else:
             aside.rename(final)
@@ -86,12 +87,12 @@ def recover(folder: Path) -> None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if (path / "state.json").exists())
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if exists(path / "state.json"))
 
 
 def find_checkpoint(folder: Path, resume: str) -> Path:
     if resume != "latest":
-        if not (Path(resume) / "state.json").exists():
+        if not exists(Path(resume) / "state.json"):
             raise InputError(f"{resume} is not a checkpoint folder; pass one of {folder} or 'latest'.")
         return Path(resume)
     found = list_checkpoints(folder)
@@ -134,7 +135,7 @@ def load_checkpoint(
 
 def load_teacher(path: Path) -> dict[str, Tensor] | None:
     """Weights of a teacher that had changed by then."""
-    return _load_tensors(path, "teacher") if (path / "teacher.safetensors").exists() else None
+    return _load_tensors(path, "teacher") if exists(path / "teacher.safetensors") else None
 
 
 def _load_tensors(path: Path, part: str) -> dict[str, Tensor]:

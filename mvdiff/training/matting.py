@@ -1,6 +1,7 @@
 """Training of the matting network on composed photos (see :mod:`mvdiff.data.matting`)."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mvdiff.data.matting.backgrounds import procedural_backgrounds
 from mvdiff.data.matting.compose import compose
 from mvdiff.data.matting.layers import PhotoLayers, photo_layers
 from mvdiff.data.procedural import make
@@ -24,6 +26,8 @@ from recon.io.folders import atomic_write, write_json
 from recon.io.images.matte_network import SIZE, MatteNetwork
 
 _HELD_OUT = 1 << 30
+#: Decay of the average of the weights in each step.
+_AVERAGE = 0.995
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,14 @@ class MattingConfig:
     packs: tuple[Path, ...] = ()
     """Mesh packs (.npz) whose objects are photographed beside procedural ones."""
     photographs: Path | None = None
-    """Folder of pictures that serve as backgrounds."""
+    """Folder of pictures that serve as backgrounds beside the procedural ones."""
     objects: int = 1500
     """Number of objects to photograph before training begins."""
     views: int = 4
     """Photos of each object."""
-    seconds: float = 150.0
-    """Length of the training in seconds; the learning rate falls to zero over it."""
-    batch: int = 96
+    seconds: float = 2700.0
+    """Length of the training in seconds; the learning rate falls to zero over it (cosine)."""
+    batch: int = 32
     """Photos in one step."""
     learning_rate: float = 2e-3
     """Peak of AdamW's learning rate."""
@@ -63,20 +67,20 @@ def train_matting(config: MattingConfig, report: Callable[[str], None] = print) 
     config.check()
     device = pick_device(config.device)
     torch.manual_seed(config.seed)
-    photographs = None if config.photographs is None else load_photographs(config.photographs)
+    photographs = gather_backgrounds(config)
     start = time.perf_counter()
     pool = gather_layers(config, device, config.objects, config.seed)
     report(f"{len(pool.object)} photos of {config.objects} objects in {time.perf_counter() - start:.0f} s")
     network = MatteNetwork().to(device, memory_format=torch.channels_last)
     averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_AVERAGE)
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
     generator = torch.Generator(device).manual_seed(config.seed)
     start, step, passed = time.perf_counter(), 0, 0.0
     while (passed := (time.perf_counter() - start) / config.seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (step + 1) / 100) * (1 - passed)
+            group["lr"] = config.learning_rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * passed))
         loss = matte_loss(network, pool, photographs, config.batch, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -85,16 +89,31 @@ def train_matting(config: MattingConfig, report: Callable[[str], None] = print) 
         averaged.update_parameters(network)
         step += 1
         if step % 200 == 0:
-            report(f"step {step}: loss {loss.item():.4f}")
-    weights = {name: value.half().cpu().contiguous() for name, value in averaged.module.state_dict().items()}
-    with atomic_write(config.output) as temporary:
-        save_file(weights, temporary)
+            report(f"step {step} of {passed:.0%}: loss {loss.item():.4f}")
+        if step % 1000 == 0:
+            _save(averaged.module, config.output)
+    _save(averaged.module, config.output)
     held_out = gather_layers(config, device, max(8, config.objects // 20), _HELD_OUT + config.seed)
-    found = {"steps": step} | measure(averaged.module, held_out, photographs)
+    found = {"steps": step} | measure(averaged.module, held_out, procedural_backgrounds(64, _HELD_OUT + config.seed))
     settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if name != "packs"}
     write_json(config.output.with_suffix(".json"), {"config": settings, "held_out": found})
     report(json.dumps(found))
     return found
+
+
+def gather_backgrounds(config: MattingConfig) -> UInt8[Tensor, "p 3 s t"]:
+    """Procedural pictures and, half of all where there are any, photographs."""
+    drawn = procedural_backgrounds(200, config.seed)
+    if config.photographs is None:
+        return drawn
+    taken = load_photographs(config.photographs)
+    return torch.cat([drawn, taken.repeat(max(1, len(drawn) // len(taken)), 1, 1, 1)])
+
+
+def _save(network: torch.nn.Module, path: Path) -> None:
+    weights = {name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}
+    with atomic_write(path) as temporary:
+        save_file(weights, temporary)
 
 
 def matte_loss(

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from mvdiff.training.checkpoint import load_trained_state, save_tensors, trained_state
+from recon.core.paths import is_file
 from recon.core.reading import read_safetensors, reading
 from recon.io.folders import atomic_write
 
@@ -33,7 +34,7 @@ class Patience:
 
     def restore(self, module: nn.Module) -> None:
         """The weights of the best validation, where they were kept."""
-        if self.limit and self.path.is_file() and self.best_step:
+        if self.limit and is_file(self.path) and self.best_step:
             with reading(self.path, "file of weights", "train again from the last checkpoint"):
                 load_trained_state(module, read_safetensors(self.path)[0])
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.core.errors import InputError
-from recon.core.reading import READ_ERRORS, parse_json
+from recon.core.paths import is_file
+from recon.core.reading import READ_ERRORS, parse_json, read_bytes, reading
 from recon.io.folders import DISK_FULL, place_errors_told, write_bytes
 
 if TYPE_CHECKING:
@@ -103,10 +104,12 @@ class Tracker:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; one that a killed run left half-written is passed over."""
-    if not path.is_file():
+    if not is_file(path):
         return []
+    with reading(path, "file of metrics", "move it away"):
+        texts = read_bytes(path).splitlines()
     lines = []
-    for text in path.read_bytes().splitlines():
+    for text in texts:
         with contextlib.suppress(*READ_ERRORS):
             line = parse_json(text, dict[str, Any])
             if isinstance(line.get("step"), int):

@@ -33,6 +33,7 @@ from mvdiff.training.recipe import recipe_of
 from mvdiff.training.tracking import Tracker
 from mvdiff.weights import packing
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.folders import place_errors_told, write_json
 from recon.io.locks import hold
 
@@ -270,7 +271,7 @@ class Trainer:
         picture = self.folder / "validation" / f"{self.step:07d}.png"
         with self.accelerator.autocast():
             values = self.recipe.validate(averaged, self.objective.teacher, self.data, self.device, picture)
-        if picture.is_file():
+        if is_file(picture):
             self.tracker.picture(self.step, "validation/views", picture)
         self.log(values)
         self.last_validation = values

@@ -23,7 +23,7 @@ class TransformerConfig(msgspec.Struct, frozen=True):
     sample_size: _Side = 128
     in_channels: _Channels = 8
     patch_size: _Side = 16
-    reference_channels: _Channels = 4
+    reference_channels: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     reference_size: _Side = 128
     reference_patch_size: _Side = 8
     width: _Width = 448
@@ -32,6 +32,8 @@ class TransformerConfig(msgspec.Struct, frozen=True):
     mlp_ratio: Annotated[float, msgspec.Meta(gt=0, le=64)] = 2.5714286
     learnt_guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 1.0
     guidance_below: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    noise_groups: Literal[1, 2] = 1
+    condition_channels: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
 
 class EstimatorConfig(msgspec.Struct, frozen=True):
@@ -90,7 +92,13 @@ def check_saved_pipeline(folder: Path) -> None:
         raise InputError(f"'{folder}' lacks scheduler/scheduler_config.json: fetch these weights again.")
     read_json(folder / "scheduler" / "scheduler_config.json", dict[str, Any])
     for component in _CONFIGS:
-        read_config(folder, component)
-        for shards in (folder / component).glob("*.index.json"):
-            for name in read_json(shards, _ShardIndex).weight_map.values():
-                inside(folder / component, name)
+        check_component(folder, component)
+
+
+def check_component(folder: Path, component: str) -> dict[str, Any]:
+    """Look at a network's config and at the files that its weights are split into; returns the config."""
+    values = read_config(folder, component)
+    for shards in (folder / component).glob("*.index.json"):
+        for name in read_json(shards, _ShardIndex).weight_map.values():
+            inside(folder / component, name)
+    return values

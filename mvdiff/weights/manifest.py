@@ -84,7 +84,7 @@ def add_file(path: Path) -> None:
 def stored(folder: Path) -> list[str]:
     """Paths below ``folder`` of all that a manifest lists, sorted; hidden folders hold the state of downloads."""
     kinds = {".json", ".safetensors", ".txt"}
-    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in kinds and path.is_file()]
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in kinds and is_file(path)]
     shown = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
     return sorted(name for name in shown if name != FILE and not name.endswith("calibration.json"))
 

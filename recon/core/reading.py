@@ -5,6 +5,8 @@ checked against a type (a dataclass, ``dict[str, int]`` …) by msgspec, arrays 
 """
 
 import contextlib
+import csv
+import re
 import struct
 import tokenize
 import zipfile
@@ -31,12 +33,22 @@ MAX_ARRAYS = 64 * 2**30
 #: How deep lists and mappings may lie in each other.
 MAX_DEPTH = 64
 _MAX_REASON = 200
+_BRACKET = re.compile(r"[\[\]{}]")
 _SPECIAL = (("proc",), ("sys",), ("dev",))
 
 #: What decoders let out on damaged files.
 READ_ERRORS = (
     *(OSError, EOFError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, AssertionError),
-    *(RuntimeError, MemoryError, SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
+    *(
+        RuntimeError,
+        MemoryError,
+        SyntaxError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+        tokenize.TokenError,
+        csv.Error,
+    ),
 )
 
 
@@ -67,7 +79,10 @@ def reason(error: BaseException) -> str:
         return "it needs more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    try:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except UnicodeDecodeError:  # an error of OpenUSD quotes the bytes of the file
+        text = type(error).__name__
     text = printable(" ".join(text.split())).rstrip(".")
     return text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "…"
 
@@ -128,10 +143,21 @@ def read_yaml(path: Path, kind: Any = Any) -> Any:
     """A YAML file as ``kind``; nothing in it can name code."""
     import yaml
 
+    text = read_text(path, 2**20)
+    _check_brackets(text)
     try:
-        return fit(yaml.safe_load(read_text(path, 2**20)), kind)
+        return fit(yaml.safe_load(text), kind)
     except yaml.YAMLError as error:
         raise ValueError(reason(error)) from error
+
+
+def _check_brackets(text: str) -> None:
+    """Raise ``ValueError`` for YAML that the scanner would take minutes for: its time grows with the open brackets."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
 @overload

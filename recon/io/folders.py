@@ -80,6 +80,7 @@ class _Manifest(msgspec.Struct, frozen=True):
     inputs: dict[str, Any]
     files: list[str]
     complete: bool
+    seconds: dict[str, float] = {}
 
 
 class OutputFolder:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recon.core.errors import InputError
 from recon.io.folders import atomic_write
+from recon.io.images.files import load_image
 
 #: Relative difference from 2:1 up to which an image is a panorama.
 _TOLERANCE = 0.01
@@ -19,11 +20,7 @@ _TOLERANCE = 0.01
 def load_panorama(path: str | os.PathLike, max_height: int = 2048) -> Float[Tensor, "3 h w"]:
     """Read an equirectangular image (sRGB, 2:1). Raises :class:`InputError` for any other shape."""
     path = Path(path)
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"'{path}' is not a readable image ({error}): check the file.") from error
+    image = load_image(path, alpha="straight", max_side=2 * max_height).convert("RGB")
     width, height = image.size
     if abs(width / height / 2 - 1) > _TOLERANCE:
         raise InputError(f"'{path}' is {width} x {height}: a full panorama is twice as wide as high.")

@@ -15,6 +15,7 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_folder
 from recon.core.reading import check_finite, checked, fit, parse_json, read_npz, reading
 from recon.io.folders import atomic_write
 from recon.metrics.distances import SPREAD_LIMIT
@@ -110,7 +111,7 @@ def load_posterior(path: str | Path) -> Posterior:
         InputError: there is none, it is damaged, or another version wrote it.
     """
     path = Path(path)
-    return _read(path / FILE if path.is_dir() else path, _FORMAT, "posterior", _assemble)
+    return _read(path / FILE if is_folder(path) else path, _FORMAT, "posterior", _assemble)
 
 
 def save_hypothesis(hypothesis: Hypothesis, path: str | Path) -> Path:

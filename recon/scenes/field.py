@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from recon.core.errors import InputError
+from recon.core.paths import is_folder
+from recon.core.reading import checked, parse_json, read_safetensors, reading
 from recon.scenes.grid import SceneGrid
 
 UNKNOWN, FREE, OCCUPIED = 0, 1, 2
@@ -78,17 +80,15 @@ class SceneField:
     @staticmethod
     def load(path: str | Path) -> "SceneField":
         """Read a folder or file written by :meth:`save`. Raises :class:`InputError`."""
-        from safetensors import SafetensorError, safe_open
-
         path = Path(path)
-        path = path / _FILE if path.is_dir() else path
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, FileNotFoundError) as error:
-            raise InputError(f"'{path}' is not a readable scene field ({error}): write it again.") from error
-        if metadata.get("format") != _FORMAT:
-            raise InputError(f"'{path}' is not a saved SceneField ({_FORMAT}): name a file written by save.")
-        grid = SceneGrid(tensors["origin"], json.loads(metadata["cell"]), tuple(tensors["state"].shape[1:]))
-        return SceneField(grid, tensors["state"], tensors["distance"].float(), tensors["weight"].float())
+        path = path / _FILE if is_folder(path) else path
+        with reading(path, "scene field", "write it again"):
+            tensors, metadata = read_safetensors(path)
+            if metadata.get("format") != _FORMAT:
+                raise InputError(f"'{path}' is not a saved SceneField ({_FORMAT}): name a file written by save.")
+            cell = parse_json(metadata["cell"], float)
+            if not cell > 0:
+                raise ValueError(f"its cells are {cell} wide")
+            x, y, z = tensors["state"].shape[1:]
+            grid = checked(SceneGrid(tensors["origin"], cell, (x, y, z)))
+            return checked(SceneField(grid, tensors["state"], tensors["distance"].float(), tensors["weight"].float()))

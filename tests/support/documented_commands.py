@@ -137,4 +137,5 @@ _TOOLS = {
     "pack_weights.py": _dataclass_of("pack_weights", "PackWeights"),
     "take_picture.py": _dataclass_of("take_picture", "TakePicture"),
     "draw_figure.py": _dataclass_of("draw_figure", "Figure"),
+    "measure_mattes.py": _dataclass_of("measure_mattes", "MeasureMattes"),
 }

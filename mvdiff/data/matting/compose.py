@@ -1,5 +1,7 @@
 """Composition of layers into photos with a known matte."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -7,31 +9,45 @@ from torch import Tensor
 from mvdiff.data.augment import AugmentConfig, augment_references
 from mvdiff.data.matting.layers import PhotoLayers
 
+Ground = Literal["any", "plain", "textured"]
+
 _NO_MATTE_DEFECTS = AugmentConfig(matte=0.0)
 
 
 def compose(
-    layers: PhotoLayers, photographs: UInt8[Tensor, "p 3 s t"] | None, generator: torch.Generator
+    layers: PhotoLayers,
+    photographs: UInt8[Tensor, "p 3 s t"] | None,
+    generator: torch.Generator,
+    ground: Ground = "any",
+    shadows: float = 0.85,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:
     """Photos in [0, 1] and their alpha.
 
     A third stand on a textured ground before a wall, a third on a plain sweep (the studio picture), a third before a
     photograph; most cast a shadow, some mirror themselves in the ground.
+
+    Args:
+        layers: Rendered objects [b].
+        photographs: Pictures to crop backgrounds from.
+        generator: Source of every choice.
+        ground: "plain" or "textured" takes one kind alone.
+        shadows: Share of the photos with a shadow.
     """
     device, b = layers.object.device, len(layers.object)
 
     def uniform(low: float, high: float, channels: int = 1) -> Float[Tensor, "b c 1 1"]:
         return low + (high - low) * torch.rand(b, channels, 1, 1, generator=generator, device=device)
 
-    kind = uniform(0, 1)
+    low, high = {"any": (0.0, 1.0), "plain": (0.7, 1.0), "textured": (0.0, 0.66)}[ground]
+    kind = uniform(low, high)
     rgb, alpha = (layers.object.float() / 255).split([3, 1], 1)
     size = rgb.shape[-1]
-    ground = layers.ground.nan_to_num(0.0)
+    places = layers.ground.nan_to_num(0.0)
     below = (~layers.ground[:, :1].isnan()).float()
     plain = uniform(0.05, 1, 3) * 0.3 + uniform(0.2, 1) * 0.7
     wall = plain * (1 + 0.15 * uniform(-1, 1) * torch.linspace(-1, 1, size, device=device)[:, None])
     floor = uniform(0.1, 1, 3) * 0.5 + uniform(0, 0.6)
-    floor = floor * (1 + _texture(ground, uniform, generator))
+    floor = floor * (1 + _texture(places, uniform, generator))
     scene = torch.where(below > 0, floor, wall)
     if photographs is not None:
         taken = _crops(photographs, b, size, generator, device)
@@ -40,7 +56,7 @@ def compose(
     background = torch.where(kind > 0.68, wall, scene)
     shaded = layers.shadow.float() / 255 * below
     shaded = torch.nn.functional.avg_pool2d(shaded, 5, 1, 2, count_include_pad=False)
-    strength = torch.where(uniform(0, 1) < 0.85, uniform(0.1, 0.85), torch.zeros_like(kind))
+    strength = torch.where(uniform(0, 1) < shadows, uniform(0.1, 0.85), torch.zeros_like(kind))
     background = background * (1 - strength * shaded)
     mirror_rgb, mirror_alpha = (layers.reflection.float() / 255).split([3, 1], 1)
     mirrored = torch.where(uniform(0, 1) < 0.25, uniform(0.05, 0.4), torch.zeros_like(kind)) * mirror_alpha * below

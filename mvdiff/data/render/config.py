@@ -52,6 +52,11 @@ class RenderDataset:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {getattr(self, name)}.")
+        most = {"procedural": 10**7, "variants": 10**5, "workers": 1024, "size": 4096, "supersample": 16}
+        most |= {"ring_views": 600, "references": 1000, "seed": 2**53, "procedural_seed": 2**53}
+        for name, high in most.items():
+            if getattr(self, name) > high:
+                raise InputError(f"--{name.replace('_', '-')} is at most {high}, not {getattr(self, name)}.")
         if self.ring_views % 6:
             raise InputError(f"--ring-views is a multiple of 6, not {self.ring_views}.")
         if not self.meshes and not self.procedural:

@@ -39,8 +39,8 @@ class TakePicture:
         """Raise :class:`InputError` for values that cannot be used."""
         if self.family not in FAMILIES:
             raise InputError(f"There is no family '{self.family}': choose one of {', '.join(sorted(FAMILIES))}.")
-        if self.size < 16 or self.supersample < 1:
-            raise InputError("--size is at least 16 and --supersample at least 1.")
+        if not 16 <= self.size <= 8192 or not 1 <= self.supersample <= 16:
+            raise InputError("--size is from 16 to 8192 and --supersample from 1 to 16.")
         if self.output.suffix.lower() != ".png":
             raise InputError(f"The output is a .png file, not '{self.output}'.")
 

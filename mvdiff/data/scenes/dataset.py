@@ -20,6 +20,7 @@ from mvdiff.data.scenes.sheet import contact_row
 from mvdiff.data.scenes.stream import SceneJob, run_job
 from mvdiff.data.stores.shards import RecordKind, ShardInfo, ShardObject, ShardReader, ShardWriter
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.folders import atomic_write
 
 SHEET = "contact_sheet.png"
@@ -55,7 +56,7 @@ def render_scenes(config: RenderScenes) -> Iterator[tuple[int, int, ShardInfo | 
     config.check()
     packs = tuple(Path(pack) for pack in config.packs)
     for pack in packs:
-        if not pack.is_file():
+        if not is_file(pack):
             raise InputError(f"There is no mesh pack '{pack}': name .npz files made with tools/pack_meshes.py.")
     jobs = [SceneJob(config.kind, seed, config.split, packs, config.record) for seed in config.seeds]
     parts = [jobs[start : start + _SHARD_SCENES] for start in range(0, len(jobs), _SHARD_SCENES)]

@@ -15,6 +15,7 @@ import tyro
 
 from mvdiff.data.sources.named_files import named_files
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.core.reading import read_text, reading
 from recon.io.folders import write_bytes
 from recon.io.meshes.files import load_mesh, save_mesh
@@ -47,7 +48,7 @@ def fetch_meshes(config: FetchMeshes) -> tuple[int, dict[str, str]]:
         raise InputError(f"'{config.listing}' lists nothing for the use '{config.use}': check --use.")
     skipped: dict[str, str] = {}
     for repository, own in itertools.groupby(sorted(rows, key=lambda r: r["repository"]), lambda r: r["repository"]):
-        pending = [row for row in own if not _target(config, row).exists()]
+        pending = [row for row in own if not exists(_target(config, row))]
         failed = _fetch_all(config, repository, pending)
         for name, why in failed.items():
             logger.warning("%s is skipped: %s", name, why)
@@ -114,7 +115,7 @@ class Repository:
     @staticmethod
     def at(config: FetchMeshes, name: str) -> "Repository":
         folder = config.repositories / f"{name}.git"
-        if not (folder / "HEAD").exists():
+        if not exists(folder / "HEAD"):
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of the files only those that are asked for are brought.
             sparing = ("--quiet", "--bare", "--depth=1", "--filter=blob:none")
@@ -136,7 +137,7 @@ class Repository:
         while waiting:
             name = waiting.pop()
             target = folder / name
-            if _strays(PurePosixPath(name)) or target.exists():
+            if _strays(PurePosixPath(name)) or exists(target):
                 continue
             try:
                 data = self.read(str(base / name))

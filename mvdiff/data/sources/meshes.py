@@ -11,6 +11,7 @@ from mvdiff.data.render.workers import Workers
 from mvdiff.data.sources.packs import MeshPack
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_file, is_folder
 from recon.io.meshes.atlas import vertex_colors
 from recon.io.meshes.files import READABLE, load_mesh
 from recon.surface.decimate import decimate_with_index
@@ -69,14 +70,14 @@ def find_meshes(path: str | Path) -> list[MeshSource]:
     path = Path(path)
     if path.suffix.lower() == ".npz":
         return pack_sources(str(path))
-    if path.is_file():
+    if is_file(path):
         if path.suffix.lower() not in READABLE:
             raise InputError(f"'{path}' is neither a mesh ({', '.join(READABLE)}) nor a mesh pack (.npz).")
         return [MeshSource(path.stem, 0, str(path))]
-    if not path.is_dir():
+    if not is_folder(path):
         raise InputError(f"There is no folder of meshes, mesh or mesh pack '{path}': check the path.")
     files = {}
-    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file()):
+    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and is_file(file)):
         name = file.relative_to(path).with_suffix("").as_posix()
         if name in files:
             raise InputError(f"'{path}' holds '{files[name].name}' beside '{file.name}': rename one of them.")
@@ -106,7 +107,7 @@ def find_all(paths: Iterable[str | Path], holdout_every: int = 1) -> list[MeshSo
             (
                 path,
                 [replace(source, name=f"{path.stem}/{source.name}") for source in sources]
-                if path.is_dir()
+                if is_folder(path)
                 else sources,
             )
             for path, sources in found

@@ -52,7 +52,7 @@ def _of_obj(path: Path, beside: "FilesBeside") -> list[str]:
 
 def _rests(path: Path, keys: tuple[str, ...]) -> list[str]:
     """The rest of each line that begins with one of ``keys``."""
-    with path.open(errors="replace") as file:
+    with check_file(path, MAX_ARRAYS).open(errors="replace") as file:
         lines = [line.strip().split(None, 1) for line in file if line[:8].lower().lstrip().startswith(keys)]
     return [words[1] for words in lines if len(words) > 1]
 

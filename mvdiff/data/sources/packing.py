@@ -18,6 +18,7 @@ from mvdiff.data.sources.meshes import MAX_FACES, MeshSource, find_all, iter_obj
 from mvdiff.data.sources.packs import MAX_VERTICES, MeshPack
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import exists
 from recon.core.reading import MAX_ARRAYS, READ_ERRORS, parse_json, read_bytes, read_text, reading
 from recon.io.folders import write_bytes
 
@@ -51,7 +52,7 @@ class PackMeshes:
             raise InputError(f"The output is a .npz file, not '{self.output}'.")
         if not 4 <= self.max_faces <= MAX_VERTICES // 3:
             raise InputError(f"--max-faces lies between 4 and {MAX_VERTICES // 3}, not at {self.max_faces}.")
-        if self.output.exists() and not self.overwrite:
+        if exists(self.output) and not self.overwrite:
             raise InputError(f"'{self.output}' exists: choose another name, or pass --overwrite.")
 
     @property

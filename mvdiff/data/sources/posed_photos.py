@@ -23,6 +23,7 @@ from recon.core.bounding import BoundingSphere
 from recon.core.cameras import Cameras
 from recon.core.conventions import world_rotation
 from recon.core.errors import InputError
+from recon.core.paths import is_file, is_folder
 from recon.core.views import ViewSet
 from recon.io.folders import write_bytes
 from recon.io.views.files import load_views
@@ -33,14 +34,14 @@ _LEAST_VIEWS = 6
 def import_photos(config: ImportPhotos) -> Iterator[tuple[int, int, ShardInfo | None]]:
     """Write one object for each photo set; yields (done, all, the shard that has just been finished)."""
     config.check()
-    if config.output.is_dir() and any(config.output.iterdir()) and not config.overwrite:
+    if is_folder(config.output) and any(config.output.iterdir()) and not config.overwrite:
         raise InputError(f"'{config.output}' holds files already: choose another folder, or pass --overwrite.")
     writer = ShardWriter(config.output, config.record)
     objects: list[ShardObject] = []
     skipped: dict[str, str] = {}
     total = len(config.photos) * config.variants
     for index, path in enumerate(config.photos):
-        name = path.parent.name if path.is_file() else path.name
+        name = path.parent.name if is_file(path) else path.name
         try:
             views = upright(load_views(path), config.up)
             for variant in range(config.variants):

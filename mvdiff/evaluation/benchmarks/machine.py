@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recon.core.paths import is_file
+
 
 def device_name(device: Any) -> str:
     """Name of a torch device: the model of the GPU or of the processor."""
@@ -14,7 +16,7 @@ def device_name(device: Any) -> str:
 
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8", errors="replace").splitlines() if info.is_file() else []
+    lines = info.read_text("utf-8", errors="replace").splitlines() if is_file(info) else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
 

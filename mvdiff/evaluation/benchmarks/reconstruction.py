@@ -18,6 +18,7 @@ from mvdiff.evaluation.protocols.contradictions import Contradictions
 from mvdiff.evaluation.protocols.shape import THRESHOLD, Frame, Subject
 from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_file
 from recon.core.views import ViewSet
 from recon.metrics.image import psnr
 from recon.metrics.shape import SurfaceComparison
@@ -134,7 +135,7 @@ def _sampler(config: ReconstructionBenchmarkConfig) -> Callable[[str, TexturedMe
         settings = GenerationConfig(num_hypotheses=config.sampled, seed=view.seed, framing="keep", **config.sampling)
         run = "-".join(map(str, (settings.num_hypotheses, *config.sampling.values())))
         folder = None if kept is None else kept / f"{Path(name).name}-{run}"
-        if folder is not None and (folder / "views.safetensors").is_file():
+        if folder is not None and is_file(folder / "views.safetensors"):
             return ViewSet.load(folder)
         views, _ = model.sample(model.prepare(photograph(mesh, view), settings), settings)
         if folder is not None:

@@ -14,6 +14,7 @@ from mvdiff.data.sources.meshes import MeshSource, find_all, procedural_sources
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import is_folder
 from recon.rendering import render_mesh
 
 REFERENCE_SIZE = 256
@@ -49,7 +50,7 @@ class ObjectSet:
         """``holdout_every`` selects what training would hold out; ``procedural`` objects are mixed in evenly."""
         paths = [paths] if isinstance(paths, Path) else list(paths)
         for path in paths:
-            if not path.is_dir() and path.suffix != ".npz":
+            if not is_folder(path) and path.suffix != ".npz":
                 raise InputError(f"'{path}' is neither a folder of meshes nor a mesh pack (.npz).")
         found = find_all(paths, holdout_every)
         generated = procedural_sources(range(FIRST_PROCEDURAL, FIRST_PROCEDURAL + procedural))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from recon.core.errors import InputError
+from recon.core.paths import exists
 from recon.core.reading import fit, parse_json, read_bytes, reading
 from recon.io.folders import write_bytes
 
@@ -60,7 +61,7 @@ def _line(value: dict[str, Any]) -> bytes:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """Whole lines; the last one may have been cut off."""
-    if not path.exists():
+    if not exists(path):
         return []
     with reading(path, "file of evaluation records", "choose another output or pass --overwrite"):
         head, *entries = [parse_json(line, dict[str, Any]) for line in read_bytes(path).split(b"\n")[:-1]] or [None]

@@ -17,6 +17,7 @@ from mvdiff.evaluation.jobs.records import Records
 from mvdiff.evaluation.sheet import stack, strip
 from mvdiff.evaluation.summary import summarise, table
 from mvdiff.runs.image_to_3d import ImageTo3D
+from recon.core.paths import is_file
 from recon.io.folders import atomic_write, write_bytes, write_json
 
 Report = Callable[[str], None]
@@ -70,7 +71,7 @@ def _write(config: EvaluationConfig, results: dict[str, Any]) -> None:
     write_bytes(config.output.with_suffix(".md"), text.encode())
     strips = [_strip_path(config.output, entry["name"]) for entry in results["objects"]]
     with atomic_write(config.output.with_suffix(".png")) as temporary:
-        stack([Image.open(path) for path in strips if path.is_file()]).save(temporary)
+        stack([Image.open(path) for path in strips if is_file(path)]).save(temporary)
 
 
 def _strip_path(output: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mvdiff.evaluation.benchmarks.machine import config_to_json
 from recon.core.errors import InputError
+from recon.core.paths import exists
 
 #: Samplers without a network, by the names that --model takes.
 BASELINES = ("truth", "extrude", "mean", "nearest")
@@ -84,7 +85,7 @@ class SceneEvaluationConfig(SceneSampling):
             raise InputError(f"--kinds names {', '.join(unknown) or 'nothing'}: choose from {', '.join(KINDS)}.")
         if self.output.suffix != ".json":
             raise InputError(f"The output is a .json file, not '{self.output}'.")
-        if self.data is not None and not self.data.exists():
+        if self.data is not None and not exists(self.data):
             raise InputError(f"There is no '{self.data}': check --data.")
         if self.data is not None and self.model in ("truth", "extrude", "nearest"):
             raise InputError(f"The baseline '{self.model}' needs exact truth: leave out --data.")

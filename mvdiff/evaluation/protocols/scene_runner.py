@@ -30,6 +30,7 @@ from mvdiff.evaluation.protocols.scene_views import (
 )
 from mvdiff.evaluation.sheet import stack
 from mvdiff.sampling.candidates import hypothesis_seed
+from recon.core.paths import is_file
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_bytes, write_json
 from recon.ops.parallel import worker_threads
@@ -169,7 +170,7 @@ def _write(config: SceneEvaluationConfig, results: dict[str, Any]) -> None:
     text = scene_table(results["summary"], results["scenes"], title, results["command"])
     write_bytes(config.output.with_suffix(".md"), text.encode())
     strips = [_strip_path(config.output, entry["name"]) for entry in results["scenes"][: config.sheet]]
-    known = [Image.open(path) for path in strips if path.is_file()]
+    known = [Image.open(path) for path in strips if is_file(path)]
     if known:
         with atomic_write(config.output.with_suffix(".png")) as temporary:
             stack(known).save(temporary)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mvdiff.sampling.reference import ReferenceImage
+from recon.core.paths import is_file
 from recon.io.folders import OutputFolder
 from recon.io.images.files import load_image
 
@@ -28,4 +29,4 @@ def write_photo(output: OutputFolder, reference: ReferenceImage, photo: Any) -> 
 def photo_path(output: OutputFolder) -> Path | None:
     """The photo's small copy, where the run was given a photo."""
     path = output.path / _PHOTO
-    return path if path.is_file() else None
+    return path if is_file(path) else None

@@ -14,6 +14,7 @@ from mvdiff.runs.files.photo import photo_path
 from mvdiff.runs.result import GenerationResult
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import Sampled
+from recon.core.paths import is_file
 from recon.core.reading import fit, read_json, reading
 from recon.io.folders import OutputFolder, write_json
 from recon.io.images.files import load_image
@@ -112,7 +113,7 @@ def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[
     photos = {"As the model sees it": result.reference.picture()}
     if photo is not None:
         photos = {"Photo": load_image(photo), **photos}
-    if (output.path / _EVIDENCE).is_file():
+    if is_file(output.path / _EVIDENCE):
         photos["Further evidence"] = load_image(output.path / _EVIDENCE)
     write_report(
         output.path / REPORT,

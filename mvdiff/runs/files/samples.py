@@ -8,6 +8,7 @@ from PIL import Image
 
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.sampler import Sampled
+from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
 from recon.io.folders import OutputFolder, atomic_write, write_json
@@ -54,7 +55,7 @@ def write_transforms(output: OutputFolder, views: ViewSet) -> None:
     def write(index: int) -> list[str]:
         folder = (output.path / _sample_files(index)[1]).parent
         transforms_json.save(views, folder, hypothesis=index)
-        return [str(path.relative_to(output.path)) for path in sorted(folder.rglob("*")) if path.is_file()]
+        return [str(path.relative_to(output.path)) for path in sorted(folder.rglob("*")) if is_file(path)]
 
     output.list_files(*(name for names in in_threads(write, range(len(views))) for name in names))
 

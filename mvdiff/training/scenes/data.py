@@ -13,6 +13,7 @@ from mvdiff.training.scenes.batch import SceneArrays, SceneBatch, draw_batch
 from mvdiff.training.scenes.config import SceneBatchConfig, SceneDataConfig, SceneMixture
 from mvdiff.training.scenes.pool import Renewal, load_pool, save_pool
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 
 #: Scenes that may enter the pool in one step.
 _PER_STEP = 4
@@ -89,7 +90,7 @@ def load_scenes(
     settings = {"workers": data.workers, "packs": packs}
     stream = SceneStream(SceneStreamConfig(capacity=data.capacity, seed=first_seed, **settings), device)
     keep = None if data.keep is None else Path(data.keep.format(process=process_index))
-    if keep is not None and keep.is_file():
+    if keep is not None and is_file(keep):
         load_pool(stream, keep)
     if data.workers:
         stream.refresh(0)  # which sets the workers to it

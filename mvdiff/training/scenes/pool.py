@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mvdiff.data.scenes.stream import SceneStore, SceneStream
-from recon.core.errors import InputError
+from recon.core.reading import MAX_ARRAYS, check_file, parse_json, reading
 
 logger = logging.getLogger(__name__)
 
@@ -62,15 +62,12 @@ def save_pool(stream: SceneStream, path: Path) -> None:
 
 def load_pool(stream: SceneStream, path: Path) -> None:
     """Put scenes that :func:`save_pool` wrote into a stream's store, as many as fit; raises :class:`InputError`."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            kinds = json.loads(file.metadata()[_KINDS])[: len(stream.store)]
-            for name, value in _arrays(stream.store).items():
-                value[: len(kinds)] = file.get_slice(name)[: len(kinds)].to(value.device)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise InputError(f"The pool of scenes {path} cannot be used ({error}): remove it.") from error
+    with reading(path, "pool of scenes", "remove it"), safe_open(check_file(path, MAX_ARRAYS), framework="pt") as file:
+        kinds = parse_json(file.metadata()[_KINDS], list[str])[: len(stream.store)]
+        for name, value in _arrays(stream.store).items():
+            value[: len(kinds)] = file.get_slice(name)[: len(kinds)].to(value.device)
     stream.store.kinds[: len(kinds)] = kinds
     stream.count = len(kinds)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 from PIL import Image, ImageCms
 
 from recon.core.errors import InputError
@@ -111,6 +111,19 @@ def load_mask(path: str | os.PathLike, *, upright: bool = True) -> UInt8[np.ndar
     gray = np.rint(rgba[..., :3] @ (0.299, 0.587, 0.114) * rgba[..., 3] / 255).astype(np.uint8)
     values = np.unique(gray)
     return np.where(gray > 0, np.uint8(255), np.uint8(0)) if len(values) <= 2 and values[0] == 0 else gray
+
+
+def load_values(path: str | os.PathLike) -> Num[np.ndarray, "h w"]:
+    """The stored numbers of a picture with one channel, as of a depth map. Raises :class:`InputError`."""
+    image = _open(Path(path), MAX_PIXELS)
+    _check_size(f"'{path}'", image.size, MAX_PIXELS)
+    try:
+        values = np.asarray(image)
+    except (*_DECODE_ERRORS, Image.DecompressionBombError) as error:
+        raise InputError(f"'{path}' cannot be decoded ({reason(error)}): export or copy it again.") from error
+    if values.ndim != 2 or values.dtype == bool:
+        raise InputError(f"'{path}' has more than one channel: export it as a picture of 8 or 16 bits of gray.")
+    return values
 
 
 def stored_size(path: Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """A small U-Net that cuts an object out of a photo: shadows, reflections and table tops stay outside.
 
 Trained by ``tools/train_matting.py`` on rendered objects over procedural grounds and photographs. Its half-precision
-weights stay below 1 MiB.
+weights stay below 1 MiB. It works on blocks of 4 x 4 pixels, so that one CPU core trains it in less than an hour.
 """
 
 import itertools
@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 #: Side of the square that the network sees, in pixels.
-SIZE = 256
+SIZE = 128
 
-_WIDTHS = (24, 40, 64, 96, 128)
-_DEPTHS = (1, 1, 2, 3, 2)
+_PATCH = 4
+_WIDTHS = (32, 64, 96, 128)
+_DEPTHS = (1, 2, 3, 2)
 
 
 class _Block(nn.Module):
@@ -32,11 +33,11 @@ class _Block(nn.Module):
 
 
 class MatteNetwork(nn.Module):
-    """RGB [b 3 256 256] in [0, 1] to the logit of alpha [b 1 256 256]."""
+    """RGB [b 3 h w] in [0, 1] to the logit of alpha [b 1 h w]; the sides are multiples of 32."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, _WIDTHS[0], 4, stride=2, padding=1)
+        self.stem = nn.Conv2d(3 * _PATCH**2, _WIDTHS[0], 1)
         self.encoder = nn.ModuleList(
             nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(_WIDTHS, _DEPTHS, strict=True)
         )
@@ -44,12 +45,10 @@ class MatteNetwork(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.Conv2d(coarse + fine, fine, 1) for fine, coarse in steps)
         self.decoder = nn.ModuleList(_Block(fine) for fine, _ in steps)
-        fine = _WIDTHS[0] + 3
-        self.fine = nn.Sequential(nn.Conv2d(fine, 16, 3, padding=1), nn.GELU(), nn.Conv2d(16, 1, 3, padding=1))
+        self.out = nn.Conv2d(_WIDTHS[0], _PATCH**2, 1)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-        centered = rgb * 2 - 1
-        x, kept = self.stem(centered), []
+        x, kept = self.stem(nn.functional.pixel_unshuffle(rgb * 2 - 1, _PATCH)), []
         for level, blocks in enumerate(self.encoder):
             x = blocks(x)
             if level < len(self.down):
@@ -58,5 +57,4 @@ class MatteNetwork(nn.Module):
         for level in reversed(range(len(self.up))):
             coarse = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = self.decoder[level](self.up[level](torch.cat([coarse, kept[level]], 1)))
-        full = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return self.fine(torch.cat([full, centered], 1))
+        return nn.functional.pixel_shuffle(self.out(x), _PATCH)

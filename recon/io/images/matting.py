@@ -11,12 +11,13 @@ from jaxtyping import Float
 from PIL import Image
 
 from recon.core.errors import InputError
+from recon.core.paths import is_file
 from recon.io.images import segment
 
 #: Share of the picture that must be see-through before an alpha channel counts as a cut-out.
 _MIN_TRANSPARENT = 0.002
-#: Below this confidence a plain background gives way to the other methods.
-_MIN_PLAIN_CONFIDENCE = 0.25
+#: Below this clearness a plain background gives way to the other methods.
+_MIN_CLEARNESS = 0.25
 #: Below this confidence the user is told; GrabCut never reaches it, as it cannot know what the object is.
 _UNTRUSTED = 0.75
 
@@ -96,7 +97,7 @@ def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarr
 
 def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:
     plain = segment.plain_background(rgb)
-    if plain is not None and plain.confidence >= _MIN_PLAIN_CONFIDENCE:
+    if plain is not None and plain.clearness >= _MIN_CLEARNESS:
         return plain.alpha, "plain background", plain.confidence
     if rembg_available():
         return _rembg(rgb), "rembg", 0.9
@@ -116,6 +117,11 @@ def _warnings(alpha: np.ndarray, report: MatteReport) -> tuple[str, ...]:
             "The opaque part is a full rectangle, as of a window or a card: if the object is in it, give the picture "
             "without its transparent border."
         )
+    elif report.method == "plain background" and report.confidence < _UNTRUSTED:
+        messages.append(
+            "The cut-out may hold a shadow or lack a pale part: look at reference.png, or give a picture with "
+            "transparency."
+        )
     elif report.confidence < _UNTRUSTED:
         messages.append("The background is not plain and the cut-out a guess: a picture with transparency is safer.")
     return tuple(messages)
@@ -125,7 +131,7 @@ def rembg_available() -> bool:
     """Whether rembg is installed and its model already lies on disk (it is never downloaded from here)."""
     if importlib.util.find_spec("rembg") is None or importlib.util.find_spec("onnxruntime") is None:
         return False
-    return (_rembg_home() / f"{_REMBG_MODEL}.onnx").is_file()
+    return is_file(_rembg_home() / f"{_REMBG_MODEL}.onnx")
 
 
 def _rembg_home() -> Path:

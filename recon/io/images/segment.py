@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from recon.io.images.confidence import of_grabcut, of_plain, shade_share
+
 #: CIELAB distance (ΔE 1976) that is never taken for a difference between object and background.
 _MIN_CONTRAST = 4.0
 #: A background that scatters more than this around its smooth model is not plain.
@@ -29,7 +31,10 @@ class Segmentation:
     """A soft mask and how far to trust it."""
 
     alpha: Float[np.ndarray, "h w"]
+    clearness: float
+    """Contrast along the edge, 0 to 1; what is unclear gives way to other methods."""
     confidence: float
+    """Probability that the mask is right, see :mod:`recon.io.images.confidence`."""
 
 
 def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
@@ -66,11 +71,12 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
     inside = _connected_to(inside, distance > 2 * threshold)
     inside = without_specks(inside, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
-        return Segmentation(np.zeros((height, width), np.float32), 1.0)
+        return Segmentation(np.zeros((height, width), np.float32), 1.0, 1.0)
     contrast = float(np.median(distance[inside & ~holes] if drawn else distance[inside]))
-    confidence = min(1.0, contrast / (3 * threshold)) * float((outside & ring).sum() / ring.sum())
-    confidence *= _clear_edge(inside, distance, threshold)
-    return Segmentation(unmix(rgb, inside), min(confidence, _DRAWN) if drawn else confidence)
+    clearness = min(1.0, contrast / (3 * threshold)) * float((outside & ring).sum() / ring.sum())
+    clearness *= _clear_edge(inside, distance, threshold)
+    confidence = of_plain(clearness, shade_share(inside, lab, model))
+    return Segmentation(unmix(rgb, inside), clearness, min(confidence, _DRAWN) if drawn else confidence)
 
 
 def _is_outline(mask: Bool[np.ndarray, "h w"]) -> bool:
@@ -117,18 +123,19 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     mask[saliency > np.quantile(saliency, 0.95)] = cv2.GC_FGD
     mask[ring] = cv2.GC_BGD
     if not np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():  # a picture of little more than its border
-        return Segmentation(np.zeros((height, width), np.float32), 0.0)
+        return Segmentation(np.zeros((height, width), np.float32), 0.0, 0.0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
     inside = without_specks(inside, share=0.05, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
-        return Segmentation(np.zeros((height, width), np.float32), 0.0)
+        return Segmentation(np.zeros((height, width), np.float32), 0.0, 0.0)
     edge = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
     gradient = np.linalg.norm(np.stack(np.gradient(lab, axis=(0, 1)), -1), axis=(-1, -2))
-    confidence = 0.7 * min(1.0, float(gradient[edge].mean()) / 20.0)  # a good cut runs along visible edges
+    clearness = 0.7 * min(1.0, float(gradient[edge].mean()) / 20.0)  # a good cut runs along visible edges
     full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    return Segmentation(unmix(rgb, full, radius=max(2, round(1.5 / scale))), confidence)
+    alpha = unmix(rgb, full, radius=max(2, round(1.5 / scale)))
+    return Segmentation(alpha, clearness, of_grabcut(clearness))
 
 
 def unmix(

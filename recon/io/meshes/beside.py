@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from recon.core.paths import is_file, is_folder
+from recon.core.reading import read_bytes
+
 #: Larger files are refused before they are read, in bytes.
 MAX_FILE = 2 << 30
 
@@ -22,11 +25,12 @@ class FilesBeside:
 
         Raises:
             OSError: There is no such file in the folder.
+            ValueError: It is no ordinary file, or larger than ``MAX_FILE``.
         """
         path = self.find(name)
         if path is None:
             raise FileNotFoundError(f"there is no '{name}' beside it")
-        return read_file(path)
+        return read_bytes(path, MAX_FILE)
 
     def find(self, name: str) -> Path | None:
         """The file that ``name`` means, or None."""
@@ -42,7 +46,7 @@ class FilesBeside:
         path = self.folder / name
         try:
             inside = path.resolve().is_relative_to(self.folder.resolve())
-            return path if inside and path.is_file() else None
+            return path if inside and is_file(path) else None
         except (OSError, RuntimeError, ValueError):  # too long, a loop of links
             return None
 
@@ -50,18 +54,10 @@ class FilesBeside:
         place = self.folder
         for part in Path(name).parts:
             try:
-                entries = {entry.name.casefold(): entry for entry in place.iterdir()} if place.is_dir() else {}
+                entries = {entry.name.casefold(): entry for entry in place.iterdir()} if is_folder(place) else {}
             except OSError:
                 return None
             if part.casefold() not in entries:
                 return None
             place = entries[part.casefold()]
         return self._exact(str(place.relative_to(self.folder)))
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of an ordinary file of at most ``MAX_FILE`` bytes."""
-    size = path.stat().st_size
-    if size > MAX_FILE:
-        raise OSError(f"'{path.name}' has {size / 2**30:.1f} GiB, more than {MAX_FILE >> 30}")
-    return path.read_bytes()

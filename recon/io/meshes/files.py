@@ -2,11 +2,8 @@
 
 import contextlib
 import io
-import json
 import os
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +11,8 @@ import numpy as np
 
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
+from recon.core.paths import exists, is_file
+from recon.core.reading import READ_ERRORS, reason
 from recon.io.folders import atomic_write
 from recon.io.images.files import TEXTURE_PNG
 from recon.io.meshes.atlas import Part, join, vertex_colors
@@ -28,12 +27,6 @@ from recon.io.meshes.usd_reader import USD_FILES, read_usd
 
 MeshFormat = Literal["glb", "ply", "obj"]
 READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", *USD_FILES)
-
-#: What trimesh's readers let out on damaged files.
-_READ_ERRORS = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError),
-    *(EOFError, MemoryError, struct.error, zlib.error, json.JSONDecodeError, NameError, SyntaxError),
-)
 
 
 def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMesh:
@@ -58,9 +51,8 @@ def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMe
         mesh = join(parts)
     except InputError:
         raise
-    except _READ_ERRORS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise InputError(f"'{path}' cannot be read as a mesh ({reason}): export it again.") from error
+    except (*READ_ERRORS, NameError) as error:  # the latter out of trimesh's readers
+        raise InputError(f"'{path}' cannot be read as a mesh ({reason(error)}): export it again.") from error
     if not len(mesh) or (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max() == 0:
         raise InputError(f"'{path}' holds no surface, all its triangles are points: export it again.")
     if notes is None and found.text():
@@ -69,13 +61,9 @@ def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMe
 
 
 def _check_place(path: Path) -> None:
-    try:
-        exists, ordinary = path.exists(), path.is_file()
-    except (OSError, ValueError) as error:  # the name is too long, or holds a null character
-        raise InputError(f"{str(path)[:80]!r} is no path of a file ({error}): check it.") from error
-    if not exists:
+    if not exists(path):
         raise InputError(f"There is no file '{path}': check the path.")
-    if not ordinary or path.suffix.lower() not in READABLE:
+    if not is_file(path) or path.suffix.lower() not in READABLE:
         raise InputError(f"'{path}' is no mesh that can be read: give a file of {', '.join(READABLE)}.")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from recon.core.reading import read_bytes
 from recon.io.meshes.atlas import Part
-from recon.io.meshes.beside import FilesBeside, read_file
+from recon.io.meshes.beside import MAX_FILE, FilesBeside
 from recon.io.meshes.looks import Look, Surface, paint, to_linear
 from recon.io.meshes.mtl import Material, read_materials
 from recon.io.meshes.notes import Notes
@@ -40,7 +41,7 @@ def read_obj(path: Path, notes: Notes) -> list[Part]:
     Raises:
         ValueError: A number or an index is wrong.
     """
-    stated = _statements(_text(read_file(path)), notes)
+    stated = _statements(_text(read_bytes(path, MAX_FILE)), notes)
     vertices, colors = _vertices(stated)
     vt = _rows(stated.coordinates, 2)
     materials = _materials(stated.libraries, path.parent, notes)

@@ -6,8 +6,9 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, UInt16
 
+from recon.core.reading import read_bytes
 from recon.io.meshes.atlas import Part
-from recon.io.meshes.beside import read_file
+from recon.io.meshes.beside import MAX_FILE
 from recon.io.meshes.looks import Surface
 from recon.io.meshes.notes import Notes
 
@@ -20,7 +21,9 @@ def read_plain(path: Path, notes: Notes) -> list[Part]:
     """
     from io import BytesIO
 
-    scene = trimesh.load_scene(BytesIO(read_file(path)), file_type=path.suffix.lower().lstrip("."), process=False)
+    scene = trimesh.load_scene(
+        BytesIO(read_bytes(path, MAX_FILE)), file_type=path.suffix.lower().lstrip("."), process=False
+    )
     parts = []
     for geometry in scene.geometry.values():
         if not isinstance(geometry, trimesh.Trimesh):

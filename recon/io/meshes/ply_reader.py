@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from recon.core.reading import read_bytes
 from recon.io.meshes.atlas import Part
-from recon.io.meshes.beside import FilesBeside, read_file
+from recon.io.meshes.beside import MAX_FILE, FilesBeside
 from recon.io.meshes.looks import Look, Surface, paint
 from recon.io.meshes.notes import Notes
 from recon.io.meshes.ply_container import Element, Ply, parse_ply
@@ -37,7 +38,7 @@ def read_ply(path: Path, notes: Notes) -> list[Part]:
     Raises:
         ValueError: The file is damaged.
     """
-    ply = parse_ply(read_file(path))
+    ply = parse_ply(read_bytes(path, MAX_FILE))
     vertex, face = ply.elements.get("vertex"), ply.elements.get("face")
     for name in ply.elements.keys() - {"vertex", "face", "camera", "material"}:
         notes.add(f"row of the element '{name}'", count=ply.elements[name].count)
@@ -65,7 +66,9 @@ def read_ply(path: Path, notes: Notes) -> list[Part]:
 def _triangles(face: Element, positions: Float[np.ndarray, "k 3"]) -> _Triangles:
     name = next((name for name in _INDICES if name in face.lists), None)
     if name is None:
-        name = next(iter(face.lists))
+        name = next(iter(face.lists), None)
+    if name is None:
+        raise ValueError("its faces name no vertices")
     counts, indices = face.lists[name].counts, face.lists[name].values.astype(np.int64)
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(positions):
         raise ValueError("a face names missing vertices")

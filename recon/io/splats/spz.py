@@ -6,9 +6,9 @@ right, up, back, which is this package's world.
 """
 
 import gzip
+import io
 import os
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from recon.core.errors import InputError
+from recon.core.reading import read_bytes, reading
 from recon.core.splats import SH_0, Splats
 from recon.io.folders import write_bytes
 from recon.io.splats.ply import check
@@ -26,6 +27,8 @@ _COLOR_SCALE = 0.15
 _BYTES = (9, 1, 3, 3, 4)  # position, opacity, color, scale, rotation
 #: Largest position in 24 signed bits, and the finest step that the format's reference writes.
 _LARGEST, _FRACTION = 2**23 - 1, 12
+#: Bytes of a file, packed and unpacked.
+_MOST = 1 << 30
 #: Spherical harmonics of degree 1 to 4, in bytes a splat.
 _HARMONICS = (0, 9, 24, 45, 72)
 
@@ -49,15 +52,15 @@ def save_spz(splats: Splats, path: str | os.PathLike) -> Path:
 def load_spz(path: str | os.PathLike) -> Splats:
     """Read SPZ of version 3; spherical harmonics beyond the constant one are skipped. Raises :class:`InputError`."""
     path = Path(path)
-    try:
-        data = gzip.decompress(path.read_bytes())
+    with reading(path, "SPZ file", "export it again"):
+        data = _unzipped(read_bytes(path, _MOST))
         magic, version, count, degree, bits, _, _ = struct.unpack_from(_HEADER, data)
-    except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise InputError(f"'{path}' is not a readable SPZ file ({error}): export it again.") from error
     if magic != _MAGIC or version != _VERSION:
         raise InputError(f"'{path}' is not SPZ version {_VERSION}: export it as that version.")
     if degree >= len(_HARMONICS) or len(data) < 16 + count * (sum(_BYTES) + _HARMONICS[degree]):
         raise InputError(f"'{path}' ends before its {count} splats: export it again.")
+    if bits > 23:
+        raise InputError(f"'{path}' states {bits} bits of fraction for positions of 24 bits: export it again.")
     raw, start = [], struct.calcsize(_HEADER)
     for width in _BYTES:
         raw.append(np.frombuffer(data, np.uint8, count * width, start).reshape(count, width))
@@ -73,6 +76,15 @@ def load_spz(path: str | os.PathLike) -> Splats:
         (color / 255 - 0.5) / _COLOR_SCALE * SH_0 + 0.5,
     )
     return Splats(*(torch.from_numpy(np.asarray(value, np.float32)) for value in values))
+
+
+def _unzipped(data: bytes) -> bytes:
+    """The content of a gzip stream of at most ``_MOST`` bytes."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise ValueError(f"it unpacks to more than {_MOST >> 20} MiB")
+    return content
 
 
 def _byte(values: Float[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s"]:

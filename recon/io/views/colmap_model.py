@@ -216,6 +216,9 @@ def read_points(folder: Path) -> dict[int, Float[np.ndarray, "3"]]:
     """World places of the sparse points by their numbers; none where the model has no ``points3D`` file."""
     if is_file(folder / "points3D.txt"):
         rows = [(where, line.split()) for where, line in _lines(folder / "points3D.txt")]
+        short = next((where for where, words in rows if len(words) < 4), None)
+        if short is not None:
+            raise InputError(f"{short} has no point with a number and a place: {_AGAIN}.")
         return {int(n[0]): np.array(n[1:]) for n in (_numbers(words[:4], where) for where, words in rows)}
     path, points = folder / "points3D.bin", {}
     if not is_file(path):

@@ -17,7 +17,10 @@ from torch import Tensor
 
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
+from recon.core.paths import is_file, is_folder
+from recon.core.reading import read_text, reading
 from recon.core.views import ViewSet
+from recon.io.images.files import load_image, load_values
 
 _POSE, _DEPTH = ".pose.txt", ".depth.png"
 _COLORS = (".color.png", ".color.jpg")
@@ -26,6 +29,8 @@ _INTRINSICS = "camera-intrinsics.txt"
 _DEFAULT_FOCAL, _DEFAULT_WIDTH = 585.0, 640
 _NOT_MEASURED = 65535
 _MILLIMETRES = 1000.0
+#: Bytes of a matrix as text.
+_MAX_MATRIX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class RgbdSequence:
     def open(folder: Path) -> "RgbdSequence":
         """Raises :class:`InputError` for a folder without such frames."""
         names = sorted(p.name.removesuffix(_POSE) for p in folder.glob(f"*{_POSE}"))
-        complete = [n for n in names if _color(folder, n) is not None and (folder / f"{n}{_DEPTH}").is_file()]
+        complete = [n for n in names if _color(folder, n) is not None and is_file(folder / f"{n}{_DEPTH}")]
         poses = [_pose(folder / f"{name}{_POSE}") for name in complete]
         kept = [k for k, pose in enumerate(poses) if pose is not None]
         if not kept:
@@ -70,11 +75,11 @@ class RgbdSequence:
         self, name: str, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "h w"], Float[Tensor, "3 3"]]:
         path = _color(self.folder, name)
-        try:
-            picture = Image.open(path).convert("RGB")
-            depth = np.asarray(Image.open(self.folder / f"{name}{_DEPTH}").resize(size, Image.Resampling.NEAREST))
-        except OSError as error:
-            raise InputError(f"Frame '{name}' of '{self.folder}' cannot be read ({error}): remove it.") from error
+        if path is None:
+            raise InputError(f"Frame '{name}' of '{self.folder}' has lost its picture: copy it again.")
+        picture = load_image(path, upright=False).convert("RGB")
+        values = load_values(self.folder / f"{name}{_DEPTH}").astype(np.int32)
+        depth = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
         lens = self.lens
         if lens is None:
             focal = _DEFAULT_FOCAL * picture.width / _DEFAULT_WIDTH
@@ -87,11 +92,11 @@ class RgbdSequence:
 
 def find(path: Path) -> bool:
     """Whether ``path`` is a folder of such frames."""
-    return path.is_dir() and next(path.glob(f"*{_POSE}"), None) is not None
+    return is_folder(path) and next(path.glob(f"*{_POSE}"), None) is not None
 
 
 def _color(folder: Path, name: str) -> Path | None:
-    return next((folder / f"{name}{end}" for end in _COLORS if (folder / f"{name}{end}").is_file()), None)
+    return next((folder / f"{name}{end}" for end in _COLORS if is_file(folder / f"{name}{end}")), None)
 
 
 def _pose(path: Path) -> Float[Tensor, "4 4"] | None:
@@ -102,17 +107,15 @@ def _pose(path: Path) -> Float[Tensor, "4 4"] | None:
 
 def _lens(folder: Path) -> Float[Tensor, "3 3"] | None:
     for place in (folder, folder.parent):
-        if (place / _INTRINSICS).is_file():
+        if is_file(place / _INTRINSICS):
             return torch.from_numpy(_matrix(place / _INTRINSICS, (3, 3))).float()
     warnings.warn(f"'{folder}' has no {_INTRINSICS}: a Kinect's lens is taken (585 pixels of 640).", stacklevel=3)
     return None
 
 
 def _matrix(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "r c"]:
-    try:
-        matrix = np.loadtxt(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' holds no matrix ({error}): export it again.") from error
+    with reading(path, "matrix", "export it again"):
+        matrix = np.loadtxt(read_text(path, _MAX_MATRIX).splitlines())
     if matrix.shape != shape:
         raise InputError(f"'{path}' holds a matrix of {matrix.shape}, not {shape}: export it again.")
     return matrix

@@ -19,7 +19,7 @@ from torch import Tensor
 from recon.core.cameras import Cameras
 from recon.core.conventions import camera_to_opencv
 from recon.core.errors import InputError
-from recon.core.paths import is_file
+from recon.core.paths import is_file, is_folder
 from recon.core.reading import READ_ERRORS, fit, read_json, reading, reason
 from recon.core.views import ViewSet
 from recon.io.folders import atomic_write, write_json
@@ -122,7 +122,7 @@ def find(folder: Path) -> Path | None:
 
 
 def _find(path: Path) -> Path:
-    if path.is_dir():
+    if is_folder(path):
         found = find(path)
         if found is None:
             raise InputError(f"The folder '{path}' holds no {FILE}: name the file with the cameras.")

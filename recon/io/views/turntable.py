@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recon.core.cameras import DEFAULT_DISTANCE, DEFAULT_FOV, Cameras
 from recon.core.errors import InputError
-from recon.core.paths import natural_key
+from recon.core.paths import is_folder, natural_key
 from recon.core.views import ViewSet
 from recon.io.views.posed import MAX_SIDE, PosedPicture, load_posed
 
@@ -53,7 +53,7 @@ def pictures_in(folder: Path) -> list[Path]:
 def load(folder: str | os.PathLike, turntable: Turntable, *, max_side: int = MAX_SIDE) -> ViewSet:
     """The pictures of ``folder`` as a ViewSet of one hypothesis. Raises :class:`InputError`."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"'{folder}' is no folder of pictures: angles go with a folder.")
     pictures = pictures_in(folder)
     if not pictures:

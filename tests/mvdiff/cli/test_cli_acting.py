@@ -194,3 +194,21 @@ def test_a_run_never_overwrites_its_parent(run, finished, photo: Path) -> None:
     assert code == 2
     assert "cannot go into its parent" in sentence(error)
     complete(finished[0])
+
+
+@pytest.mark.parametrize("verb", [("refine", "--azimuth", 90, "--photo"), ("feedback", "--keep", 0)])
+def test_weights_of_other_sizes_are_refused_before_anything_is_written(run, finished, photo, tmp_path, verb) -> None:
+    """The parent's pictures have 32 pixels, the embedded network takes 128."""
+    out, rest = tmp_path / "new", (photo,) if verb[-1] == "--photo" else ()
+    code, text, error = run(*verb, *rest, finished[0], "--weights", "embedded", "--output-dir", out)
+    assert code == 2
+    assert text == ""
+    assert "pass the --weights that it was made with" in sentence(error)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("place", [".", "²/1.png", "001/images/x.png", "9" * 5000 + "/1.png", f"001/{'9' * 5000}.png"])
+def test_painted_pictures_that_are_no_view_are_refused(run, finished, tmp_path, place: str) -> None:
+    code, _, error = run("refine", finished[0], "--edited-view", finished[0] / "views" / place)
+    assert code == 2
+    assert "names no sampled view" in sentence(error)

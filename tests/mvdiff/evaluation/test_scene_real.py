@@ -113,5 +113,5 @@ def test_data_without_scale_are_refused(tmp_path):
     with pytest.warns(UserWarning, match="incomplete"), pytest.raises(InputError, match="--reach"):
         real_jobs(SceneEvaluationConfig(model="mean", data=folder, reach=1e-3))
     (folder / "frame-000000.pose.txt").write_text("one two")
-    with pytest.raises(InputError, match="no matrix"):
+    with pytest.raises(InputError, match="no readable matrix"):
         rgbd.RgbdSequence.open(folder)

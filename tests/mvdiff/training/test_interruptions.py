@@ -14,7 +14,7 @@ import pytest
 from training_runs import ROOT, assert_same_run, changed
 
 from mvdiff.training.checkpoint import checkpoint_tensors, list_checkpoints, recover, save_checkpoint
-from mvdiff.training.config import changed_settings
+from mvdiff.training.config import apply_overrides, changed_settings
 from mvdiff.training.tracking import read_metrics
 from mvdiff.training.trainer import Trainer
 from recon.core.errors import InputError
@@ -158,3 +158,15 @@ def test_a_folder_with_another_run_s_checkpoints_is_not_written_to(config):
     config.overwrite = True
     Trainer(config)
     assert not list_checkpoints(Path(config.output_dir))
+
+
+def test_a_finished_run_that_is_resumed_says_nothing_twice(config, tmp_path):
+    config = changed(config, tmp_path / "run", max_steps=2, checkpoint_every_steps=1, logging={"every_steps": 1})
+    apply_overrides(config, {"validation": {"objects": 2, "every_steps": 1}})
+    Trainer(config).train()
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    validated = [line["step"] for line in lines if "validation/loss" in line]
+    assert validated == [1, 2]
+    for _ in range(2):
+        Trainer(changed(config, tmp_path / "run", resume="latest")).train()
+        assert read_metrics(tmp_path / "run" / "metrics.jsonl") == lines

@@ -197,3 +197,32 @@ def test_soft_ground_shadow_is_left_out():
     assert (mug[..., 3] + (shadow > 0.03)).clip(0, 1).sum() > 1.1 * mug[
         ..., 3
     ].sum()  # else there is nothing to leave out
+
+
+def test_a_mask_that_holds_its_shadow_is_not_certain():
+    """A hard shadow, which has an edge like an object's: what is cut out may be told, not how far it can be trusted."""
+    mug = _mug()
+    y, x = np.mgrid[:SIZE, :SIZE]
+    shadow = (((x - 160) / 90) ** 2 + ((y - 208) / 22) ** 2 < 1) * 0.45
+    ground = np.array([0.9, 0.85, 0.75]) * (1 - shadow[..., None])
+    _, clean = find_matte(_composite(mug, np.ones((SIZE, SIZE, 3)) * np.array([0.9, 0.85, 0.75])))
+    alpha, shaded = find_matte(_composite(mug, ground))
+    assert clean.confidence > 0.9
+    assert _iou(alpha, mug[..., 3]) < 0.9
+    assert shaded.confidence < 0.5
+    assert "shadow" in shaded.warnings[0]
+
+
+@pytest.mark.slow
+def test_stated_confidence_is_as_often_right_as_it_says():
+    """On held-out renders, none of which the map was fitted to."""
+    from mvdiff.evaluation.protocols.mattes import by_kind, judged_mattes, reliability
+
+    found = list(judged_mattes(objects=12, views=2, size=128, seed=500))
+    sure = [matte for matte in found if matte.confidence >= 0.75]
+    unsure = [matte for matte in found if matte.confidence < 0.5]
+    assert len(sure) >= 8
+    assert np.mean([matte.right for matte in sure]) > np.mean([matte.confidence for matte in sure]) - 0.2
+    assert np.mean([matte.right for matte in unsure]) < 0.4
+    assert len(by_kind(found)) == 6
+    assert len(reliability(found)) > 3

@@ -183,7 +183,7 @@ def test_fields_are_saved_and_what_is_wrong_is_said(tmp_path, small_field):
     assert back.grid.shape == small_field.grid.shape
     assert back.grid.cell == small_field.grid.cell
     assert (back.distance - small_field.distance).abs().max() < 1e-3
-    with pytest.raises(InputError, match="not a readable scene field"):
+    with pytest.raises(InputError, match="There is no scene field"):
         SceneField.load(tmp_path / "none")
     views = facing(torch.full((48, 48), 1.5))
     with pytest.raises(InputError, match="depth and normals"):

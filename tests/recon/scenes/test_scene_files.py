@@ -216,5 +216,5 @@ def test_panoramas_keep_their_shape(tmp_path):
     with pytest.raises(InputError, match="twice as wide as high"):
         load_panorama(tmp_path / "b.png")
     (tmp_path / "c.png").write_text("text")
-    with pytest.raises(InputError, match="not a readable image"):
+    with pytest.raises(InputError, match="is not a picture"):
         load_panorama(tmp_path / "c.png")

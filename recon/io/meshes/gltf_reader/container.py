@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from recon.core.errors import InputError
-from recon.io.meshes.beside import MAX_FILE, FilesBeside, read_file
+from recon.core.reading import read_bytes
+from recon.io.meshes.beside import MAX_FILE, FilesBeside
 from recon.io.meshes.notes import Notes
 
 _GLB, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", 0x4E4F534A, 0x004E4942
@@ -45,7 +46,7 @@ class Gltf:
             InputError: It is glTF 1.0, or requires an extension that is not read.
             ValueError: The container is damaged.
         """
-        data = read_file(path)
+        data = read_bytes(path, MAX_FILE)
         text, binary = _chunks(data) if data[:4] == _GLB else (data, None)
         content = json.loads(text.decode("utf-8-sig"))
         if not isinstance(content, dict):

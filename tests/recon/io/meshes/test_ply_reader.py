@@ -130,6 +130,9 @@ def test_scalars_of_vertices_come_back(tmp_path) -> None:
     assert torch.allclose(again.attributes["uncertainty"], again.vertices[:, 0] + 2)
 
 
+_HEAD = b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -137,6 +140,7 @@ def test_scalars_of_vertices_come_back(tmp_path) -> None:
         (ply("binary_little_endian", [("vertex", _XYZ, [[0.0, 0, 0]])])[:-4], "ends before its data"),
         (b"ply\nformat ascii 1.0\nelement vertex 999999999999\nproperty float x\nend_header\n1\n", "ends before"),
         (ply("ascii", [("vertex", _XYZ, [[0.0, 0, 0]] * 3), ("face", _FACE, [[[0, 1, 7]]])]), "missing vertices"),
+        (_HEAD + b"element face 1\nproperty uchar red\nend_header\n0 0 0\n9\n", "faces name no vertices"),
     ],
 )
 def test_damaged_files_are_one_sentence(read, data, words) -> None:

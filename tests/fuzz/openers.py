@@ -1,0 +1,86 @@
+"""Functions that open files for reading, found in the source, and those that the fuzzer need not reach."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+#: The reading layer's functions, and whatever opens files beside it.
+_LAYER = {"read_bytes", "read_text", "read_json", "read_yaml", "read_npz", "read_safetensors", "check_file"}
+_RAW = {"Image.open", "np.load", "np.loadtxt", "np.genfromtxt", "safe_open", "load_file", "tarfile.open", "json.load"}
+_RAW |= {
+    "zipfile.ZipFile",
+    "torch.load",
+    "trimesh.load",
+    "trimesh.load_scene",
+    "Usd.Stage.Open",
+    "av.open",
+    "cv2.imread",
+}
+_RAW |= {"open", "gzip.open", "csv.reader", "np.fromfile", "read_image"}
+
+#: Methods of that name that open no file, or leave it to another function here.
+_OTHER = {"os.open", "wall.open", "FolderStore.open", "SceneFolder.open", "FinishedRun.open", "Records.open"}
+_OTHER |= {"RgbdSequence.open", "rgbd.RgbdSequence.open", "Gltf.open", "self._open"}
+
+#: Functions that only read what this package ships, wrote a moment ago, or the machine tells.
+EXEMPT = {
+    "mvdiff.weights.manifest:*": "weights of other projects' networks: not fuzzed yet",
+    "mvdiff.runs.own_meshes:_digest": "a hash",
+    "mvdiff.backbones.shape_weights:*": "weights of other projects' networks: not fuzzed yet",
+    "mvdiff.backbones.zero123.loading:*": "weights of other projects' networks: not fuzzed yet",
+    "mvdiff.reconstructors.lrm:*": "weights of other projects' networks: not fuzzed yet",
+    "mvdiff.weights.folders:*": "weights of other projects' networks: not fuzzed yet",
+    "recon.core.reading:*": "the layer itself",
+    "recon.report.explorer.write:_file": "a file of this package",
+    "recon.report.report:render_report": "a file of this package",
+    "recon.scenes.files.video:_write_mp4": "writes",
+    "recon.posterior.storage:_write": "writes",
+    "recon.io.folders:atomic_write": "writes",
+    "mvdiff.cli.export:_digest": "a hash of files that were found in a run",
+    "mvdiff.evaluation.benchmarks.job:*": "files that the benchmark itself has written",
+    "mvdiff.evaluation.benchmarks.machine:*": "what the system tells of its processor",
+    "mvdiff.evaluation.jobs.runner:*": "strips that the evaluation itself has written",
+    "mvdiff.evaluation.protocols.scene_runner:*": "strips that the evaluation itself has written",
+    "mvdiff.training.tracking:Tracker.picture": "a picture that the trainer has just written",
+    "mvdiff.training.matting:load_photographs": "a folder of a developer's own backgrounds",
+    "mvdiff.data.sources.packing:_sha256": "a hash of a file that has been read",
+    "mvdiff.data.sources.listed:_fetch": "a hash of a file out of a repository, which load_mesh reads",
+    "mvdiff.data.stores.shards:ShardWriter.*": "a set that is being written; what does not fit is written anew",
+    "mvdiff.data.dataset:claim": "a set that is being written; what does not fit is written anew",
+    "mvdiff.weights.packing:_forget_place": "a config that was written a moment ago",
+    "mvdiff.weights.packing:_digest": "a hash",
+    "mvdiff.backbones.embedded:EmbeddedSampler.from_pretrained": "a hash of an adapter that has been read",
+    "mvdiff.runs.refine:FinishedRun.parent": "a hash of a manifest that has been read",
+    "mvdiff.runs.scene_folder:_with_pictures": "a file that was written a moment ago",
+}
+
+
+def openers() -> Iterator[tuple[str, str]]:
+    """(module:qualified name, what it calls) of each function that opens a file."""
+    for package in ("recon", "mvdiff"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield from _of(ast.parse(path.read_text("utf-8")), module, "")
+
+
+def _of(node: ast.AST, module: str, inside: str) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        name = inside
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            name = f"{inside}.{child.name}" if inside else child.name
+        if isinstance(child, ast.Call) and inside and (called := _opens(child)):
+            yield f"{module}:{inside}", called
+        yield from _of(child, module, name)
+
+
+def _opens(call: ast.Call) -> str | None:
+    written = ast.unparse(call.func)
+    last = written.rsplit(".", 1)[-1]
+    if written in _RAW or last in _LAYER:
+        return written
+    modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    if last == "open" and not any(mode[:1] in "wxa" for mode in modes) and written not in _OTHER:
+        return written
+    return None

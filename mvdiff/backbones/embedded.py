@@ -78,7 +78,7 @@ class EmbeddedSampler:
         pipeline = MultiViewDiffusionPipeline.from_pretrained(weights, torch_dtype=dtype or fast_dtype(place))
         pipeline.set_progress_bar_config(disable=True)
         set_attention_backend(pipeline.transformer, attention_backend, place)
-        record = {"name": str(weights), "sha256": packing.weights_hash(packing.resolve(weights))}
+        record: dict[str, Any] = {"name": str(weights), "sha256": packing.weights_hash(packing.resolve(weights))}
         if lora is not None:
             pipeline.load_lora_weights(lora)
             pipeline.fuse_lora(lora_scale=lora_scale)

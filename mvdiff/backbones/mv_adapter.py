@@ -127,8 +127,9 @@ class MVAdapterSampler:
 
 def _resized(rgba: Float[Tensor, "4 s s"], size: int) -> Float[Tensor, "4 {size} {size}"]:
     weighted = torch.cat([rgba[:3] * rgba[3:], rgba[3:]])[None]
-    mode = {"mode": "bilinear", "align_corners": False, "antialias": True}
-    taken = torch.nn.functional.interpolate(weighted, (size, size), **mode)[0]
+    taken = torch.nn.functional.interpolate(
+        weighted, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )[0]
     return torch.cat([taken[:3] / taken[3:].clamp_min(1e-3), taken[3:]]).clamp(0, 1)
 
 

@@ -82,7 +82,8 @@ class Zero123PlusSampler:
 
     def prepare(self, photo: Any, matting: bool = True, framing: Framing = "recentre") -> ReferenceImage:
         """Cut the object out and recentre it; the networks see the finer of its two pictures."""
-        return prepare(photo, size=self.estimator.config.sample_size, matting=matting, framing=framing)
+        config: Any = self.estimator.config
+        return prepare(photo, size=config.sample_size, matting=matting, framing=framing)
 
     @torch.no_grad()
     def sample(self, request: SamplingRequest, on_step: OnStep | None = None) -> Sampled:

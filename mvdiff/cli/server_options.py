@@ -37,7 +37,7 @@ class ServerOptions:
     def config(self, pages: bool) -> ServerConfig:
         """Settings for the server."""
         check_installed(_PACKAGES)
-        model = {
+        model: dict[str, object] = {
             "weights": self.weights,
             "lora": None if self.lora is None else str(self.lora),
             "lora_scale": self.lora_scale,

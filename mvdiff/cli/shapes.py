@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -93,7 +93,7 @@ class Command:
             say(f"  note: hypothesis {k} is empty and was left out")
 
     def _settings(self, published: "FlowSettings") -> "FlowSettings":
-        given = {"steps": self.num_inference_steps, "guidance": self.guidance_scale}
+        given: dict[str, Any] = {"steps": self.num_inference_steps, "guidance": self.guidance_scale}
         settings = replace(published, **{name: value for name, value in given.items() if value is not None})
         settings.check()
         return settings

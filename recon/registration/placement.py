@@ -67,8 +67,8 @@ def place(
     )
     own = PhotoCamera.cat([r.camera for r in found])
     zero = torch.zeros(len(found))
-    lens = [_median([values]) + zero for values in (own.centre_x, own.centre_y, own.log_scale)]
-    common = PhotoCamera(own.elevation, *lens, own.distance, zero)
+    x, y, scale = (_median([values]) + zero for values in (own.centre_x, own.centre_y, own.log_scale))
+    common = PhotoCamera(own.elevation, x, y, scale, own.distance, zero)
     placed = [
         unit.transformed(_similarity(r, common[k : k + 1]))
         for k, (unit, r) in enumerate(zip(units, found, strict=True))

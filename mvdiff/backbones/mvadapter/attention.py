@@ -66,7 +66,8 @@ class DecoupledAttention(nn.Module):
         n = len(reference)
         query = self._projected("q", "ref", tokens).reshape(n, -1, heads, tokens.shape[-1] // heads)
         key, value = (self._projected(name, "ref", reference).unflatten(-1, (heads, -1)) for name in "kv")
-        mixed = nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value)))
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
         return self._out("ref", mixed.transpose(1, 2).reshape(*tokens.shape[:2], -1))
 
     def _projected(self, name: str, suffix: str, tokens: Float[Tensor, "b t c"]) -> Float[Tensor, "b t d"]:

@@ -57,7 +57,7 @@ def _camera_encoder(unet: Any, path: Path) -> Any:
 
     channels = tuple(unet.config.block_out_channels)
     kind = {"num_res_blocks": 2, "downscale_factor": 16, "adapter_type": "full_adapter_xl"}
-    encoder = T2IAdapter(in_channels=_CAMERA_CHANNELS, channels=[*channels, channels[-1]], **kind)
+    encoder: Any = T2IAdapter(in_channels=_CAMERA_CHANNELS, channels=[*channels, channels[-1]], **kind)
     state = {name: value for name, value in _state(path).items() if name.startswith("adapter.")}
     expected = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
     check_keys({name: tuple(value.shape) for name, value in state.items()}, expected, path)

@@ -11,7 +11,7 @@ from mvdiff.backbones.catalog import find
 from mvdiff.backbones.zero123.attention import install_reference_attention
 from mvdiff.backbones.zero123.networks import Networks
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
-from mvdiff.sampling.sampler import SamplerInfo
+from mvdiff.sampling.sampler import Channel, SamplerInfo
 from mvdiff.weights import licences, packing
 from mvdiff.weights.architecture import read_config
 from mvdiff.weights.folders import load_network
@@ -36,7 +36,9 @@ def load(
         licences.require(name, row.licence, row.licence_url)
     folder, record = open_weights(name, row.licence, weights)
     networks = load_networks(folder, device, dtype)
-    channels = frozenset({"rgb", "alpha", "normal"} if networks.control is not None else {"rgb", "alpha"})
+    channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
+    if networks.control is not None:
+        channels |= {"normal"}
     info = SamplerInfo(
         name=name,
         licence=row.licence,

@@ -66,16 +66,15 @@ def benchmark_attention(config: AttentionBenchmarkConfig, command: str = "") -> 
     return record
 
 
-def _measured(name: str, parts: "Tensor", repeats: int) -> dict[str, Any]:
+def _measured(name: Any, parts: "Tensor", repeats: int) -> dict[str, Any]:
     import torch
     from diffusers.models.attention_dispatch import dispatch_attention_fn
 
     from mvdiff.models.attention_backends import check_attention_backend
 
     query, key, value = parts.unbind(0)
-    exact = torch.nn.functional.scaled_dot_product_attention(
-        *(part.double().transpose(1, 2) for part in parts.unbind(0))
-    )
+    q, k, v = (part.double().transpose(1, 2) for part in (query, key, value))
+    exact = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     try:
         check_attention_backend(name, parts.device)
         made = dispatch_attention_fn(query, key, value, backend=name)

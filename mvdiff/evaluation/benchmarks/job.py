@@ -34,6 +34,8 @@ class BenchmarkConfig(SamplingConfig):
     warmup: int = 1
     """Runs before that are not counted; the first one's seconds are reported apart."""
     weights: str = "embedded"
+    backbone: str = "embedded"
+    """Source of the views, as ``mvdiff models list`` names it."""
     device: str = "auto"
     preset: str = "default"
     """Quality of the reconstruction."""

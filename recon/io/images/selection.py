@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from recon.core.errors import InputError
+from recon.io.images.confidence import of_grabcut
 from recon.io.images.segment import Segmentation, border_ring, plain_background, unmix, without_specks
 
-#: Below this confidence a plain background gives way to GrabCut.
-_MIN_PLAIN_CONFIDENCE = 0.25
+#: Below this clearness a plain background gives way to GrabCut.
+_MIN_PLAIN_CLEARNESS = 0.25
 #: GrabCut's cost grows with the pixels; its mask is refined at full size afterwards.
 _SIDE = 320
 #: Radius of the disc around a point that surely is the object, as a share of the picture's side.
@@ -90,12 +91,12 @@ def segment_selected(
     for each in (selection, *others):
         each.check(width, height)
     plain = plain_background(rgb)
-    if plain is not None and plain.confidence >= _MIN_PLAIN_CONFIDENCE:
+    if plain is not None and plain.clearness >= _MIN_PLAIN_CLEARNESS:
         part = _connected_part(plain.alpha > 0.5, selection)
         # A part along the border may be another kind of background, such as the sky above a table.
         alone = part[border_ring(height, width, 1)].mean() < _CROPPED and not any(_touches(part, o) for o in others)
         if part.any() and alone:
-            return Segmentation(np.where(_grown(part), plain.alpha, 0).astype(np.float32), plain.confidence)
+            return replace(plain, alpha=np.where(_grown(part), plain.alpha, 0).astype(np.float32))
     found = _grabcut(rgb, selection, others)
     if not (found.alpha > 0.5).any():
         raise InputError(f"{selection} shows nothing that stands out: give a box around the object.")
@@ -112,11 +113,12 @@ def _grabcut(rgb: UInt8[np.ndarray, "h w 3"], selection: Selection, others: Sequ
     own, rest = selection.scaled(scale), [each.scaled(scale) for each in others]
     mask = _seeds(small, own, rest)
     cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, mask, None, *models, 6, cv2.GC_INIT_WITH_MASK)
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, mask, None, background, foreground, 6, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     inside = _connected_part(_opened(np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))), own)
     full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    return Segmentation(unmix(rgb, full, radius=max(2, round(1.5 / scale))), _edge_confidence(small, inside))
+    clearness = _edge_clearness(small, inside)
+    return Segmentation(unmix(rgb, full, radius=max(2, round(1.5 / scale))), clearness, of_grabcut(clearness))
 
 
 def _seeds(small: UInt8[np.ndarray, "h w 3"], own: Selection, rest: Sequence[Selection]) -> UInt8[np.ndarray, "h w"]:
@@ -153,7 +155,8 @@ def _reached(flat: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     import cv2
 
     _, labels = cv2.connectedComponents(flat.astype(np.uint8), connectivity=4)
-    touching = np.unique(labels[border_ring(*flat.shape, 1)])
+    height, width = flat.shape
+    touching = np.unique(labels[border_ring(height, width, 1)])
     return np.isin(labels, touching[touching > 0])
 
 
@@ -225,7 +228,7 @@ def _opened(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
 
 
-def _edge_confidence(small: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]) -> float:
+def _edge_clearness(small: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]) -> float:
     """A good cut runs along visible edges."""
     import cv2
 

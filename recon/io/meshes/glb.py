@@ -124,7 +124,8 @@ def _add_mesh(
         material["baseColorFactor"] = [gray, gray, gray, 1.0]
     look = builder.append("materials", {"name": "appearance", "pbrMetallicRoughness": material, "doubleSided": False})
     for key, values in mesh.attributes.items():
-        attributes[attribute_name(key)] = builder.vertex_data(values.detach().cpu().float().numpy()[parts.source])
+        rows = values.detach().cpu().float().numpy()[parts.source]
+        attributes |= {name: builder.vertex_data(row) for name, row in custom_attributes(key, rows).items()}
     primitive = {
         "attributes": attributes,
         "indices": builder.index_data(parts.faces, len(parts.positions)),
@@ -184,9 +185,16 @@ def check_mesh(mesh: TexturedMesh) -> None:
             raise InputError(f"The attribute {name!r} must hold 1 to 4 values per vertex, not {list(values.shape)}.")
 
 
-def attribute_name(name: str) -> str:
-    """glTF's custom attributes start with an underscore; upper case is the custom."""
-    return "_" + re.sub(r"[^A-Z0-9_]", "_", name.upper().lstrip("_"))
+def custom_attributes(name: str, values: Float[np.ndarray, "k *c"]) -> dict[str, Float[np.ndarray, "k"]]:
+    """A vertex attribute as glTF's custom attributes, which start with an underscore; upper case is usual.
+
+    Several numbers a vertex become as many scalars, ``_NAME_0`` and so on: Blender's importer (4.2 to 5.0) can crash on
+    a mesh that has custom attributes of different sizes.
+    """
+    key = "_" + re.sub(r"[^A-Z0-9_]", "_", name.upper().lstrip("_"))
+    if values.ndim == 1:
+        return {key: values}
+    return {f"{key}_{index}": np.ascontiguousarray(column) for index, column in enumerate(values.T)}
 
 
 def image_bytes(image: torch.Tensor) -> np.ndarray:

@@ -16,7 +16,7 @@ from recon.core.conventions import camera_to_opencv, srgb_to_linear
 from recon.core.mesh import TexturedMesh
 from recon.core.splats import Splats
 from recon.io.folders import write_bytes
-from recon.io.meshes.glb import attribute_name, check_mesh, generator_name, image_bytes
+from recon.io.meshes.glb import check_mesh, custom_attributes, generator_name, image_bytes
 from recon.io.meshes.gltf import LINEAR_MIPMAP_LINEAR, GlbBuilder
 from recon.io.meshes.seams import CREASE_ANGLE, split
 from recon.io.splats.ply import check
@@ -111,7 +111,7 @@ class _SceneFile:
             primitive["material"] = self._material(name, mesh)
         for key, values in mesh.attributes.items():
             rows = values.detach().cpu().float().numpy()[parts.source]
-            attributes[attribute_name(key)] = self.builder.vertex_data(rows)
+            attributes |= {name: self.builder.vertex_data(row) for name, row in custom_attributes(key, rows).items()}
         index = self.builder.append("meshes", {"name": name, "primitives": [primitive]})
         return self.builder.append("nodes", {"name": name, "mesh": index})
 

@@ -232,3 +232,18 @@ def test_bad_meshes(tmp_path):
         with pytest.raises(InputError, match=words):
             save_glb(mesh, tmp_path / "m.glb")
     assert not list(tmp_path.iterdir())
+
+
+def test_attributes_of_several_numbers_are_scalars_in_the_file_and_whole_again_when_read(tmp_path):
+    values = {"uncertainty": torch.rand(8), "interval": torch.rand(8, 2), "color_low": torch.rand(8, 3)}
+    box = replace(textured_box(), attributes=values)
+    glb = Glb(glb_bytes(box))
+    custom = {name: glb.attribute(name) for name in glb.primitive["attributes"] if name.startswith("_")}
+    scalars = {"_UNCERTAINTY", *(f"_INTERVAL_{k}" for k in range(2)), *(f"_COLOR_LOW_{k}" for k in range(3))}
+    assert set(custom) == scalars
+    assert all(column.ndim == 1 for column in custom.values())
+    read = load_mesh(save_glb(box, tmp_path / "box.glb")).attributes
+    sizes = {name: tuple(value.shape[1:]) for name, value in read.items()}
+    assert sizes == {"uncertainty": (), "interval": (2,), "color_low": (3,)}
+    for column, total in enumerate(read["interval"].amax(0)):
+        assert float(total) == pytest.approx(float(values["interval"][:, column].max()), abs=1e-6)

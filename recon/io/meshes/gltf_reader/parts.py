@@ -1,6 +1,7 @@
 """glTF primitives as parts in the world: morphed, skinned, placed and painted."""
 
 from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,17 @@ class _Values:
         """Application-specific float attributes, ``_NAME`` as ``name``."""
         names = [name for name in self.primitive["attributes"] if name.startswith("_")]
         raw = {name: self.floats(name) for name in names if self.integers(name).dtype.kind == "f"}
-        return {name.lstrip("_").lower(): values for name, values in raw.items() if values is not None}
+        return _joined({name.lstrip("_").lower(): values for name, values in raw.items() if values is not None})
+
+
+def _joined(attributes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Scalars ``name_0``, ``name_1``, … as one attribute [k c], as this package's writer splits them."""
+    found = dict(attributes)
+    for name in [key.removesuffix("_0") for key in attributes if key.endswith("_0")]:
+        keys = list(takewhile(attributes.__contains__, (f"{name}_{index}" for index in count())))
+        if len(keys) > 1 and name not in found and all(found[key].ndim == 1 for key in keys):
+            found[name] = np.stack([found.pop(key) for key in keys], 1)
+    return found
 
 
 def _faces(indices: Int[np.ndarray, "i"], mode: int) -> Int[np.ndarray, "f 3"]:

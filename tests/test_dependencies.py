@@ -25,6 +25,8 @@ DISTRIBUTIONS = {
 BROUGHT = {"triton": "torch", "kaolin": None, "starlette": "fastapi", "pydantic": "fastapi"}
 #: Scripts that run inside another program, or beside the tests.
 ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py", "tools/kill_runs.py"}
+#: The add-on, which runs in Blender's own Python.
+IN_BLENDER = "mvdiff/integrations/blender/addon/"
 #: Modules that are imported only where their extra is installed, so that their heads may need it.
 NEED_EXTRA = {"mvdiff/serving/": "serve", "mvdiff/client.py": "client"}
 #: Used by name only: as a tracker of accelerate, as the runtime of another extra's package, as a backend of diffusers.
@@ -48,7 +50,8 @@ def imported(top_level: bool) -> dict[str, str]:
     found = {}
     for folder in ("recon", "mvdiff", "tools"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if str(path.relative_to(ROOT)) in ELSEWHERE:
+            place = str(path.relative_to(ROOT))
+            if place in ELSEWHERE or place.startswith(IN_BLENDER):
                 continue
             tree = ast.parse(path.read_text("utf-8"))
             for node in tree.body if top_level else ast.walk(tree):

@@ -52,7 +52,7 @@ class Sam2Segmenter:
         inside = (logits > 0).cpu().numpy()
         if quality < _LEAST_QUALITY or not inside.any():
             raise InputError(f"{selection} shows nothing that the segmenter knows: give a box around the object.")
-        return Segmentation(unmix(rgb, inside), quality)
+        return Segmentation(unmix(rgb, inside), quality, quality)
 
     @torch.no_grad()
     def logits(

@@ -19,6 +19,7 @@ _PARSED = (
     "mvdiff serve",
     "mvdiff view",
     "mvdiff comfyui",
+    "mvdiff posterior a.glb b.glb --photo photo.png --output-dir theirs",
     "--lora",
     "--weights",
     "hidden_handle_mug.png",

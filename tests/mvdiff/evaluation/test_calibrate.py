@@ -113,11 +113,15 @@ def test_more_objects_go_on_from_those_that_are_done(calibrated: Path, tmp_path:
 
 
 def test_generation_uses_it_and_says_so(calibrated: Path) -> None:
-    model = ImageTo3D.from_pretrained(calibrated, "cpu")
     settings = GenerationConfig(num_hypotheses=2, num_inference_steps=2, framing="keep", coverage=0.5)
-    calibration, notes = model._calibration(settings)
+    fast = ImageTo3D.from_pretrained(calibrated, "cpu", reconstruction=ReconstructionConfig.preset("fast"))
+    calibration, notes = fast._calibration(settings)
     assert calibration is not None
-    assert any("reconstruction" in note for note in notes)  # another preset than the calibration's
+    assert notes == ()
+    model = ImageTo3D.from_pretrained(calibrated, "cpu")  # another preset than the calibration's
+    calibration, notes = model._calibration(settings)
+    assert calibration is None
+    assert notes[0].startswith("Uncalibrated: the calibration was made with other reconstruction")
     assert model._calibration(GenerationConfig(framing="recentre"))[0] is None
     assert "recentre" in model._calibration(GenerationConfig(framing="recentre"))[1][0]
 

@@ -189,7 +189,7 @@ def test_a_reload_in_the_middle_changes_nothing_and_cancel_ends_it(visitor: Visi
     assert page.evaluate("location.hash") == place
     assert page.locator("#runs button[aria-current=true]").count() == 1
     page.click("#cancel")
-    page.wait_for_function("document.getElementById('stage').textContent === 'Cancelled.'")
+    page.wait_for_function("() => document.getElementById('stage').textContent === 'Cancelled.'")
 
 
 def test_two_people_do_not_see_each_other(visitor: Visitor, browser, server: StudioServer, photo: Path) -> None:

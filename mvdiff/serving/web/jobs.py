@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Form, HTTPException, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from mvdiff.serving.jobs import Job
@@ -83,14 +83,15 @@ async def cancel_job(request: Request, job_id: str) -> models.JobRecord:
     return _record(request, await engine_of(request).cancel(_find(request, job_id)))
 
 
-@router.get("/jobs/{job_id}/previews/{chunk}", response_class=FileResponse)
-async def get_preview(request: Request, job_id: str, chunk: int) -> FileResponse:
+@router.get("/jobs/{job_id}/previews/{chunk}", response_class=Response)
+def get_preview(request: Request, job_id: str, chunk: int) -> Response:
     """Expected views of one chunk of hypotheses while they are denoised: a row for each, as WebP."""
     job = _find(request, job_id)
     path = engine_of(request).job_dir(job.id) / preview_name(chunk)
     if not 0 <= chunk < len(job.previews) or not is_file(path):
         raise HTTPException(404, "There is no such preview.")
-    return FileResponse(path, media_type="image/webp")
+    # Read as a whole: while a file is sent in pieces, the next preview may take its place.
+    return Response(path.read_bytes(), media_type="image/webp")
 
 
 @router.get("/jobs/{job_id}/files/{name}", response_class=FileResponse)

@@ -94,7 +94,7 @@ class RemoteJob:
             time.sleep(0.5)
 
     def wait(self, on_change: Callable[[JobState], object] | None = None) -> JobState:
-        """Wait for the end. Raises :class:`ServerError` where it failed or was cancelled."""
+        """Wait for the end. Raises :class:`ServerError` where it failed or was canceled."""
         for state in self.events():
             if on_change is not None:
                 on_change(state)

@@ -84,7 +84,7 @@ class Reconstruction:
     """Watertight, UV-textured; without faces where the views show no object. Its attribute ``inconsistency`` says how
     far the views that see a vertex are from it, in world units."""
     sdf: Float[Tensor, "g g g"]
-    """Signed distance, negative inside, at the cell centres of the cube [-extent, extent]^3."""
+    """Signed distance, negative inside, at the cell centers of the cube [-extent, extent]^3."""
     extent: float
     residuals: Float[Tensor, "v"]
     """Distance of each view from the finished mesh: mean depth error in world units, or that of a wrong silhouette."""

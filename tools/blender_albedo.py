@@ -58,7 +58,7 @@ def _render(job: dict) -> None:
 
 
 def _plain(mesh: "bpy.types.Mesh") -> "bpy.types.Material":
-    """An emission of the mesh's colour attribute, or of an sRGB grey of 0.7."""
+    """An emission of the mesh's color attribute, or of an sRGB gray of 0.7."""
     material = bpy.data.materials.new("plain")
     material.use_nodes = True
     tree = material.node_tree
@@ -74,7 +74,7 @@ def _plain(mesh: "bpy.types.Mesh") -> "bpy.types.Material":
 
 
 def _show_base_color(material: "bpy.types.Material") -> None:
-    """Replace the lit surface by an emission of its base colour, which is then the picture without any light."""
+    """Replace the lit surface by an emission of its base color, which is then the picture without any light."""
     tree = material.node_tree
     surface = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None) if tree else None
     if surface is None:

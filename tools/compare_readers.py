@@ -1,4 +1,4 @@
-"""Compare this program's reading of mesh files with Blender's: silhouettes and base colours from two sides."""
+"""Compare this program's reading of mesh files with Blender's: silhouettes and base colors from two sides."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ _GRAY = 0.7
 
 @dataclass(frozen=True)
 class Compare:
-    """Print a Markdown table: overlap of silhouettes and mean colour difference for each file."""
+    """Print a Markdown table: overlap of silhouettes and mean color difference for each file."""
 
     files: tyro.conf.Positional[list[Path]]
     """Mesh files: .glb, .gltf, .obj, .ply or .stl."""

@@ -1,4 +1,4 @@
-"""Draw a labelled figure of finished runs: each photo, and some of its hypotheses from four sides.
+"""Draw a labeled figure of finished runs: each photo, and some of its hypotheses from four sides.
 
 ``python tools/draw_figure.py out/mug --hypotheses 0 2 5 --output docs/images/hidden_handle.png``
 """
@@ -92,7 +92,7 @@ def _numbers(figure: Figure) -> list[str]:
 
 
 def _photo(run: Path, size: int) -> Image.Image:
-    """The photo as the model sees it: cut out and centred."""
+    """The photo as the model sees it: cut out and centered."""
     picture = Image.open(run / "photo.webp").convert("RGBA")
     picture = picture.crop(picture.getchannel("A").getbbox())
     picture.thumbnail((size, size), Image.Resampling.LANCZOS)

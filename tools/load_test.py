@@ -1,6 +1,6 @@
 """Put the HTTP API under load: ``python tools/load_test.py --weights FOLDER``.
 
-Many requests run side by side; some are cancelled, some are hostile. Every one must end as a result of its own or as
+Many requests run side by side; some are canceled, some are hostile. Every one must end as a result of its own or as
 one clear error, and the memory of server and worker must stay flat. Prints a summary; exits with 1 where that fails.
 """
 
@@ -39,7 +39,7 @@ class LoadTest:
     parallel: int = 8
     """Number of requests at a time."""
     cancelled: float = 0.05
-    """Share of requests that are cancelled at a random moment."""
+    """Share of requests that are canceled at a random moment."""
     hostile: float = 0.05
     """Share of requests whose upload is no photo."""
     device: str = "auto"

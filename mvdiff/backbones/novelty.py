@@ -111,7 +111,7 @@ def _centers(cameras: Cameras) -> Float[Tensor, "p 2"]:
 def _relit(
     own: Float[Tensor, "n 3 h w"], photo: Float[Tensor, "n 3 h w"], weight: Float[Tensor, "n 1 h w"]
 ) -> Float[Tensor, "n 3 h w"]:
-    """The delit colours under the gain, one for all channels, that brings them nearest to the photo."""
+    """The delit colors under the gain, one for all channels, that brings them nearest to the photo."""
     gain = (own * photo * weight).sum((1, 2, 3)) / (own**2 * weight).sum((1, 2, 3)).clamp_min(1e-6)
     return own * gain.clamp(0.3, 3)[:, None, None, None]
 

@@ -36,7 +36,7 @@ class Command:
     resolution: int = 128
     """Cells along each side of a grid."""
     size_mm: float = 100.0
-    """Longest side of a 3D print (stl, 3mf) in millimetres."""
+    """Longest side of a 3D print (stl, 3mf) in millimeters."""
     sh_degree: int = 3
     """Degree of the spherical harmonics in a splat file: 3 as the reference trainer wants it, 0 for small files."""
     overwrite: bool = False

@@ -1,4 +1,4 @@
-"""``mvdiff feedback``: a finished run and a judgement of its hypotheses to more of the right kind."""
+"""``mvdiff feedback``: a finished run and a judgment of its hypotheses to more of the right kind."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from recon.core.errors import InputError
 class Command:
     """Keep some hypotheses of a finished run, reject others, and sample more like those that were kept.
 
-    The judgement also weighs the hypotheses that look like judged ones. The results are a complete output folder of
+    The judgment also weighs the hypotheses that look like judged ones. The results are a complete output folder of
     their own, with the kept hypotheses first.
     """
 

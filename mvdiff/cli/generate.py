@@ -39,11 +39,11 @@ class Command:
     selection: Annotated[SelectionChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=SelectionChoice)
     geometry: Annotated[GeometryChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=GeometryChoice)
     preset: Preset = "default"
-    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid. Both are uncalibrated."""
     calibration: Calibration = "default"
     """Calibration to apply: a file, "none", or "default" (the one shipped with the weights)."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

@@ -30,7 +30,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Command:
-    """Version, weights, licence, devices and optional parts."""
+    """Version, weights, license, devices and optional parts."""
 
     weights: str = "embedded"
     """The model in this package, or a folder of weights."""

@@ -37,9 +37,9 @@ class NewRun:
     """Seed of the new hypotheses; by default the old seed plus 1."""
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: Preset = "default"
-    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid."""
+    """Quality of the reconstruction; "fast" is a draft, "quality" a finer grid. Both are uncalibrated."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 
@@ -70,7 +70,7 @@ class NewRun:
 
 
 def _sentences(record: dict[str, Any]) -> str:
-    names = {"before": "before", "reweighted": "old hypotheses, newly weighted", "after": "after"}
+    names = {"before": "before", "reweighted": "reweighted, nothing sampled", "after": "after"}
     return "\n".join(
         f"{name}: {record[key]['index_entropy_bits']:.2f} bits open "
         f"({record[key]['effective_size']:.1f} effective hypotheses), ambiguity {record[key]['ambiguity']:.0%}, "

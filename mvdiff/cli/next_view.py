@@ -41,7 +41,7 @@ class Command:
             return
         say(
             f"{found.entropy:.2f} bits are open about which of {len(meshes)} hypotheses is true. "
-            "An object that is none of them leaves more open than is expected here:"
+            "What a photo is expected to leave open, if one of them is true:"
         )
         for rank, view in enumerate(record["views"], 1):
             say(

@@ -41,7 +41,7 @@ class Command:
     output_dir: str = "out"
     """Folder or fsspec URL (s3://, gs://) for the results."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

@@ -48,7 +48,7 @@ class Command:
     reconstructor_weights: Path | None = None
     """Folder of the reconstructor's converted weights."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

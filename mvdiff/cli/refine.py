@@ -35,7 +35,8 @@ class Command:
     matting: Matting = True
     """Cut the object out of a photo without transparency."""
     framing: Framing = "recentre"
-    """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
+    """Framing of the photo. "recentre" suits any photo; "keep" assumes an uncropped frame, 40° wide, aimed at the
+    object."""
     new_run: Annotated[NewRun, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="run")] = field(default_factory=NewRun)
 
     def run(self) -> None:

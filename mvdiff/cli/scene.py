@@ -30,7 +30,7 @@ class Command:
     device: str = "auto"
     """Device to run on: auto, cpu, cuda or cuda:N."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     path: Path | None = None
     """Camera path to film in every scene: a transforms.json in meters, +Y up, with the photo's camera at the origin
     looking along -Z. Its images need not exist."""

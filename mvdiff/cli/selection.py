@@ -22,7 +22,7 @@ class SelectionChoice:
     """Pixel on the object, from the upper left corner. Repeat it for several objects of one photo: each gets a run of
     its own in object-1, object-2 and so on, and scene.glb places all in one frame."""
     box: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="X0,Y0,X1,Y1")] = ()
-    """Box around the object, in pixels: left, top, right, bottom. It can be repeated, too."""
+    """Box around the object, in pixels: left, top, right, bottom. May be repeated."""
     segmenter: Path | None = None
     """Folder with the weights of SAM 2; without it a selection uses color and edges alone."""
 

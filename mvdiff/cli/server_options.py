@@ -32,6 +32,7 @@ class ServerOptions:
     attention_backend: AttentionBackend = "native"
     """Attention implementation: PyTorch's (native, flex), or that of a package which must be installed."""
     limits: Annotated[Limits, tyro.conf.OmitArgPrefixes] = field(default_factory=Limits)
+    """Limits of requests."""
     address: Annotated[Address, tyro.conf.OmitArgPrefixes] = field(default_factory=Address)
 
     def config(self, pages: bool) -> ServerConfig:

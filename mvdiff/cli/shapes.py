@@ -54,7 +54,7 @@ class Command:
     device: Device = "auto"
     """Device to run on; "auto" takes a GPU if there is one."""
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

@@ -29,7 +29,7 @@ class Command:
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     overwrite: bool = False
-    """Replace results of other inputs in the output folder."""
+    """Replace results of other inputs or settings in the output folder."""
     json: bool = False
     """Print one JSON object on stdout instead of text."""
 

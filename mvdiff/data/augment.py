@@ -39,7 +39,7 @@ class Batch:
 def augment_references(
     rgba: Float[Tensor, "b 4 h w"], generator: torch.Generator, config: AugmentConfig
 ) -> Float[Tensor, "b 4 h w"]:
-    """Straight alpha in and out, in [0, 1]; colour stays 0 where alpha is 0."""
+    """Straight alpha in and out, in [0, 1]; color stays 0 where alpha is 0."""
     dice = Batch(len(rgba), generator, rgba.device)
     rgba = _imperfect_matte(rgba, dice, config)
     premultiplied = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], 1)
@@ -57,7 +57,7 @@ def augment_references(
 
 
 def _imperfect_matte(rgba: Float[Tensor, "b 4 h w"], dice: Batch, config: AugmentConfig) -> Float[Tensor, "b 4 h w"]:
-    """Too wide, with the background's colour showing; or too narrow."""
+    """Too wide, with the background's color showing; or too narrow."""
     rgb, alpha = rgba.split([3, 1], 1)
     background = dice.uniform(0, 1, 3)
     composed = rgb * alpha + background * (1 - alpha)

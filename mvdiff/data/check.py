@@ -1,4 +1,4 @@
-"""A look at a data set before hours of training go into it: a contact sheet, figures, licences."""
+"""A look at a data set before hours of training go into it: a contact sheet, figures, licenses."""
 
 import hashlib
 from collections import Counter
@@ -110,7 +110,7 @@ def _suspicion(record: ObjectRecord, coverage: float) -> str | None:
 
 
 def _row(record: ObjectRecord) -> Float[Tensor, "3 h ww"]:
-    """Two photos; delit colour, normal and depth of three views."""
+    """Two photos; delit color, normal and depth of three views."""
     photos = [_over_white(photo.float() / 255) for photo in record.references[:2]]
     views = record.targets[:: max(1, len(record.targets) // 3)][:3].float() / 255
     return torch.cat([*photos, *(picture for view in views for picture in _channels(view))], -1)

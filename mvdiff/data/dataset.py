@@ -79,7 +79,7 @@ def render_dataset(config: RenderDataset) -> Iterator[tuple[int, int, ShardInfo 
 
 
 def _origin(shot: Shot, credits: dict[str, dict[str, str | None]]) -> dict[str, Any]:
-    """Name, licence, creator and source of an object, and which of its variants this is."""
+    """Name, license, creator and source of an object, and which of its variants this is."""
     source = shot.source
     origin: dict[str, Any] = {"name": source.name, "warped": shot.warp, **origin_of(source, credits)}
     if source.path is None:

@@ -1,4 +1,4 @@
-"""Random variants of a mesh: a catalogue of a few thousand objects must not be learned by heart."""
+"""Random variants of a mesh: a catalog of a few thousand objects must not be learned by heart."""
 
 import math
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ def _rotation(axis: Float[Tensor, "3"], angle: float) -> Float[Tensor, "3 3"]:
 
 @dataclass(frozen=True)
 class _Dye:
-    """Turns the hue about the grey axis, then saturation, contrast and brightness; sometimes swaps the channels."""
+    """Turns the hue about the gray axis, then saturation, contrast and brightness; sometimes swaps the channels."""
 
     channels: list[int]
     turn: Float[Tensor, "3 3"]
@@ -93,7 +93,7 @@ class _Dye:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Stripes, checks, spots or blotches through space: detail that coarse meshes cannot hold in vertex colours."""
+    """Stripes, checks, spots or blotches through space: detail that coarse meshes cannot hold in vertex colors."""
 
     kind: int
     frequency: float

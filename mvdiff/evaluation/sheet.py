@@ -19,7 +19,7 @@ HYPOTHESES = 3
 def strip(
     title: str, reference: Image.Image, truth: ViewSet, sampled: ViewSet, meshes: Sequence[TexturedMesh]
 ) -> Image.Image:
-    """One object: reference and true views (colours, normals), then the first hypotheses, sampled views and meshes.
+    """One object: reference and true views (colors, normals), then the first hypotheses, sampled views and meshes.
 
     ``truth`` [1 v] and ``sampled`` [n v] share their cameras.
     """

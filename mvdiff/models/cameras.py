@@ -88,7 +88,7 @@ class ProjectivePositions:
         dtype: torch.dtype,
     ) -> None:
         self.projection, self.inverse = projection.to(dtype), inverse.to(dtype)
-        # Eight units across a picture half: neighbouring reference patches are one unit apart.
+        # Eight units across a picture half: neighboring reference patches are one unit apart.
         pairs = head_dim // 8
         frequency = 100.0 ** (-torch.arange(pairs, device=points.device) / pairs)
         angle = points[:, :, None] * 8 * frequency  # [n 2 pairs]

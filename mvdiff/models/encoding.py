@@ -12,9 +12,9 @@ from recon.rendering.warp import Warped
 
 #: Albedo, alpha, world normal, depth.
 CHANNELS = 8
-#: Channels of a view that share a noise level where a network has two: colours; alpha, normal and depth.
+#: Channels of a view that share a noise level where a network has two: colors; alpha, normal and depth.
 GROUPS = (3, 5)
-#: Warped colours and depth code, validity, provenance.
+#: Warped colors and depth code, validity, provenance.
 CONDITION_CHANNELS = 6
 RADIUS = 0.5
 
@@ -30,7 +30,7 @@ def encode_views(views: ViewSet) -> Float[Tensor, "n v 8 h w"]:
 
 
 def decode_views(sample: Float[Tensor, "n v 8 h w"], cameras: Cameras) -> ViewSet:
-    """The inverse, onto valid colours, unit normals and depths inside the bounding sphere's slab."""
+    """The inverse, onto valid colors, unit normals and depths inside the bounding sphere's slab."""
     rgb, alpha, normal, depth = sample.float().split([3, 1, 3, 1], dim=-3)
     alpha = (alpha * 0.5 + 0.5).clamp(0, 1)
     inside = (alpha > 1 / 255).float()
@@ -44,14 +44,14 @@ def decode_views(sample: Float[Tensor, "n v 8 h w"], cameras: Cameras) -> ViewSe
 
 
 def encode_reference(rgba: Float[Tensor, "*b 4 h w"]) -> Float[Tensor, "*b 4 h w"]:
-    """A photo with straight alpha in [0, 1] to [-1, 1], colour 0 where the object is not."""
+    """A photo with straight alpha in [0, 1] to [-1, 1], color 0 where the object is not."""
     rgb, alpha = rgba.split([3, 1], dim=-3)
     return torch.cat([(rgb * 2 - 1) * (alpha > 0), alpha * 2 - 1], -3)
 
 
 @dataclass(frozen=True)
 class SceneCode:
-    """The same channels for scenes: lit colours everywhere, alpha 0 at the sky, nearness in place of depth.
+    """The same channels for scenes: lit colors everywhere, alpha 0 at the sky, nearness in place of depth.
 
     Nearness is y = z0 / (z + z0), stored as 2 y - 1: bounded, finest around ``z0`` and 0 at the sky.
     """
@@ -78,7 +78,7 @@ class SceneCode:
         return torch.cat([views.rgb * 2 - 1, views.alpha * 2 - 1, normal, depth], -3)
 
     def decode(self, sample: Float[Tensor, "n v 8 h w"], cameras: Cameras) -> ViewSet:
-        """Views with valid colours, unit normals and positive depths; normals and depth are 0 at the sky."""
+        """Views with valid colors, unit normals and positive depths; normals and depth are 0 at the sky."""
         rgb, alpha, normal, code = sample.float().split([3, 1, 3, 1], dim=-3)
         alpha = (alpha * 0.5 + 0.5).clamp(0, 1)
         surface = (alpha > 0.5).float()
@@ -91,7 +91,7 @@ class SceneCode:
         )
 
     def condition(self, warped: Warped) -> Float[Tensor, "n v 6 h w"]:
-        """Condition channels: warped colours and depth code where valid (else 0), validity, provenance."""
+        """Condition channels: warped colors and depth code where valid (else 0), validity, provenance."""
         pictures = torch.cat([warped.rgb * 2 - 1, self.encode_depth(warped.depth)], -3) * warped.valid
         return torch.cat([pictures, warped.valid, warped.provenance * warped.valid], -3)
 

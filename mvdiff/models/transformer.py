@@ -5,6 +5,7 @@ network outputs the clean picture. Target and photo tokens meet in one joint att
 camera.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,6 +25,9 @@ from mvdiff.models.cameras import ProjectivePositions, harmonics, patch_centers,
 from mvdiff.models.layers import GatedMLP, RMSNorm
 
 _RAY_OCTAVES = 6
+
+# diffusers warns of modules to be kept in float32 even where its list of them is empty.
+logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda record: "float32: []" not in record.getMessage())
 
 
 @dataclass
@@ -96,7 +100,7 @@ class MultiViewTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Predicts clean views from noisy ones, given photos and all cameras.
 
     Each view has its own noise level, so that any subset of views may be given clean (timestep 0). With two
-    ``noise_groups`` so has each group of a view's channels: of a photo the colours may be clean and the depth noisy.
+    ``noise_groups`` so has each group of a view's channels: of a photo the colors may be clean and the depth noisy.
     """
 
     _supports_gradient_checkpointing = True

@@ -91,7 +91,7 @@ class SecondPhoto:
 
 @dataclass(frozen=True)
 class EditedView:
-    """A sampled view of one hypothesis, painted over: colours, or what is object and what is not (by transparency)."""
+    """A sampled view of one hypothesis, painted over: colors, or what is object and what is not (by transparency)."""
 
     views: ViewSet
     """[1 1]: the painted picture with the geometry of the sampled one, continued where something was added."""
@@ -145,7 +145,7 @@ class EditedView:
 
 
 def paint_view(own: ViewSet, rgba: Float[Tensor, "4 h w"]) -> ViewSet:
-    """``own`` [1 1] with the colours and the silhouette of ``rgba``; :class:`InputError` where nothing differs."""
+    """``own`` [1 1] with the colors and the silhouette of ``rgba``; :class:`InputError` where nothing differs."""
     before = torch.cat([own.rgb * own.alpha, own.alpha], 2)[0, 0]
     after = torch.cat([rgba[:3] * rgba[3:], rgba[3:]])
     if float((after - before).abs().amax()) < _PAINTED:

@@ -1,4 +1,4 @@
-"""Acting on a finished run: more evidence or a user's judgement make a new run of it."""
+"""Acting on a finished run: more evidence or a user's judgment make a new run of it."""
 
 import hashlib
 import os
@@ -44,7 +44,7 @@ class Change:
 
     result: GenerationResult
     record: dict[str, Any]
-    """JSON-ready: ``before``, ``reweighted`` (the old hypotheses, newly weighted) and ``after``, each with
+    """JSON-ready: ``before``, ``reweighted`` (the same hypotheses with new weights) and ``after``, each with
     ``index_entropy_bits``, ``occupancy_entropy`` (bits times volume), ``ambiguity`` and ``effective_size``."""
 
 
@@ -194,7 +194,7 @@ def feedback(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Change:
-    """Weigh a finished run's hypotheses by a judgement of some of them, and sample more like those that were kept.
+    """Weigh a finished run's hypotheses by a judgment of some of them, and sample more like those that were kept.
 
     The new run holds the kept hypotheses first; the others start from views of kept ones (without any: of those not
     rejected), noised up to ``strength``. Raises :class:`InputError` before anything is written.

@@ -97,7 +97,10 @@ class Calibrations:
         if not other:
             return calibration, ()
         names = " and ".join(name.replace("_", " ") for name in other)
-        return None, (f"Uncalibrated: the calibration was made with other {names}: run `mvdiff calibrate` with these.",)
+        note = (
+            f"Uncalibrated: the calibration was made with other settings ({names}). Run `mvdiff calibrate` with these."
+        )
+        return None, (note,)
 
 
 def _with_current_names(settings: Any) -> Any:

@@ -29,9 +29,9 @@ FileFormat = Literal["glb", "ply", "obj"]
 @dataclass(frozen=True)
 class GenerationConfig(SamplingConfig):
     num_hypotheses: int | Literal["auto"] = 8
-    """Number of objects to sample; "auto" draws 4, 8, 16 or 32, until the posterior is known to ``tolerance``."""
+    """Number of objects to sample; "auto" draws 4, 8, 16 or 32, until its standard error is below the tolerance."""
     tolerance: float = 0.08
-    """Stopping rule of num_hypotheses="auto": largest standard error (root mean square) of the occupancy."""
+    """Largest standard error (root mean square) of the occupancy at which an "auto" number of hypotheses suffices."""
     seed: int = 0
     """Seed of the run. Hypothesis k has a seed of its own that does not depend on the number of hypotheses."""
     elevation: float | None = None
@@ -39,7 +39,8 @@ class GenerationConfig(SamplingConfig):
     matting: Matting = True
     """Cut the object out of a photo without transparency."""
     framing: Framing = "recentre"
-    """Framing of the photo. "recentre" suits any photo; "keep" takes a full frame of a 40° lens aimed at the object."""
+    """Framing of the photo. "recentre" suits any photo; "keep" assumes an uncropped frame, 40° wide, aimed at the
+    object."""
     coverage: float = 0.9
     """Share of the true surface that the stated band and intervals are to hold."""
     weighting: Weighting = "uniform"

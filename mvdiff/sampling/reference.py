@@ -38,10 +38,10 @@ _FORMAT = "mvdiff-reference/1"
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """A cut-out photo, recentred so that the object fills the square but for a margin."""
+    """A cut-out photo, recentered so that the object fills the square but for a margin."""
 
     rgba: Float[Tensor, "4 h w"]
-    """sRGB in [0, 1], straight alpha, colour 0 where alpha is 0."""
+    """sRGB in [0, 1], straight alpha, color 0 where alpha is 0."""
     crop: tuple[float, float, float]
     """(left, top, side) of the square in source pixels; it may reach beyond the source."""
     source_size: tuple[int, int]
@@ -50,7 +50,7 @@ class ReferenceImage:
     detail: Float[Tensor, "4 s s"] | None = None
     """The same square with more of the source's pixels, where it has them: for textures, not for the network."""
     framed: bool = False
-    """Whether the source is a whole picture of the default lens that aims at the object's centre."""
+    """Whether the source is a whole picture of the default lens that aims at the object's center."""
 
     @property
     def size(self) -> int:
@@ -79,9 +79,9 @@ class ReferenceImage:
         )
 
     def crop_parameters(self) -> tuple[float, float, float]:
-        """(cx, cy, log_scale) of the camera whose picture is the source: default lens, aimed at the object's centre.
+        """(cx, cy, log_scale) of the camera whose picture is the source: default lens, aimed at the object's center.
 
-        ``cx, cy`` is where the object's centre (the middle of the source) lies in the crop, −1…1 with x right and
+        ``cx, cy`` is where the object's center (the middle of the source) lies in the crop, −1…1 with x right and
         y down; the scale is the projected radius of the bounding sphere, focal · 0.5 / distance, in half crops.
         """
         if not self.framed:
@@ -205,7 +205,7 @@ def _resample(
     window[y0 - first_y : y1 - first_y, x0 - first_x : x1 - first_x] = rgba[y0:y1, x0:x1]
     window[..., :3] *= window[..., 3:]
     box = (left - first_x, top - first_y, left - first_x + side, top - first_y + side)
-    # Hamming: as sharp as bicubic but without negative lobes, which would make coloured rims of soft alpha.
+    # Hamming: as sharp as bicubic but without negative lobes, which would make colored rims of soft alpha.
     kernel = Image.Resampling.HAMMING if side > size else Image.Resampling.BICUBIC
     channels = [
         Image.fromarray(np.ascontiguousarray(window[..., i])).resize((size, size), kernel, box=box) for i in range(4)

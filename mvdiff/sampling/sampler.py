@@ -44,7 +44,7 @@ class SamplerInfo:
     name: str
     """Name of the backbone, as ``--backbone`` takes it."""
     licence: str
-    """SPDX identifier of the weights' licence."""
+    """SPDX identifier of the weights' license."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Record for manifests: name, sha256, revision, adapters."""
     channels: frozenset[Channel] = frozenset({"rgb", "alpha"})

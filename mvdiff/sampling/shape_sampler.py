@@ -28,7 +28,7 @@ class ShapeSamplerInfo:
 
     name: str
     licence: str
-    """SPDX identifier of the weights' licence."""
+    """SPDX identifier of the weights' license."""
     world: World
     """Frame of the shapes."""
     defaults: FlowSettings

@@ -16,7 +16,7 @@ from mvdiff.serving.lanes import STATE, Lane, given_up, make_lanes
 from mvdiff.serving.metrics import Metrics
 from mvdiff.serving.worker_process import WorkerEnded
 
-#: Seconds that a cancelled task has to stop by itself before its process is killed.
+#: Seconds that a canceled task has to stop by itself before its process is killed.
 _GRACE = 2.0
 #: How often a job is begun before it is given up: its worker or the server ended each time.
 _ATTEMPTS = 3
@@ -140,7 +140,7 @@ class Engine:
 
     async def _work(self, lane: Lane, job: Job) -> None:
         current = self.table.get(job.id)
-        if current is None or current.state != "queued":  # cancelled while the worker started
+        if current is None or current.state != "queued":  # canceled while the worker started
             return
         job = self._update(job, state="running", started=time.time(), attempts=job.attempts + 1)
         lane.job = job.id
@@ -158,7 +158,7 @@ class Engine:
         await self._clear_away(job)
 
     async def _clear_away(self, job: Job) -> None:
-        """Remove what a cancelled job has left of its run."""
+        """Remove what a canceled job has left of its run."""
         current = self.table.get(job.id)
         if current is not None and current.state == "cancelled" and job.run is not None:
             await asyncio.to_thread(shutil.rmtree, self.config.output_dir / job.run, ignore_errors=True)

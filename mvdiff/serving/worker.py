@@ -47,7 +47,7 @@ class Desk:
             raise Cancelled
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Report progress, as runs do; a cancelled task ends here."""
+        """Report progress, as runs do; a canceled task ends here."""
         self.check()
         now = time.perf_counter()
         if self._stage is not None:

@@ -25,7 +25,7 @@ class WorkerProcess:
         """``setup``: what :mod:`mvdiff.serving.worker` reads first."""
         self.setup = setup
         self.info: dict[str, Any] = {}
-        """Facts from the process once it was ready: its device, the model's name and licence."""
+        """Facts from the process once it was ready: its device, the model's name and license."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -185,7 +185,7 @@ def _restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, flat
     for name, value in flat.items():
         parameter, key = name.rsplit("|", 1)
         tensor = parameters[parameter]
-        # Step counters stay where the optimiser keeps them: on the device only when fused.
+        # Step counters stay where the optimizer keeps them: on the device only when fused.
         fused = any(group.get("fused") for group in owner[tensor].param_groups)
         device = tensor.device if value.ndim or fused else torch.device("cpu")
         # Whole numbers were no tensors before (bitsandbytes counts its steps so).

@@ -24,7 +24,7 @@ class ModelConfig:
     transformer: dict[str, Any] = field(default_factory=dict)
     camera_estimator: dict[str, Any] = field(default_factory=dict)
     init_from: str | None = None
-    """Folder of weights to continue from, with a fresh optimiser ("embedded" is the shipped model)."""
+    """Folder of weights to continue from, with a fresh optimizer ("embedded" is the shipped model)."""
     init_components: list[str] = field(default_factory=lambda: ["transformer", "camera_estimator"])
     """Networks to load from ``init_from``; the others are initialized at random."""
     compile: Literal["auto", "always", "never"] = "auto"

@@ -69,7 +69,7 @@ def reprojection_loss(
 def perceptual_loss(
     prediction: Float[Tensor, "b v 8 h w"], clean: Float[Tensor, "b v 8 h w"], weight: Float[Tensor, "b v"]
 ) -> Float[Tensor, ""]:
-    """LPIPS (Zhang et al. 2018) of the colours over white."""
+    """LPIPS (Zhang et al. 2018) of the colors over white."""
     pictures = []
     for views in (prediction, clean):
         alpha = (views[:, :, 3:4] * 0.5 + 0.5).clamp(0, 1)

@@ -41,7 +41,7 @@ class TrainingData:
     refresher: StoreRefresher | ViewStream | None
     config: DataConfig
     licences: dict[str, int]
-    """Objects by licence."""
+    """Objects by license."""
 
     @property
     def device(self) -> torch.device:

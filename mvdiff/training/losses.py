@@ -37,7 +37,7 @@ class LossConfig:
     """Weight of the photo camera's negative log-likelihood; 0 freezes the camera estimator."""
     camera_patches: float = 1.0
     """Share of a photo's patches, drawn anew each time, that the camera estimator is shown while it trains: it should
-    tell the camera from the object's shape, not recognise the object by a detail (PatchDropout, Liu et al. 2022)."""
+    tell the camera from the object's shape, not recognize the object by a detail (PatchDropout, Liu et al. 2022)."""
     depth_normal_weight: float = 0.0
     """Weight of the angle between predicted normals and normals of the predicted depth."""
     reprojection_weight: float = 0.0

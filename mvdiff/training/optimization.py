@@ -12,7 +12,7 @@ from recon.core.errors import InputError
 
 
 class JointOptimizer(torch.optim.Optimizer):
-    """Several optimisers over disjoint parameters, stepped as one."""
+    """Several optimizers over disjoint parameters, stepped as one."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         self.optimizers = optimizers

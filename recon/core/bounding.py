@@ -26,7 +26,7 @@ class BoundingSphere:
     def of_views(views: ViewSet) -> "BoundingSphere":
         """A sphere that holds the visual hull of one hypothesis' silhouettes.
 
-        Its centre is the point nearest to the rays through the silhouettes' middles. Raises :class:`InputError` where
+        Its center is the point nearest to the rays through the silhouettes' middles. Raises :class:`InputError` where
         there is none: fewer than two views with an object, or cameras that all look the same way.
         """
         if len(views) != 1:
@@ -55,7 +55,7 @@ class BoundingSphere:
         return float(self.center.norm()) + self.radius <= UNIT_RADIUS * 1.1
 
     def to_unit(self, views: ViewSet) -> ViewSet:
-        """The views in a world whose origin is the centre and where the sphere has the package's radius."""
+        """The views in a world whose origin is the center and where the sphere has the package's radius."""
         scale = self._scale
         depth = None if views.depth is None else views.depth * scale
         # Near the origin single precision is enough, also for cameras that came in double.
@@ -86,5 +86,5 @@ def _radius(camera, center: Float[Tensor, "3"], pixels: Float[Tensor, "p 2"]) ->
     """Radius of the sphere around ``centre`` that covers the mask's pixels, but for its outermost 1 % (stray ones)."""
     origin, directions = camera.rays(pixels[None])
     towards = center - origin[0]
-    # Distance of the centre from each pixel's ray.
+    # Distance of the center from each pixel's ray.
     return float(torch.linalg.cross(towards, directions[0]).norm(dim=-1).quantile(0.99))

@@ -115,7 +115,7 @@ class Cameras:
     def rays(
         self, pixels: Float[Tensor, "*#batch p 2"] | None = None
     ) -> tuple[Float[Tensor, "*batch p 3"], Float[Tensor, "*batch p 3"]]:
-        """Origins and unit directions through ``pixels`` (x, y; all pixel centres in row order by default)."""
+        """Origins and unit directions through ``pixels`` (x, y; all pixel centers in row order by default)."""
         if pixels is None:
             pixels = pixel_centers(self.width, self.height, device=self.device, dtype=self.c2w.dtype)
         # The inverse of an upper triangle by hand: CUDA's solvers take as long for one matrix as all of the rest.
@@ -241,7 +241,7 @@ def _merged(cameras: Sequence[Cameras], merge: Callable[[list[Tensor]], Tensor])
 
 
 def pinhole(fov: float, width: int, height: int, device: torch.device | None = None) -> Float[Tensor, "3 3"]:
-    """Intrinsics in pixels of a centred lens with vertical field of view ``fov`` in degrees."""
+    """Intrinsics in pixels of a centered lens with vertical field of view ``fov`` in degrees."""
     intrinsics = torch.eye(3, device=device)
     intrinsics[:2] *= 0.5 * height / math.tan(math.radians(fov) / 2)
     intrinsics[0, 2], intrinsics[1, 2] = width / 2, height / 2
@@ -251,7 +251,7 @@ def pinhole(fov: float, width: int, height: int, device: torch.device | None = N
 def pixel_centers(
     width: int, height: int, stride: int = 1, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "p 2"]:
-    """(x, y) of the centres of ``stride``-sized pixels in row order."""
+    """(x, y) of the centers of ``stride``-sized pixels in row order."""
     x = (torch.arange(width // stride, device=device, dtype=dtype) + 0.5) * stride
     y = (torch.arange(height // stride, device=device, dtype=dtype) + 0.5) * stride
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")

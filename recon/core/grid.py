@@ -12,7 +12,7 @@ from recon.core.mesh import TexturedMesh
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """``resolution``^3 cells over the cube of half side ``extent`` around ``centre``; values live at cell centres."""
+    """``resolution``^3 cells over the cube of half side ``extent`` around ``centre``; values live at cell centers."""
 
     center: Float[Tensor, "3"]
     extent: float
@@ -38,12 +38,12 @@ class VoxelGrid:
         return VoxelGrid((low + high) / 2, half * resolution / (resolution - 4), resolution)
 
     def points(self) -> Float[Tensor, "g g g 3"]:
-        """Cell centres in world units, indexed x, y, z."""
+        """Cell centers in world units, indexed x, y, z."""
         axis = (torch.arange(self.resolution, device=self.center.device) + 0.5) * self.spacing - self.extent
         return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1) + self.center
 
     def indices(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
-        """World points in cells: cell centres are whole numbers."""
+        """World points in cells: cell centers are whole numbers."""
         return (points - self.center + self.extent) / self.spacing - 0.5
 
     def sampling(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
@@ -60,7 +60,7 @@ class VoxelGrid:
         """Zero level of a field that is negative inside (Lorensen & Cline 1987); no faces where nothing is inside."""
         from skimage.measure import marching_cubes
 
-        # A level exactly at a cell's centre would make triangles without area.
+        # A level exactly at a cell's center would make triangles without area.
         least = 1e-3 * self.spacing
         inside = field <= -least
         if not bool(inside.any()) or bool(inside.all()):

@@ -1,4 +1,4 @@
-"""A triangle mesh with colour, as one frozen noun."""
+"""A triangle mesh with color, as one frozen noun."""
 
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +23,7 @@ class TexturedMesh:
     uv: Float[Tensor, "f 3 2"] | None = None
     """glTF texture coordinates per corner: (0, 0) is the upper left of ``texture``."""
     texture: Float[Tensor, "3 h w"] | None = None
-    """sRGB base colour in [0, 1]."""
+    """sRGB base color in [0, 1]."""
     attributes: dict[str, Tensor] = field(default_factory=dict)
     """Further per-vertex values [k] or [k, c], such as ``uncertainty``."""
 
@@ -93,7 +93,7 @@ class TexturedMesh:
         return (1 - root) * a[face] + root * (1 - r[:, 1:]) * b[face] + root * r[:, 1:] * c[face]
 
     def to_trimesh(self):
-        """A ``trimesh.Trimesh`` with vertex colours (geometry as it is, never re-merged)."""
+        """A ``trimesh.Trimesh`` with vertex colors (geometry as it is, never re-merged)."""
         import trimesh
 
         colors = None if self.colors is None else (self.colors.clamp(0, 1) * 255).round().byte().cpu().numpy()

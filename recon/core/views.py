@@ -25,7 +25,7 @@ _MAX_SIDE = 1 << 14
 
 @dataclass(frozen=True)
 class ViewSet:
-    """``n`` hypotheses of ``v`` views each. Only colour and alpha are always there."""
+    """``n`` hypotheses of ``v`` views each. Only color and alpha are always there."""
 
     rgb: Float[Tensor, "n v 3 h w"]
     """sRGB in [0, 1], straight alpha; delit when it comes from the embedded model."""

@@ -1,4 +1,4 @@
-"""Colour beside a field: where the views' colours of one place agree, a surface is likely."""
+"""Colour beside a field: where the views' colors of one place agree, a surface is likely."""
 
 import torch
 from jaxtyping import Float

@@ -17,14 +17,14 @@ class DenseField(torch.nn.Module):
         self.grid = grid
         self.initial = initial.detach()
         flat = self.initial.flatten(1)
-        # Saturated cells say only on which side they are: a few per cent of all need optimiser state.
+        # Saturated cells say only on which side they are: a few per cent of all need optimizer state.
         free = flat.abs() < 0.98 * flat.abs().amax(1, keepdim=True)
         self.cells, self.used = padded_nonzero(free)
         self.correction = torch.nn.Parameter(torch.zeros(self.cells.shape, device=initial.device))
         self._made: tuple[tuple[int, torch.device, bool, bool], Tensor] | None = None
 
     def values(self) -> Float[Tensor, "n g g g"]:
-        """Put together once for all that is asked between two steps of an optimiser; a recording holds its own."""
+        """Put together once for all that is asked between two steps of an optimizer; a recording holds its own."""
         recording = self.correction.is_cuda and torch.cuda.is_current_stream_capturing()
         state = self.correction._version, self.correction.device, recording, torch.is_grad_enabled()
         if self._made is None or self._made[0] != state:

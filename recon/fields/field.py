@@ -26,10 +26,10 @@ class Field(Protocol):
     def opacity(
         self, distance: Float[Tensor, "n r s"], t: Float[Tensor, "n r s"], sharpness: float | Float[Tensor, ""]
     ) -> Float[Tensor, "n r t"]:
-        """Opacity of each interval between neighbouring samples, whose ``distance`` :meth:`evaluate` gave."""
+        """Opacity of each interval between neighboring samples, whose ``distance`` :meth:`evaluate` gave."""
 
     def distances(self, grid: VoxelGrid) -> Float[Tensor, "n g g g"]:
-        """Signed distances at the cell centres of ``grid``, detached."""
+        """Signed distances at the cell centers of ``grid``, detached."""
 
 
 def numerical_gradient(field: Field, points: Float[Tensor, "n p 3"], step: float) -> Float[Tensor, "n p 3"]:
@@ -42,7 +42,7 @@ def numerical_gradient(field: Field, points: Float[Tensor, "n p 3"], step: float
 
 
 def evaluated_on(field: Field, grid: VoxelGrid, count: int, chunk: int = 2**18) -> Float[Tensor, "n g g g"]:
-    """All ``count`` hypotheses at the cell centres of ``grid``."""
+    """All ``count`` hypotheses at the cell centers of ``grid``."""
     with torch.no_grad():
         parts = [field.evaluate(part.expand(count, -1, 3)) for part in grid.points().reshape(-1, 3).split(chunk)]
     return torch.cat(parts, 1).reshape(count, *(grid.resolution,) * 3)

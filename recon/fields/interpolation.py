@@ -63,7 +63,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def _steps(size: int) -> tuple[int, ...]:
-    """From a cell to itself and its seven upper neighbours on a cube of ``size``, the last axis changing first."""
+    """From a cell to itself and its seven upper neighbors on a cube of ``size``, the last axis changing first."""
     return tuple((i * size + j) * size + k for i in (0, 1) for j in (0, 1) for k in (0, 1))
 
 
@@ -72,7 +72,7 @@ def _rows(table: Float[Tensor, "m *c"], base: Int[Tensor, "q"], size: int) -> li
 
 
 def _columns(share: Float[Tensor, "3 q"], table: Float[Tensor, "m *c"]) -> list[Float[Tensor, "q *one"]]:
-    """Shares of the upper neighbours along x, y and z, to go with rows of ``table``."""
+    """Shares of the upper neighbors along x, y and z, to go with rows of ``table``."""
     return [axis.reshape(-1, *(1,) * (table.ndim - 1)) for axis in share]
 
 

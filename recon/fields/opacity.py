@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def neus_alpha(sdf: Float[Tensor, "*r s"], sharpness: float | Float[Tensor, ""]) -> Float[Tensor, "*r t"]:
-    """Opacity of the intervals between neighbouring samples of a signed distance (NeuS, Wang et al. 2021, eq. 13)."""
+    """Opacity of the intervals between neighboring samples of a signed distance (NeuS, Wang et al. 2021, eq. 13)."""
     outside = torch.sigmoid(sdf * sharpness)
     return ((outside[..., :-1] - outside[..., 1:]) / (outside[..., :-1] + 1e-5)).clamp(0, 1)
 

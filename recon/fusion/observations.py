@@ -95,7 +95,7 @@ def silhouette_distance(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v 1 h
     inside = alpha > 0.5
     outwards, inwards = distance_transform(torch.cat([inside, ~inside])[:, 0])[0][:, None].chunk(2)
     distance = outwards - inwards
-    distance = distance - distance.sign() * 0.5  # between pixel centres, not at them
+    distance = distance - distance.sign() * 0.5  # between pixel centers, not at them
     far = float(sum(alpha.shape[-2:]))  # where there is no contour
     # Alpha is the covered share of a pixel: on the border it is the distance itself.
     return torch.where(distance.abs() < 1, 0.5 - alpha, distance.clamp(-far, far)).to(alpha.dtype)

@@ -66,7 +66,7 @@ class RayPool:
         )
 
     def drawn(self, uniform: Float[Tensor, "r"]) -> Int[Tensor, "n r"]:
-        """Numbers of the rays at ``uniform`` places of each hypothesis' own list: none depends on its neighbours."""
+        """Numbers of the rays at ``uniform`` places of each hypothesis' own list: none depends on its neighbors."""
         return (uniform * self.count[:, None]).long().clamp_max(self.all.alpha.shape[1] - 1)
 
     @torch.no_grad()

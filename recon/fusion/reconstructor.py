@@ -15,7 +15,7 @@ class ReconstructorInfo:
 
     name: str
     licence: str
-    """SPDX identifier of the weights' licence."""
+    """SPDX identifier of the weights' license."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Record for manifests: name, sha256."""
 

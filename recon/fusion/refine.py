@@ -122,7 +122,7 @@ class _Near:
     def drawn(
         self, grid: VoxelGrid, uniform: Float[Tensor, "p"], jitter: Float[Tensor, "p 3"]
     ) -> tuple[Float[Tensor, "n p 3"], Float[Tensor, "n p"]]:
-        """Cell centres moved by up to half a cell; and the closed form at the centres themselves."""
+        """Cell centers moved by up to half a cell; and the closed form at the centers themselves."""
         cell = self.cells.gather(1, (uniform * self.count[:, None]).long().clamp_max(self.cells.shape[1] - 1))
         g = grid.resolution
         place = torch.stack([cell // g**2, cell // g % g, cell % g], -1) + 0.5
@@ -173,7 +173,7 @@ def _shape_loss(
 
 
 def _colors(pool: RayPool, middle: Float[Tensor, "n r"], grid: VoxelGrid) -> ColorGrid:
-    """The mean colour of the pixels whose rays meet the first surface in a cell; grey where none does."""
+    """The mean color of the pixels whose rays meet the first surface in a cell; gray where none does."""
     n, g = len(middle), grid.resolution
     surface = pool.all.origin + pool.all.direction * middle[..., None]
     place = grid.indices(surface).round().long().clamp(0, g - 1)
@@ -182,7 +182,7 @@ def _colors(pool: RayPool, middle: Float[Tensor, "n r"], grid: VoxelGrid) -> Col
     values = torch.cat([pool.all.rgb * weight, weight], -1)
     total = values.new_zeros(n, g**3, 4).scatter_add(1, cell[..., None].expand(-1, -1, 4), values)
     total = total.reshape(n, g, g, g, 4).movedim(-1, 1)
-    # Spread to the neighbours, so that the colour is known on both sides of the surface.
+    # Spread to the neighbors, so that the color is known on both sides of the surface.
     for _ in range(3):
         total = total + 0.5 * torch.nn.functional.avg_pool3d(total, 3, 1, 1)
     color = (total[:, :3] + 0.5e-6) / (total[:, 3:] + 1e-6)

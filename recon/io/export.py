@@ -22,7 +22,7 @@ FORMATS = {
     "splats": (".ply", "recon.io.points:save_splats", "3D Gaussians on the surface, for splat viewers"),
     "grid": (".npz", "recon.io.grids:save_grid", "signed distance, density and colour on a voxel grid"),
 }
-#: Formats in millimetres.
+#: Formats in millimeters.
 PRINTED = ("stl", "3mf")
 
 

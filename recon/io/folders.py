@@ -117,7 +117,7 @@ class OutputFolder:
         if not overwrite and manifest is not None and manifest["inputs"] == inputs:
             return OutputFolder(path, resumed=True, lock=lock)
         if occupied and not overwrite:
-            found = "holds the results of other inputs" if manifest else "is not empty"
+            found = "holds the results of other inputs or settings" if manifest else "is not empty"
             raise InputError(f"The output folder '{path}' {found}: choose another one, or pass --overwrite.")
         if manifest is not None:
             for old in [inside(path, name) for name in manifest["files"]]:

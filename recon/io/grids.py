@@ -1,4 +1,4 @@
-"""A mesh as a field on a voxel grid: signed distance, and the density and colour that a radiance field would have."""
+"""A mesh as a field on a voxel grid: signed distance, and the density and color that a radiance field would have."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ from recon.io.points import PointSamples
 from recon.ops.voxelize import mesh_distance
 
 _FORMAT = "mvdiff-grid/1"
-#: Cells around the surface that have its colour; elsewhere it is never seen.
+#: Cells around the surface that have its color; elsewhere it is never seen.
 _COLORED = 3.0
 _POINTS = 200_000
 _GRAY = 0.5
 
 
 def save_grid(mesh: TexturedMesh, path: str | os.PathLike, resolution: int = 128) -> Path:
-    """An ``.npz`` whose arrays are indexed x, y, z at the cell centres of the cube ``centre`` ± ``extent``.
+    """An ``.npz`` whose arrays are indexed x, y, z at the cell centers of the cube ``centre`` ± ``extent``.
 
     ``sdf`` (negative inside, world units), ``density`` (of VolSDF, Yariv et al. 2021: the Laplace distribution's
     cumulative function of the distance, with ``beta`` of half a cell, over beta), ``rgb`` (sRGB), and the scalars.

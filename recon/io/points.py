@@ -1,4 +1,4 @@
-"""A surface as points: coloured point clouds, and Gaussians for splat viewers and as a start of splat training."""
+"""A surface as points: colored point clouds, and Gaussians for splat viewers and as a start of splat training."""
 
 import math
 import os
@@ -16,9 +16,9 @@ from recon.io.meshes.ply import write_ply
 from recon.io.splats.ply import SplatAxes, columns, save_splat_ply
 from recon.rendering.shade import sample_texture
 
-_GRAY = 0.7  # sRGB of meshes without colour
+_GRAY = 0.7  # sRGB of meshes without color
 _OPACITY = 0.98
-#: A disc's standard deviation as a share of the points' spacing: neighbours overlap to a closed surface.
+#: A disc's standard deviation as a share of the points' spacing: neighbors overlap to a closed surface.
 _SPREAD = 0.75
 #: A disc's thickness as a share of its width.
 _THIN = 0.05
@@ -64,7 +64,7 @@ class PointSamples:
 
 
 def save_points(mesh: TexturedMesh, path: str | os.PathLike, count: int = 100_000) -> Path:
-    """A PLY of ``count`` points with normals and sRGB colours."""
+    """A PLY of ``count`` points with normals and sRGB colors."""
     points = PointSamples.of(mesh, count)
     color = (points.color.clamp(0, 1) * 255).round().byte().numpy()
     table = columns("xyz", points.position) | columns(("nx", "ny", "nz"), points.normal)

@@ -73,7 +73,7 @@ def nearest(points: Float[Tensor, "p 3"], others: Float[Tensor, "q 3"]) -> tuple
 
 @dataclass(frozen=True)
 class SurfaceComparison:
-    """Nearest neighbours both ways, from which all point metrics follow."""
+    """Nearest neighbors both ways, from which all point metrics follow."""
 
     prediction: SurfacePoints
     truth: SurfacePoints
@@ -116,7 +116,7 @@ class SurfaceComparison:
 
     @property
     def normal_consistency(self) -> float:
-        """Mean |cosine| between the normals of nearest neighbours, both ways (Mescheder et al. 2019)."""
+        """Mean |cosine| between the normals of nearest neighbors, both ways (Mescheder et al. 2019)."""
         there = (self.prediction.normals * self.truth.normals[self.true_neighbor]).sum(-1).abs().mean()
         back = (self.truth.normals * self.prediction.normals[self.predicted_neighbor]).sum(-1).abs().mean()
         return float(there + back) / 2
@@ -133,7 +133,7 @@ def align_upright(
 ) -> Float[Tensor, "4 4"]:
     """Yaw about +Y, scale and translation that bring ``prediction`` onto ``truth``.
 
-    Starts from each of ``yaws`` angles (centres and sizes made equal), then iterated nearest points with the
+    Starts from each of ``yaws`` angles (centers and sizes made equal), then iterated nearest points with the
     least-squares similarity that keeps +Y (Umeyama 1991, restricted to one axis); for papers that align.
     """
     center, radius = truth.mean(0), (truth - truth.mean(0)).norm(dim=-1).mean()

@@ -36,7 +36,7 @@ def _order(axis: int) -> tuple[int, int, int]:
 
 def _column_winding(triangles: np.ndarray, size: int) -> np.ndarray:
     """Sum of the two winding numbers along the last axis' columns, [g g g]; ``triangles`` [f 3 3] in cells."""
-    # Columns stand a hair off the cell centres, so that none runs along an edge of a regular mesh.
+    # Columns stand a hair off the cell centers, so that none runs along an edge of a regular mesh.
     flat = triangles[..., :2] - np.array([3.1e-4, 1.7e-4])
     low = np.clip(np.ceil(flat.min(1)), 0, size).astype(np.int64)
     high = np.clip(np.floor(flat.max(1)) + 1, 0, size).astype(np.int64)
@@ -85,7 +85,7 @@ def mesh_distance(mesh: TexturedMesh, grid: VoxelGrid) -> Float[Tensor, "g g g"]
     face = np.concatenate([face, np.arange(len(source.faces))])
     near = cells.abs() < _BAND
     band = grid.points()[near].double().numpy()
-    # The nearest sample often lies on the neighbour of the nearest triangle: try a few.
+    # The nearest sample often lies on the neighbor of the nearest triangle: try a few.
     _, candidates = cKDTree(samples).query(band, k=_CANDIDATES, workers=-1)
     triangles = source.triangles[face[candidates.reshape(-1)]]
     repeated = band.repeat(_CANDIDATES, 0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class NoiseModel:
     """Noise model of a picture given the right hypothesis: Gaussian in silhouette, color and depth.
 
-    Errors of neighbouring pixels are not independent, so a picture counts for (size / correlation)^2 measurements.
+    Errors of neighboring pixels are not independent, so a picture counts for (size / correlation)^2 measurements.
     """
 
     silhouette: float = 0.3
@@ -191,7 +191,7 @@ def _misfit(mesh: TexturedMesh, evidence: Evidence, noise: NoiseModel) -> Float[
 
 
 def _shrunk(rgba: Float[Tensor, "4 h w"], size: int) -> Float[Tensor, "4 {size} {size}"]:
-    """Averaged premultiplied, so that the background's colour does not leak in."""
+    """Averaged premultiplied, so that the background's color does not leak in."""
     rgb, alpha = rgba[:3], rgba[3:]
     small = torch.nn.functional.interpolate(
         torch.cat([rgb * alpha, alpha])[None], size=(size, size), mode="area" if rgba.shape[-1] >= size else "bilinear"

@@ -1,4 +1,4 @@
-"""A user's judgement of hypotheses as evidence about all of them."""
+"""A user's judgment of hypotheses as evidence about all of them."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def check_choice(keep: Sequence[int], reject: Sequence[int], count: int) -> None
 
 
 def kernel(distance: Float[Tensor, "*shape"], bandwidth: float) -> Float[Tensor, "*shape"]:
-    """Weight with which a judgement of one hypothesis carries over to another at this mean surface distance: 1 at 0."""
+    """Weight with which a judgment of one hypothesis carries over to another at this mean surface distance: 1 at 0."""
     return torch.exp(-0.5 * (distance / bandwidth) ** 2)
 
 
@@ -45,7 +45,7 @@ def apply_judgement(
     to_rejected: Float[Tensor, "n r"],
     bandwidth: float,
 ) -> Float[Tensor, "n"]:
-    """Weights times the likelihood of the judgement: near what was kept, far from what was rejected; sum to one."""
+    """Weights times the likelihood of the judgment: near what was kept, far from what was rejected; sum to one."""
     likelihood = torch.ones_like(weights)
     if to_kept.shape[1]:
         likelihood = kernel(to_kept.amin(1), bandwidth)

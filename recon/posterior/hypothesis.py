@@ -25,7 +25,7 @@ class Hypothesis:
 
     mesh: TexturedMesh
     sdf: Float[Tensor, "g g g"] | None = None
-    """Signed distance, negative inside, indexed x, y, z at the cell centres of the cube [-extent, extent]^3."""
+    """Signed distance, negative inside, indexed x, y, z at the cell centers of the cube [-extent, extent]^3."""
     extent: float = 0.55
     seed: int = 0
     weight: float = 1.0

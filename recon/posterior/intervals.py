@@ -76,7 +76,7 @@ def central_interval(
 def with_colors(
     meshes: Sequence[TexturedMesh], sources: Sequence[TexturedMesh], weights: Float[Tensor, "n"], coverage: float
 ) -> list[TexturedMesh]:
-    """``meshes`` with the hypotheses' mean colour where they have none, and three attributes per vertex of the colours
+    """``meshes`` with the hypotheses' mean color where they have none, and three attributes per vertex of the colors
     of their nearest vertices: ``color_spread`` [k] (standard deviation, root mean square over the channels),
     ``color_low`` and ``color_high`` [k 3] (central ``coverage`` interval of each channel)."""
     from scipy.spatial import cKDTree

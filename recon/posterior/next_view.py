@@ -109,7 +109,7 @@ def next_view(
 ) -> NextView:
     """Rank candidate cameras by the mutual information between the hypothesis' index and the picture that they take.
 
-    ``meshes`` in one frame with their ``weights``, or a posterior, whose fields' surfaces are then used (no colours).
+    ``meshes`` in one frame with their ``weights``, or a posterior, whose fields' surfaces are then used (no colors).
     Pictures are the hypotheses' renderings plus the noise of ``config.noise`` (its variance times
     :func:`discrepancy`), so all that matters are the distances between the renderings; the mixture's entropy has no
     closed form and is simulated with fixed draws.
@@ -152,7 +152,7 @@ def next_view(
 
 
 def gram_of(features: Float[Tensor, "n v d"]) -> Float[Tensor, "v n n"]:
-    """Inner products of the centred predictions: all that the information depends on."""
+    """Inner products of the centered predictions: all that the information depends on."""
     by_view = (features - features.mean(0)).transpose(0, 1).double()
     return by_view @ by_view.transpose(1, 2)
 

@@ -20,7 +20,7 @@ from recon.core.mesh import TexturedMesh
 _NEAR = 1e-4
 _EMPTY = 0x7FFFFFFFFFFFFFFF
 _TILE = 8
-#: Barycentric slack, so that rounding opens no gap between neighbours; Embree's robust mode does the same.
+#: Barycentric slack, so that rounding opens no gap between neighbors; Embree's robust mode does the same.
 _SLACK = 1e-5
 
 
@@ -154,7 +154,7 @@ def crosses(mesh: TexturedMesh, cameras: Cameras) -> bool:
 
 
 def nearest_faces(mesh: TexturedMesh, cameras: Cameras) -> Int[Tensor, "v h w"]:
-    """Index of the nearest triangle at each pixel centre, -1 where there is none."""
+    """Index of the nearest triangle at each pixel center, -1 where there is none."""
     v, f = len(cameras), len(mesh)
     buffer = torch.full((v, cameras.height, cameras.width), _EMPTY, dtype=torch.int64, device=mesh.device)
     pixels, depth = cameras.project(mesh.vertices)

@@ -15,7 +15,7 @@ from recon.rendering import raycast
 from recon.rendering.hits import Hits, planes
 from recon.rendering.visibility import first_hits
 
-_GRAY = 0.7  # meshes without colour
+_GRAY = 0.7  # meshes without color
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SurfacePoints:
 
 
 class Surface:
-    """A mesh as pictures see it: position, normal and colour at every first hit."""
+    """A mesh as pictures see it: position, normal and color at every first hit."""
 
     def __init__(self, mesh: TexturedMesh, smooth_angle: float = 40.0) -> None:
         self.mesh = mesh

@@ -16,7 +16,7 @@ from recon.rendering.hits import Hits, planes
 
 @dataclass(frozen=True)
 class Visibility:
-    """First hits through the pixel centres of ``v`` cameras."""
+    """First hits through the pixel centers of ``v`` cameras."""
 
     face: Int[Tensor, "v h w"]
     """Index of the triangle, -1 where there is none."""
@@ -78,7 +78,7 @@ def sees(
     fine = cameras.resized(cameras.width * supersample, cameras.height * supersample)
     depth_maps = visibility(mesh, fine).depth
     pixels, depth = fine.project(points[None])
-    # The deepest first surface of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+    # The deepest first surface of the pixel and its neighbors: depth changes within a pixel where it is slanted.
     return unoccluded(max_pool_window(depth_maps), pixels, depth, tolerance)
 
 

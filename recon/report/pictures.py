@@ -51,7 +51,7 @@ def render_lit(mesh: TexturedMesh | Surface, cameras: Cameras) -> list[UInt8[np.
 
 
 def ramp(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
-    """Values in [0, 1] on the colours that the GLB files use too, from certain to guessed."""
+    """Values in [0, 1] on the colors that the GLB files use too, from certain to guessed."""
     return uncertainty_colors()[np.clip(np.rint(values * 255), 0, 255).astype(int)]
 
 
@@ -62,7 +62,7 @@ def scale_of(values: torch.Tensor) -> float:
 
 
 def paint(mesh: TexturedMesh, name: str = "uncertainty") -> TexturedMesh:
-    """``mesh`` in the ramp's colours of one of its attributes."""
+    """``mesh`` in the ramp's colors of one of its attributes."""
     values = mesh.attributes[name]
     colors = ramp(values.numpy() / scale_of(values)).astype(np.float32) / 255
     return TexturedMesh(mesh.vertices, mesh.faces, colors=torch.as_tensor(colors))
@@ -86,7 +86,7 @@ def sections(posterior: Posterior) -> list[tuple[str, str, str]]:
 
 
 def atlas(field: torch.Tensor) -> str:
-    """A volume [x y z] of values in [0, 1] as one grey picture: tiles of constant z in row order, x right, y down."""
+    """A volume [x y z] of values in [0, 1] as one gray picture: tiles of constant z in row order, x right, y down."""
     values = (field.clamp(0, 1) * 255).round().byte().numpy()
     size = len(values)
     across = math.ceil(math.sqrt(size))
@@ -119,7 +119,7 @@ def _enlarged(picture: UInt8[np.ndarray, "h w 4"], factor: int = 3) -> UInt8[np.
 
 
 def view_maps(statistics: ViewStatistics) -> list[tuple[str, str, str]]:
-    """(mean, silhouette spread, colour spread) of every view that all hypotheses share."""
+    """(mean, silhouette spread, color spread) of every view that all hypotheses share."""
 
     def picture(values: torch.Tensor) -> str:
         return data_uri(_ink(values[0].clamp(0, 1).numpy()))

@@ -40,7 +40,7 @@ def scene(posterior: Posterior) -> dict[str, Any]:
 
 
 def linked(posterior: Posterior, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-    """All hypotheses to be turned together: traces with the colours of the mesh and, beside them, of its spread."""
+    """All hypotheses to be turned together: traces with the colors of the mesh and, beside them, of its spread."""
     faces = max(min(ALL_FACES // len(hypotheses), FACES), _LEAST_FACES)
     most = scale_of(posterior.representative.attributes["uncertainty"])
 

@@ -98,7 +98,7 @@ def changed(record: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         "ambiguity": ("ambiguity", "{:.0%}"),
         "occupancy_entropy": ("occupancy entropy, bits × volume", "{:.4f}"),
     }
-    steps = {"Before": record["before"], "Old hypotheses, newly weighted": record["reweighted"], "Now": after}
+    steps = {"Before": record["before"], "Reweighted, nothing sampled": record["reweighted"], "Now": after}
     rows = [(name, *(form.format(step[key]) for key, (_, form) in columns.items())) for name, step in steps.items()]
     return (
         "<section><h2>What the further evidence changed</h2>"

@@ -79,7 +79,7 @@ def build_scene(
     Args:
         views: Views [1 v] with depth and normals, the photo's first, in scene units.
         photo: The photo at full resolution, for the texture.
-        metres: Length of a scene unit, for the size of the body that walks.
+        meters: Length of a scene unit, for the size of the body that walks.
         config: Settings.
         grid: Grid that hypotheses share; fitted to these views by default.
 

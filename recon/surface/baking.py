@@ -29,7 +29,7 @@ class Witness:
 
     views: ViewSet
     maps: Float[Tensor, "v c h w"]
-    """Premultiplied colour, premultiplied broad colour, alpha, and how far inside a pixel lies, in 0…1."""
+    """Premultiplied color, premultiplied broad color, alpha, and how far inside a pixel lies, in 0…1."""
     reach: Float[Tensor, "v hs ws"]
     """Visibility tolerance: a pixel and a half behind the mesh's first surface."""
 
@@ -40,9 +40,9 @@ class Witness:
         cameras = views.cameras[0]
         fine = cameras.resized(cameras.width * _SUPERSAMPLE, cameras.height * _SUPERSAMPLE)
         depth = visibility(mesh, fine).depth
-        # The surfaces of the pixel and its neighbours: depth changes within a pixel where it is slanted.
+        # The surfaces of the pixel and its neighbors: depth changes within a pixel where it is slanted.
         near, far = min_pool_window(torch.where(depth > 0, depth, torch.inf)), max_pool_window(depth)
-        # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's colour:
+        # Next to a contour a pixel mixes two surfaces, and small errors of the shape paint one with the other's color:
         # beside a jump of the depth within the object, more than a surface at a grazing angle explains.
         torn = (depth > 0) & (far - near > 10 * _pixel(views))
         torn = torch.nn.functional.max_pool2d(torn[:, None].float(), _SUPERSAMPLE)
@@ -76,7 +76,7 @@ def blend_views(
 ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
     """sRGB of points and the largest weight that a view has there (0: nothing is known).
 
-    Broad colour is a mean over the views, so that no seam shows where the best view changes; fine detail comes from
+    Broad color is a mean over the views, so that no seam shows where the best view changes; fine detail comes from
     the best view nearly alone, so that views that disagree by a pixel do not blur each other (two of the bands of Burt
     and Adelson 1983; for textures Baumberg 2002).
     """

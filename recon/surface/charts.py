@@ -12,12 +12,12 @@ from recon.core.mesh import TexturedMesh
 DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
 #: Faces that are turned further away from a chart's direction than this cosine would be squeezed.
 _LEAST_COSINE = 0.35
-#: The same for faces of tiny charts that join a neighbour.
+#: The same for faces of tiny charts that join a neighbor.
 _LEAST_JOINED = 0.12
-#: How much a face follows its neighbours rather than its own normal.
+#: How much a face follows its neighbors rather than its own normal.
 _FOLLOWING = 0.6
 _SWEEPS = 8
-#: Charts of less than this share of the whole area join a neighbour.
+#: Charts of less than this share of the whole area join a neighbor.
 _TINY = 0.002
 
 
@@ -89,7 +89,7 @@ def _smoothed(
 ) -> Int[np.ndarray, "f"]:
     """A direction for each face near its normal and equal to its neighbours' (iterated conditional modes, Besag 1986).
 
-    Every other face moves at a time: neighbours that change together could swap for ever.
+    Every other face moves at a time: neighbors that change together could swap for ever.
     """
     share = length / np.maximum(length.sum(1, keepdims=True), 1e-30)
     admissible = np.where(cosine >= _LEAST_COSINE, cosine, -np.inf)
@@ -113,7 +113,7 @@ def _joined(
     neighbor: Int[np.ndarray, "f 3"],
     length: Float[np.ndarray, "f 3"],
 ) -> Int[np.ndarray, "f"]:
-    """Tiny charts take the direction of the neighbour with the longest common border that their faces can bear."""
+    """Tiny charts take the direction of the neighbor with the longest common border that their faces can bear."""
     count = int(chart.max(initial=-1)) + 1
     tiny = np.bincount(chart, area, count) < _TINY * area.sum()
     steepest = np.full((count, cosine.shape[1]), np.inf, np.float32)

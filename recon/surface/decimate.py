@@ -27,7 +27,7 @@ def simplify_quadric(
 
 
 def decimate_with_index(mesh: TexturedMesh, faces: int) -> tuple[TexturedMesh, Int[Tensor, "k"]]:
-    """A surface of at most about ``faces`` triangles, bare of colours, and for each of its vertices the nearest vertex
+    """A surface of at most about ``faces`` triangles, bare of colors, and for each of its vertices the nearest vertex
     of ``mesh``: whatever lives on vertices is carried over by that index.
     """
     from scipy.spatial import cKDTree

@@ -13,7 +13,7 @@ from recon.core.mesh import TexturedMesh
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-#: How strongly an unknown vertex is drawn to the mean colour; it decides only where nothing known is connected.
+#: How strongly an unknown vertex is drawn to the mean color; it decides only where nothing known is connected.
 _PULL = 1e-4
 
 
@@ -39,9 +39,9 @@ class Links:
 
 
 def extend_colors(links: Links, colors: Float[Tensor, "k 3"], known: Bool[Tensor, "k"]) -> Float[Tensor, "k 3"]:
-    """Vertex colours that keep the ``known`` ones and are the weighted mean of their neighbours elsewhere.
+    """Vertex colors that keep the ``known`` ones and are the weighted mean of their neighbors elsewhere.
 
-    The way is along the surface, not through it: the inside of a cup does not take the colour of its outside.
+    The way is along the surface, not through it: the inside of a cup does not take the color of its outside.
     """
     if not bool(known.any()):
         return torch.full_like(colors, 0.5)
@@ -57,14 +57,14 @@ def fade_offsets(
     """
     if not bool(known.any()):
         return torch.zeros_like(offsets)
-    # A vertex with six neighbours of weight two: the screened Laplacian's length in units of the edges.
+    # A vertex with six neighbors of weight two: the screened Laplacian's length in units of the edges.
     return _solved(links, offsets, known, 3 * (links.length / reach) ** 2, torch.zeros_like(offsets[0]))
 
 
 def _solved(
     links: Links, values: Float[Tensor, "k 3"], known: Bool[Tensor, "k"], pull: float, rest: Float[Tensor, "3"]
 ) -> Float[Tensor, "k 3"]:
-    """Balance between neighbours, which weigh by their nearness, and ``rest``, which pulls with ``pull``."""
+    """Balance between neighbors, which weigh by their nearness, and ``rest``, which pulls with ``pull``."""
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import splu
 

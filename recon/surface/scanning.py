@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scan:
-    """Each of ``q`` pairs of a texel and a triangle over its centre."""
+    """Each of ``q`` pairs of a texel and a triangle over its center."""
 
     texel: Int[Tensor, "q"]
     """Counted in row order."""
@@ -19,9 +19,9 @@ class Scan:
 
 def scan_convert(triangles: Float[Tensor, "f 3 2"], size: int) -> Scan:
     """Triangles in 0…1 over ``size`` squared texels; what lies on a common edge belongs to both."""
-    corners = triangles * size - 0.5  # centres are whole numbers
+    corners = triangles * size - 0.5  # centers are whole numbers
     order = corners[..., 1:].argsort(1).expand(-1, -1, 2)
-    # From above to below, so that neighbours reckon with their common edge alike and leave no gap.
+    # From above to below, so that neighbors reckon with their common edge alike and leave no gap.
     top, middle, bottom = corners.gather(1, order).unbind(1)
     face, row = _between(top[:, 1], bottom[:, 1], size)
     top, middle, bottom = top[face], middle[face], bottom[face]

@@ -14,7 +14,7 @@ _SHRINK, _SWELL = 0.5, -0.53
 
 
 def smooth_surface(mesh: TexturedMesh, rounds: int) -> TexturedMesh:
-    """Vertices moved by ``rounds`` of shrinking and swelling towards the means of their neighbours."""
+    """Vertices moved by ``rounds`` of shrinking and swelling towards the means of their neighbors."""
     if rounds == 0 or len(mesh) == 0:
         return mesh
     from scipy.sparse import csr_array

@@ -44,7 +44,7 @@ def unwrap(mesh: TexturedMesh, size: int) -> TexturedMesh:
 
 
 def texels(mesh: TexturedMesh, size: int) -> tuple[Int[Tensor, "s s"], Float[Tensor, "s s 3"]]:
-    """Face (-1: none) and barycentric coordinates at each texel's centre."""
+    """Face (-1: none) and barycentric coordinates at each texel's center."""
     scan = scan_convert(mesh.uv, size)
     count = len(scan.face)
     number = torch.arange(count, device=mesh.device)

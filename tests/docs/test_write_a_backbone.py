@@ -73,7 +73,7 @@ def test_its_commands_run(
     assert main(other) == 0
     found = FolderStore.open("other").summary
     assert found["calibration"]["name"] is None
-    said = "Uncalibrated: the calibration was made with other reconstruction"
+    said = "Uncalibrated: the calibration was made with other settings (reconstruction)"
     assert any(warning.startswith(said) for warning in found["warnings"])
     embedded = ["generate", "photo.png", "--calibration", "calibration.json", "--output-dir", "embedded"]
     assert main(embedded) == 2

@@ -1,4 +1,4 @@
-"""Views of known solids to meshes: place, size, handedness, colours, and what contradicting views do."""
+"""Views of known solids to meshes: place, size, handedness, colors, and what contradicting views do."""
 
 from dataclasses import replace
 

@@ -17,7 +17,7 @@ STEP = ((-1.5, -1.5, 0.6), (-0.5, -1.3, 1.6), (0.9, 0.5, 0.1))
 
 
 def room_view(furniture=furnished_room.FURNITURE, **changes) -> SceneView:
-    """The room in metres with its window, fog around it, the far half guessed and more uncertain to the right."""
+    """The room in meters with its window, fog around it, the far half guessed and more uncertain to the right."""
     parts = [*map(_inwards, furnished_room._walls()), *(furnished_room._block(*item) for item in furniture)]
     starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in parts)])
     mesh = TexturedMesh.from_arrays(
@@ -55,7 +55,7 @@ def collider_of(mesh: TexturedMesh) -> Collider:
 
 
 def splat_wall() -> Splats:
-    """Round red splats side by side in the plane z = -2, two metres wide and high."""
+    """Round red splats side by side in the plane z = -2, two meters wide and high."""
     side = torch.arange(-1, 1.01, 0.05)
     x, y = torch.meshgrid(side, side, indexing="ij")
     position = torch.stack([x, y, torch.full_like(x, -2.0)], -1).reshape(-1, 3)

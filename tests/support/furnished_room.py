@@ -11,7 +11,7 @@ from recon import Cameras, TexturedMesh, ViewSet
 from recon.core.cameras import pinhole
 from recon.rendering import render_mesh
 
-#: Metres: the room's extent, seen from the photo's place at the origin.
+#: Meters: the room's extent, seen from the photo's place at the origin.
 LOW, HIGH = np.array([-2.0, -1.5, -3.5]), np.array([3.0, 1.1, 2.5])
 #: Furniture as (low corner, high corner, color): a red cupboard on the right (+X), a green table on the left, a blue
 #: block behind the photo (+Z), a yellow lamp above.

@@ -151,7 +151,7 @@ def colors_by_quadrant(mesh: TexturedMesh, count: int = 6000) -> list[tuple[int,
 
 
 def times(color: tuple[int, ...], factor: tuple[float, ...]) -> tuple[float, ...]:
-    """An sRGB colour times a linear factor."""
+    """An sRGB color times a linear factor."""
     linear = srgb_to_linear(torch.tensor(color) / 255) * torch.tensor(factor)
     return tuple((linear_to_srgb(linear) * 255).tolist())
 

@@ -9,7 +9,7 @@ from recon.core.views import ViewSet
 
 
 def write_rgbd(views: ViewSet, folder: Path, intrinsics: bool = True) -> Path:
-    """Frames of color, depth in millimetres and pose; one more frame whose tracking was lost."""
+    """Frames of color, depth in millimeters and pose; one more frame whose tracking was lost."""
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(views.num_views):
         name = folder / f"frame-{k:06d}"

@@ -53,7 +53,7 @@ def hidden_handle_mug(rng: Rng, palette: m.Palette, draw: Draw) -> tuple[Builder
 
 
 def hidden_back_color(rng: Rng, palette: m.Palette, draw: Draw) -> tuple[Builder, HiddenAttribute]:
-    """A smooth body whose back is painted in one of six colours, whatever the front's."""
+    """A smooth body whose back is painted in one of six colors, whatever the front's."""
     names = tuple(BACK_COLORS)
     value = draw(prior := Distribution(tuple((name, 1 / len(names)) for name in names)))
     front, back = palette.main, m.hexed(BACK_COLORS[value])

@@ -1,4 +1,4 @@
-"""Parts and paints into one coloured mesh."""
+"""Parts and paints into one colored mesh."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def _longest_edges(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _split(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One vertex for each vertex and colour that meet, so that face colours end at the edges."""
+    """One vertex for each vertex and color that meet, so that face colors end at the edges."""
     code = ((color.clip(0, 1) * 255).round().astype(np.int64) * (1, 256, 65536)).sum(1)
     key = (faces * 2**24 + code[:, None]).reshape(-1)
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)

@@ -12,7 +12,7 @@ Color = np.ndarray
 
 @dataclass(frozen=True)
 class Paint:
-    """``color(p [k 3] in the part's own box -1..1, uv [k 2]) -> [k 3]``; a sharp paint colours whole faces."""
+    """``color(p [k 3] in the part's own box -1..1, uv [k 2]) -> [k 3]``; a sharp paint colors whole faces."""
 
     color: Callable[[np.ndarray, np.ndarray], np.ndarray]
     sharp: bool = False
@@ -35,7 +35,7 @@ def hexed(text: str) -> Color:
 
 
 class Palette:
-    """Random colours that go together, for one object."""
+    """Random colors that go together, for one object."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -49,7 +49,7 @@ class Palette:
         self.light = self.pick(LIGHTS)
 
     def shade(self, step: int) -> Color:
-        """A colour ``step`` steps round the wheel from the main one."""
+        """A color ``step`` steps round the wheel from the main one."""
         rng = self.rng
         hue = (self.hue + step * self.step + rng.normal() * 0.02) % 1
         saturation = np.clip(self.vivid + rng.normal() * 0.12, 0.05, 1)
@@ -81,7 +81,7 @@ def gradient(low: Color, high: Color, axis: int = 1) -> Paint:
 
 
 def choose(where: Callable[[np.ndarray, np.ndarray], np.ndarray], *colors: Color) -> Paint:
-    """Whole faces in the colour whose number ``where(p, uv)`` gives."""
+    """Whole faces in the color whose number ``where(p, uv)`` gives."""
     table = np.stack(colors)
     return Paint(lambda p, uv: table[np.asarray(where(p, uv)).astype(int) % len(table)], sharp=True)
 
@@ -158,7 +158,7 @@ def grain(rng: np.random.Generator, color: Color, axis: int = 0) -> Paint:
 
 
 def glazed(rng: np.random.Generator, palette: Palette) -> Paint:
-    """Any of the patterns, in the palette's colours: for surfaces that may look like anything."""
+    """Any of the patterns, in the palette's colors: for surfaces that may look like anything."""
     a, b = palette.main, (palette.second, palette.light, palette.accent, palette.dark)[rng.integers(4)]
     makers = (
         lambda: solid(a),

@@ -29,7 +29,7 @@ _DRAWN = object()
 
 @dataclass(frozen=True)
 class ProceduralObject:
-    """A coloured mesh of radius 0.5, front +Z, up +Y, with what its photo cannot show."""
+    """A colored mesh of radius 0.5, front +Z, up +Y, with what its photo cannot show."""
 
     mesh: TexturedMesh
     family: str

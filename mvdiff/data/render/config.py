@@ -21,7 +21,7 @@ class RenderDataset:
     output: tyro.conf.Suppress[Path] = Path("views")
     """Folder of the data set."""
     credits: Path | None = None
-    """CSV or JSONL file of licenses: a column name (or id, or file) and any of licence, creator, source."""
+    """CSV or JSONL file of licenses: a column name (or id, or file) and any of license, creator, source."""
     procedural: int = 0
     """Number of procedural objects beside the meshes."""
     procedural_seed: int = 1_000_000

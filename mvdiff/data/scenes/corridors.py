@@ -17,7 +17,7 @@ from mvdiff.data.scenes.soup import SoupBuilder
 
 #: The form of the junction, and how often: straight on, a turn to one side, to both sides, all ways.
 JUNCTION = Distribution((("I", 0.4), ("L", 0.25), ("T", 0.2), ("X", 0.15)))
-#: Metres from the photographer's zone to the junction: lamps behind it light nothing before it.
+#: Meters from the photographer's zone to the junction: lamps behind it light nothing before it.
 _APART = 1.4
 
 

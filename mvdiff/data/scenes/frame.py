@@ -1,6 +1,6 @@
 """Convention of scenes: which world a network, an evaluation and an exporter speak of.
 
-A scene's own world has +Y up against gravity and metres; a record keeps its cameras and depths in it. Every view of a
+A scene's own world has +Y up against gravity and meters; a record keeps its cameras and depths in it. Every view of a
 record can be the photo. The *photo's world* is that scene moved and scaled so that
 
 - the photo's camera stands at the origin,

@@ -16,7 +16,7 @@ Rng = np.random.Generator
 _ON_TABLES = ("mug", "bottle", "vase", "bowl", "teapot", "fruit", "dessert", "device", "package", "potted_plant")
 _ON_SHELVES = ("vase", "toy", "teddy", "package", "bottle", "bowl", "device", "potted_plant")
 _ON_FLOOR = ("potted_plant", "package", "bag", "shoe", "toy", "teddy", "guitar", "lamp", "chair", "quadruped")
-#: What stands against the walls of a room of each use, and its centre pieces.
+#: What stands against the walls of a room of each use, and its center pieces.
 _USES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "living": (("sofa", "cabinet", "cabinet", "lamp", "potted_plant", "bookcase", "screen_table"), ("low_table",)),
     "bed": (("bed", "cabinet", "cabinet", "lamp", "chair", "bookcase"), ()),
@@ -45,7 +45,7 @@ class Room:
 
 
 def stand(builder: SoupBuilder, rng: Rng, thing: Thing, at: np.ndarray, yaw: float, scale: float = 1.0) -> Rect:
-    """Put a thing somewhere in colours of its own; returns the ground that it covers."""
+    """Put a thing somewhere in colors of its own; returns the ground that it covers."""
     right, ahead = turned(yaw)
     turn = np.stack([right, [0, 1, 0], ahead], 1)
     vertices = thing.vertices * scale @ turn.T + at

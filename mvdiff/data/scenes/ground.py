@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from mvdiff.data.scenes.scene import Ground
 
-#: Least connected ground for cameras, in square metres.
+#: Least connected ground for cameras, in square meters.
 _LEAST_AREA = 1.2
 
 

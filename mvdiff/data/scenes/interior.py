@@ -22,7 +22,7 @@ _OVERLAP = 0.005
 
 @dataclass(frozen=True)
 class Finish:
-    """Materials of a room: numbers of textures and their periods in metres."""
+    """Materials of a room: numbers of textures and their periods in meters."""
 
     floor: int
     wall: int

@@ -55,7 +55,7 @@ class LightBaker:
         return light, None if sun is None else Sun(sun.direction, sun.color * gain)
 
     def _exposure(self, light: np.ndarray, lighting: Lighting) -> float:
-        """Factor that brings the mean of what is lit to a middling grey."""
+        """Factor that brings the mean of what is lit to a middling gray."""
         soup = self.soup
         measured = soup.solid & ~soup.glowing & (soup.vertices[:, 2] < lighting.exposed_before)
         lit = light[measured] * (0.35 + soup.albedo[measured])

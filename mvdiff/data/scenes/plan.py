@@ -180,7 +180,7 @@ def _cut(rng: Rng, rect: Rect) -> tuple[Rect, Rect, str, float, float] | None:
 
 
 def _doorway(rng: Rng, rects: Sequence[Rect], along: str, start: float, thickness: float, height: float) -> Link | None:
-    """In the wall of one cut: between a room before it and one behind it that share at least a metre of it."""
+    """In the wall of one cut: between a room before it and one behind it that share at least a meter of it."""
     choices = []
     for one in rects:
         for other in rects:

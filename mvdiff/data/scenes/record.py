@@ -48,11 +48,11 @@ class SceneRecord:
     """Views of one scene: for each place its photos, then its sphere, then its path views."""
 
     rgba: UInt8[np.ndarray, "v 4 h w"]
-    """Lit sRGB; alpha is 255 on surfaces, 0 at the sky, which keeps its colour."""
+    """Lit sRGB; alpha is 255 on surfaces, 0 at the sky, which keeps its color."""
     normal: Int8[np.ndarray, "v 3 h w"]
-    """Unit normals in the scene's axes times 127, towards the camera; of the ray through the pixel's centre."""
+    """Unit normals in the scene's axes times 127, towards the camera; of the ray through the pixel's center."""
     depth: Float16[np.ndarray, "v h w"]
-    """z-depth in metres of that ray, 0 at the sky."""
+    """z-depth in meters of that ray, 0 at the sky."""
     c2w: Float32[np.ndarray, "v 4 4"]
     """OpenCV cameras in the scene's world, +Y up."""
     intrinsics: Float32[np.ndarray, "v 3 3"]

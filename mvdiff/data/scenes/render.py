@@ -1,7 +1,7 @@
 """Pictures of a scene by ray casting with Embree, on one thread of the processor.
 
-Depth, normal and sky are those of the ray through the pixel's centre, so that no pixel mixes two surfaces. Colours come
-from textures at the mip level of the pixel; where neighbours differ they are the mean of four rays more.
+Depth, normal and sky are those of the ray through the pixel's center, so that no pixel mixes two surfaces. Colors come
+from textures at the mip level of the pixel; where neighbors differ they are the mean of four rays more.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from recon.core.cameras import Cameras
 
 #: Cast and shaded together: what is worked on then stays in the processor's cache.
 _RAYS = 1 << 15
-#: Differences between neighbours from which a pixel counts as an edge: of sRGB, of normals, of depth (relative).
+#: Differences between neighbors from which a pixel counts as an edge: of sRGB, of normals, of depth (relative).
 _COLOR, _NORMAL, _DEPTH = 0.06, 0.15, 0.08
 #: Embree's distance where nothing is hit is larger.
 _NOTHING = 1e6
@@ -28,7 +28,7 @@ class SceneViews:
     """Rendered channels of several cameras."""
 
     rgb: Float[Tensor, "v h w 3"]
-    """sRGB in [0, 1], lit; the sky has its colour, too."""
+    """sRGB in [0, 1], lit; the sky has its color, too."""
     alpha: Float[Tensor, "v h w"]
     """Share of the pixel that is not sky."""
     normal: Float[Tensor, "v h w 3"]
@@ -86,7 +86,7 @@ class SceneRenderer:
         alpha: Float[Tensor, "v h w"],
         edge: Bool[Tensor, "v h w"],
     ) -> None:
-        """Replace colour and alpha of edge pixels by means of four rays, in place."""
+        """Replace color and alpha of edge pixels by means of four rays, in place."""
         view, row, column = edge.nonzero(as_tuple=True)
         center = torch.stack([column, row], -1) + 0.5
         offsets = torch.tensor(_EDGE_RAYS)
@@ -162,7 +162,7 @@ def edges(
     depth: Float[Tensor, "v h w"],
     alpha: Float[Tensor, "v h w"],
 ) -> Bool[Tensor, "v h w"]:
-    """Pixels that differ from one of their four neighbours."""
+    """Pixels that differ from one of their four neighbors."""
     edge = torch.zeros(depth.shape, dtype=torch.bool)
     for axis in (1, 2):
         (c, d), (n, m), (z, y), (a, b) = (_neighbors(picture, axis) for picture in (rgb, normal, depth, alpha))
@@ -174,7 +174,7 @@ def edges(
 
 
 def _neighbors(picture: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Views of all pixels that have a neighbour after them along ``axis``, and of these neighbours."""
+    """Views of all pixels that have a neighbor after them along ``axis``, and of these neighbors."""
     count = picture.shape[axis] - 1
     return picture.narrow(axis, 0, count), picture.narrow(axis, 1, count)
 

@@ -76,7 +76,7 @@ class Viewpoint:
 
 @dataclass(frozen=True)
 class Scene:
-    """A lit place, in metres, +Y up."""
+    """A lit place, in meters, +Y up."""
 
     kind: str
     seed: int

@@ -19,7 +19,7 @@ def contact_row(record: SceneRecord, paths: int = 2) -> np.ndarray:
 
 
 def depth_picture(depth: np.ndarray) -> np.ndarray:
-    """Near is bright, the sky black; half grey at the median."""
+    """Near is bright, the sky black; half gray at the median."""
     seen = depth > 0
     median = float(np.median(depth[seen])) if seen.any() else 1.0
     value = np.where(seen, median / (median + np.maximum(depth, 1e-3)), 0)

@@ -11,13 +11,13 @@ from mvdiff.data.scenes.textures import Atlas, Image, to_linear
 AXIS_X, AXIS_Y, AXIS_Z = np.eye(3)
 Vector = np.ndarray
 Hole = tuple[float, float, float, float]
-"""Left, right, bottom, top on a panel, in metres."""
+"""Left, right, bottom, top on a panel, in meters."""
 
 _WHITE = np.ones((128, 128, 3))
 
 
 class SoupBuilder:
-    """Grows by one surface after the other; lengths in metres, colours sRGB."""
+    """Grows by one surface after the other; lengths in meters, colors sRGB."""
 
     def __init__(self) -> None:
         self._parts: list[dict[str, np.ndarray]] = []
@@ -72,7 +72,7 @@ class SoupBuilder:
     ) -> None:
         """A rectangle from ``corner`` that faces ``along x up``, in triangles of about ``step``.
 
-        The texture repeats every ``period`` metres, or covers the panel once (``fit``).
+        The texture repeats every ``period`` meters, or covers the panel once (``fit``).
         """
         if width < 1e-6 or height < 1e-6:
             return
@@ -99,7 +99,7 @@ class SoupBuilder:
         fit: Collection[str] = (),
         glowing: bool = False,
     ) -> None:
-        """A box on the centre ``base`` of its lower face; ``skip`` and ``fit`` name sides: +x -x +y -y +z -z."""
+        """A box on the center ``base`` of its lower face; ``skip`` and ``fit`` name sides: +x -x +y -y +z -z."""
         sx, sy, sz = size
         right, ahead = turned(yaw)
         o = np.asarray(base, float)

@@ -45,7 +45,7 @@ def _sky(rng: np.random.Generator, lighting: outdoors.Lighting) -> np.ndarray:
 
 def _surfaces(builder: SoupBuilder, rng: np.random.Generator, half: float, edge: float, length: float, kerb: float,
               lane: bool) -> None:  # fmt: skip
-    """Road, pavements, kerbs, ground behind; the road continues beyond both ends."""
+    """Road, pavements, curbs, ground behind; the road continues beyond both ends."""
     way = t.pick(rng, [t.stone, t.grass, t.soil, t.tiles], [0.35, 0.25, 0.2, 0.2]) if lane else t.asphalt(rng)
     road, ground = builder.texture(way), builder.texture(t.grass(rng) if rng.uniform() < 0.7 else t.soil(rng))
     pavement = builder.texture(t.pick(rng, [t.tiles, t.concrete, t.stone], [0.5, 0.3, 0.2]))
@@ -181,7 +181,7 @@ def _beyond(builder: SoupBuilder, rng: np.random.Generator, at: tuple[float, flo
 def _beds(
     builder: SoupBuilder, rng: np.random.Generator, wide: float, deep: float, lawn: int, used: list[Rect]
 ) -> None:
-    """Lawns with a kerb, trees and bushes on them; people walk on lawns, too."""
+    """Lawns with a curb, trees and bushes on them; people walk on lawns, too."""
     for _ in range(rng.integers(1, 4)):
         w, d = rng.uniform(2, wide * 0.45), rng.uniform(2, deep * 0.45)
         x, z = (

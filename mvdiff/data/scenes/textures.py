@@ -79,7 +79,7 @@ def noise(rng: Rng, fall: float = 1.0, stretch: tuple[float, float] = (1, 1), si
 
 
 def tint(rng: Rng, saturation=(0.0, 0.5), value=(0.3, 0.95), warm: float = 0.5) -> Color:
-    """A colour; ``warm`` is the share of reds to yellows."""
+    """A color; ``warm`` is the share of reds to yellows."""
     hue = rng.uniform(0.03, 0.14) if rng.uniform() < warm else rng.uniform()
     return np.array(colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), rng.uniform(*value)))
 
@@ -175,7 +175,7 @@ def stone(rng: Rng) -> Image:
 
 
 def fabric(rng: Rng) -> Image:
-    """Nearly white, to be multiplied with a thing's own colours."""
+    """Nearly white, to be multiplied with a thing's own colors."""
     return np.full(3, 0.9) * _mottled(rng, rng.uniform(0.1, 0.3), rng.uniform(0.2, 1.2))
 
 

@@ -14,13 +14,13 @@ from mvdiff.data.scenes.mesh_classes import class_of
 from mvdiff.data.scenes.scene import Split
 from mvdiff.data.scenes.soup import vertex_normals
 
-#: Objects of a family that each split draws from: few enough to be kept, each scene changes size and colours.
+#: Objects of a family that each split draws from: few enough to be kept, each scene changes size and colors.
 _VARIANTS = 48
 _FIRST_VARIANT = {"train": 0, "validation": 1000, "held_out": 2000}
 #: One mesh in this number is held out of each class.
 _KEPT = 8
 
-#: Longest edge in metres; families without an entry are modelled in metres.
+#: Longest edge in meters; families without an entry are modeled in meters.
 _SIZES: dict[str, tuple[float, float]] = {
     "mug": (0.1, 0.14), "bottle": (0.22, 0.34), "vase": (0.2, 0.45), "bowl": (0.16, 0.3), "teapot": (0.2, 0.28),
     "package": (0.15, 0.35), "bag": (0.3, 0.5), "potted_plant": (0.35, 1.3), "fruit": (0.08, 0.2),
@@ -31,7 +31,7 @@ _SIZES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-#: The same for meshes of packs, whose families are modelled in metres.
+#: The same for meshes of packs, whose families are modeled in meters.
 _METRES: dict[str, tuple[float, float]] = {
     "chair": (0.85, 1.0), "table": (1.1, 1.7), "sofa": (1.7, 2.2), "cabinet": (1.1, 1.9), "bed": (2.0, 2.2),
     "lamp": (1.4, 1.7),
@@ -40,7 +40,7 @@ _METRES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Thing:
-    """A coloured mesh that stands on y = 0, centred in x and z, front +Z, in metres."""
+    """A colored mesh that stands on y = 0, centered in x and z, front +Z, in meters."""
 
     name: str
     vertices: np.ndarray
@@ -112,7 +112,7 @@ def _own(members: Sequence[tuple[Path, int]], split: Split) -> list[tuple[Path, 
 
 @functools.lru_cache(maxsize=2048)
 def _grown(family: str, seed: int) -> Thing:
-    """In metres, or with longest edge 1 where the family has a size in the table."""
+    """In meters, or with longest edge 1 where the family has a size in the table."""
     rng = np.random.default_rng([seed, zlib.crc32(family.encode()), 7])
     builder = FAMILIES[family](rng, Palette(rng))
     parts = (np.concatenate(builder.vertices), np.concatenate(builder.faces), np.concatenate(builder.colors))

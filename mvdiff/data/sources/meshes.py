@@ -1,4 +1,4 @@
-"""Meshes of any origin as small coloured objects of radius 0.5: files, folders, packs and procedural seeds."""
+"""Meshes of any origin as small colored objects of radius 0.5: files, folders, packs and procedural seeds."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ class MeshSource:
 
 
 def load_object(path: str | Path, max_faces: int | None = MAX_FACES) -> TexturedMesh:
-    """A mesh file as an object of radius 0.5 around the origin, with colours at its vertices, of ``max_faces`` or less.
+    """A mesh file as an object of radius 0.5 around the origin, with colors at its vertices, of ``max_faces`` or less.
 
     ``None`` keeps every face, and the texture. Raises :class:`InputError` for what is no usable mesh.
     """

@@ -39,7 +39,7 @@ class PackMeshes:
     prefix: str = ""
     """Before every name, for example "ycb/": training weighs groups of objects by such patterns."""
     credits: Path | None = None
-    """CSV or JSONL file with a column name (or id, or file) and any of licence, creator, source."""
+    """CSV or JSONL file with a column name (or id, or file) and any of license, creator, source."""
     workers: int = 0
     """Processes that read and decimate; 0 works in this one."""
     overwrite: bool = False

@@ -1,7 +1,7 @@
-"""Mesh packs: thousands of small coloured meshes in one compressed file, without pickles.
+"""Mesh packs: thousands of small colored meshes in one compressed file, without pickles.
 
-Positions are 16-bit inside the unit cube (objects are normalised to radius 0.5), faces index their own object with 16
-bits, colours are 8-bit sRGB per vertex.
+Positions are 16-bit inside the unit cube (objects are normalized to radius 0.5), faces index their own object with 16
+bits, colors are 8-bit sRGB per vertex.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -84,7 +84,7 @@ class MeshPack:
     def write(
         path: str | Path, objects: Iterable[tuple[str, TexturedMesh]], before: Callable[[], None] | None = None
     ) -> int:
-        """Write normalised ``objects`` as one pack, in one step; returns how many.
+        """Write normalized ``objects`` as one pack, in one step; returns how many.
 
         ``before`` is called once all objects are read, just before the pack comes to its place.
         """

@@ -1,6 +1,6 @@
 """Posed photo sets (transforms.json, saved ViewSets) as training records: no mesh needed.
 
-Every photo is turned, by a homography about its own centre, into one that looks at the object's middle with the lens
+Every photo is turned, by a homography about its own center, into one that looks at the object's middle with the lens
 that holds it; where it was taken from stays as it is. What photos do not show (normals, depth) is marked as unknown.
 """
 

@@ -1,7 +1,7 @@
 """Tar shards of rendered objects, as WebDataset lays them out, on any file system that fsspec knows.
 
 A data set is a folder (or URL) with ``manifest.json`` and ``shard-00000.tar …``. In a shard, object ``<key>`` is
-``<key>.safetensors`` (its pictures and cameras) and ``<key>.json`` (its name, licence, origin); the first member,
+``<key>.safetensors`` (its pictures and cameras) and ``<key>.json`` (its name, license, origin); the first member,
 ``__shard__.json``, says what the shard is. Nothing else is read, and nothing that is read can run code.
 """
 
@@ -82,7 +82,7 @@ class ShardObject:
     record: Any
     """Record of the data set's :class:`RecordKind`, an ``ObjectRecord`` by default."""
     origin: dict[str, Any]
-    """At least ``name``; licence, creator, source and file where they are known."""
+    """At least ``name``; license, creator, source and file where they are known."""
 
     @property
     def name(self) -> str:

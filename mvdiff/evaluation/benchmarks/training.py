@@ -13,7 +13,7 @@ from recon.core.errors import InputError
 @dataclass(frozen=True)
 class TrainingBenchmarkConfig:
     config: Path = Path("configs/train/embedded.yaml")
-    """Recipe whose networks, losses, batches and optimiser are measured; its data are not read."""
+    """Recipe whose networks, losses, batches and optimizer are measured; its data are not read."""
     device: str = "auto"
     batch_size: int | None = None
     """By default the recipe's."""

@@ -102,7 +102,7 @@ def classify(mug: ProceduralObject, views: ViewSet) -> list[float | None]:
 
 
 def _features(views: ViewSet) -> Float[Tensor, "n d"]:
-    """Colour over grey and alpha, at one size."""
+    """Colour over gray and alpha, at one size."""
     channels = torch.cat([views.composited(0.5), views.alpha], 2)
     if channels.shape[-1] != _SIZE:
         flat = torch.nn.functional.interpolate(channels.flatten(0, 1), size=(_SIZE, _SIZE), mode="area")

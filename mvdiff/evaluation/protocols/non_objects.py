@@ -12,7 +12,7 @@ Picture = Float[np.ndarray, "s s 3"]
 
 
 def noise(rng: Rng, size: int) -> Picture:
-    """White or smooth, coloured or grey."""
+    """White or smooth, colored or gray."""
     channels = rng.choice([1, 3])
     field = rng.normal(size=(size, size, channels))
     sigma = float(rng.choice([0.0, 1.0, 4.0, 16.0])) * size / 256
@@ -33,7 +33,7 @@ def text(rng: Rng, size: int) -> Picture:
 
 
 def gradient(rng: Rng, size: int) -> Picture:
-    """From one colour to another, in any direction."""
+    """From one color to another, in any direction."""
     y, x = np.mgrid[:size, :size] / size
     angle, (a, b) = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1, (2, 3))
     t = np.cos(angle) * x + np.sin(angle) * y

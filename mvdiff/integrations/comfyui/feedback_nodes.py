@@ -1,4 +1,4 @@
-"""Nodes that act on a finished run: a judgement of its hypotheses, and the plan of the next photo."""
+"""Nodes that act on a finished run: a judgment of its hypotheses, and the plan of the next photo."""
 
 from typing import Any
 

@@ -68,8 +68,8 @@ def load_image(
     """The picture as upright 8-bit sRGB RGBA with straight alpha, its longer side at most ``max_side``.
 
     ``source`` is a file, a Pillow picture or an array [h, w] / [h, w, 1–4] (integers over their full range, floats and
-    booleans in 0…1). Rotation and colour profile in the file are applied; of an animation the first frame is taken,
-    with a warning. ``alpha="auto"`` recognises premultiplied colour. Raises :class:`InputError` for all that is no
+    booleans in 0…1). Rotation and color profile in the file are applied; of an animation the first frame is taken,
+    with a warning. ``alpha="auto"`` recognises premultiplied color. Raises :class:`InputError` for all that is no
     usable picture. Without ``upright`` the pixels stay as they are stored, whatever rotation the metadata ask for.
     """
     if isinstance(source, np.ndarray):
@@ -97,7 +97,7 @@ def load_image(
 
 
 def load_mask(path: str | os.PathLike, *, upright: bool = True) -> UInt8[np.ndarray, "h w"]:
-    """A mask of any depth as alpha 0…255: its grey times its own alpha.
+    """A mask of any depth as alpha 0…255: its gray times its own alpha.
 
     Of two values at most, as programs for segmentation write them (0 and 1, labels), all but 0 is opaque.
     """
@@ -137,9 +137,9 @@ def _turned(image: Image.Image) -> Image.Image:
 
 
 def is_premultiplied(rgba: np.ndarray) -> bool:
-    """Whether the colours [h, w, 4] (uint8) look multiplied by alpha.
+    """Whether the colors [h, w, 4] (uint8) look multiplied by alpha.
 
-    They must nowhere exceed alpha, down to faint pixels where straight colours would, without being simply black.
+    They must nowhere exceed alpha, down to faint pixels where straight colors would, without being simply black.
     """
     alpha, brightest = rgba[..., 3].astype(int), rgba[..., :3].max(-1).astype(int)
     soft = (alpha > 0) & (alpha < 255)
@@ -270,7 +270,7 @@ def _to_srgb(name: str, image: Image.Image, profile: bytes | None) -> Image.Imag
 
 
 def _deep_gray(image: Image.Image, transparency: int | None) -> Image.Image:
-    """16-bit, 32-bit and float grey as 8-bit grey; Pillow's own conversion would clip."""
+    """16-bit, 32-bit and float gray as 8-bit gray; Pillow's own conversion would clip."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
     peak = values.max()
     if image.mode.startswith("I;16"):

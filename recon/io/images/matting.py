@@ -76,7 +76,7 @@ def is_framed(alpha: Float[np.ndarray, "h w"]) -> bool:
 
 
 def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarray, "h w 4"], MatteReport]:
-    """The object alone: RGBA in 0…1, straight alpha, no background colour at its edges, 0 where alpha is 0.
+    """The object alone: RGBA in 0…1, straight alpha, no background color at its edges, 0 where alpha is 0.
 
     Without ``matting`` the picture's alpha is taken as it is, be it opaque.
     """

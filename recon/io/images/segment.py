@@ -1,4 +1,4 @@
-"""Cutting an object out of an opaque picture without learned models: plain backgrounds, GrabCut, colour unmixing."""
+"""Cutting an object out of an opaque picture without learned models: plain backgrounds, GrabCut, color unmixing."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Segmentation:
 def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
     """Mask of what differs from a smooth (even, graded, noisy) background; None where the border is no such thing.
 
-    The background's colour is a cubic of the position in CIELAB, fitted robustly to the border, then to everything
+    The background's color is a cubic of the position in CIELAB, fitted robustly to the border, then to everything
     that it explains and that is connected to the border.
     """
     import cv2
@@ -102,7 +102,7 @@ def _clear_edge(inside: Bool[np.ndarray, "h w"], distance: Float[np.ndarray, "h 
 
 
 def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentation:
-    """GrabCut (Rother et al. 2004) started from contrast to the border's colours and nearness to the centre."""
+    """GrabCut (Rother et al. 2004) started from contrast to the border's colors and nearness to the center."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -111,7 +111,7 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     ring = border_ring(size[1], size[0], max(2, round(0.03 * min(size))))
-    # Each pixel's distance to the nearest of a few border colours: several kinds of background may meet the frame.
+    # Each pixel's distance to the nearest of a few border colors: several kinds of background may meet the frame.
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.1)
     count = min(6, int(ring.sum()))
@@ -141,7 +141,7 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
 def unmix(
     rgb: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"], radius: int | None = None
 ) -> Float[np.ndarray, "h w"]:
-    """Soft alpha: pixels within ``radius`` of the mask's edge are split into the colours on its two sides."""
+    """Soft alpha: pixels within ``radius`` of the mask's edge are split into the colors on its two sides."""
     import cv2
 
     height, width = inside.shape
@@ -157,14 +157,14 @@ def unmix(
     length = (difference**2).sum(-1)
     fraction = ((color - background) * difference).sum(-1) / np.maximum(length, 1.0)
     fallback = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.7)
-    # Thin parts have no sure inside and like colours cannot be told apart: there the mask's own edge decides.
+    # Thin parts have no sure inside and like colors cannot be told apart: there the mask's own edge decides.
     usable = has_foreground & has_background & (length > 20.0**2)
     soft = np.where(usable, np.clip((fraction - 0.05) / 0.9, 0, 1), fallback)
     return np.where(sure, 1.0, np.where(sure_outside, 0.0, soft)).astype(np.float32)
 
 
 def foreground_colors(rgb: UInt8[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
-    """Colours 0…255 without the background's share at soft edges: there the nearest opaque colours are continued."""
+    """Colours 0…255 without the background's share at soft edges: there the nearest opaque colors are continued."""
     radius = max(2.0, max(alpha.shape) / 400)
     color = rgb.astype(np.float32)
     estimate, known = spread(color, alpha > 0.98, 2.0 * radius)
@@ -276,7 +276,7 @@ def _holes(
 ) -> Bool[np.ndarray, "h w"]:
     """Enclosed regions that are background seen through the object (a handle), not highlights or pale parts of it.
 
-    A true hole has the background's very colour, some size, and a sharp rim; a highlight fades.
+    A true hole has the background's very color, some size, and a sharp rim; a highlight fades.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Joining the parts of a scene, each with its own texture or colours, into one mesh with one look."""
+"""Joining the parts of a scene, each with its own texture or colors, into one mesh with one look."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _GRAY = 0.7
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a scene in world coordinates: textured, coloured per vertex (sRGB), or neither."""
+    """A piece of a scene in world coordinates: textured, colored per vertex (sRGB), or neither."""
 
     vertices: Float[np.ndarray, "k 3"]
     faces: Int[np.ndarray, "f 3"]
@@ -33,7 +33,7 @@ class Part:
 
 
 def join(parts: Sequence[Part]) -> TexturedMesh:
-    """One mesh: vertices at one place (and of one colour) become one, textures become one atlas."""
+    """One mesh: vertices at one place (and of one color) become one, textures become one atlas."""
     parts = [_unwrapped(part) for part in parts]
     textured = any(part.texture is not None for part in parts)
     uv = texture = colors = None
@@ -99,7 +99,7 @@ def _atlas(parts: Sequence[Part]) -> tuple[Float[np.ndarray, "f 3 2"], UInt8[np.
             local, cell = palette_uv[used : used + len(part.faces)], len(pictures)
             used += len(part.faces)
         else:
-            local = (0.5 + part.uv * (side - 1)) / side  # half a texel inside, so that neighbours do not bleed
+            local = (0.5 + part.uv * (side - 1)) / side  # half a texel inside, so that neighbors do not bleed
         corners.append((local + np.array([cell % grid, cell // grid])) / grid)
     return np.concatenate(corners).astype(np.float32), atlas
 
@@ -121,7 +121,7 @@ def _different(textures: Sequence[np.ndarray | None]) -> tuple[list[np.ndarray],
 
 
 def _palette(parts: Sequence[Part]) -> tuple[UInt8[np.ndarray, "p p 3"], Float[np.ndarray, "f 3 2"]]:
-    """The untextured faces' mean colours as blocks of a picture, and coordinates in the blocks' middles."""
+    """The untextured faces' mean colors as blocks of a picture, and coordinates in the blocks' middles."""
     face_colors = np.concatenate([_colors(part)[part.faces].mean(1) for part in parts])
     unique, index = np.unique(np.rint(face_colors * 255).astype(np.uint8), axis=0, return_inverse=True)
     index = index.reshape(-1)
@@ -152,7 +152,7 @@ def _merged(
     texture: UInt8[np.ndarray, "h w 3"] | None,
     attributes: dict[str, np.ndarray],
 ) -> TexturedMesh:
-    """Vertices of equal position, colour and attributes joined; faces that use one twice left out."""
+    """Vertices of equal position, color and attributes joined; faces that use one twice left out."""
     vertices = vertices.astype(np.float32) + np.float32(0)  # no negative zeros, equality is bitwise
     keys = [vertices] if colors is None else [vertices, np.rint(colors * 255).astype(np.float32)]
     keys += [np.asarray(value, np.float32).reshape(len(vertices), -1) for value in attributes.values()]

@@ -34,7 +34,7 @@ def cut_by_texture(
 ) -> tuple["Surface", UInt8[np.ndarray, "h w 3"]]:
     """Keep the surface where texture opacity times ``factor`` (times vertex opacity) is at least ``threshold``.
 
-    Triangles across the outline are split (quadtree) to about two texels and clipped. The colour of what is kept is
+    Triangles across the outline are split (quadtree) to about two texels and clipped. The color of what is kept is
     spread into the transparent texels, so that rims do not show what lies under them.
 
     Args:
@@ -170,7 +170,7 @@ def _bilinear(values: Float[np.ndarray, "h w"], uv: Float[np.ndarray, "f 3 2"]) 
 
 
 def _spread(rgb: UInt8[np.ndarray, "h w 3"], seen: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with every other texel in the colour of the nearest seen one."""
+    """The image with every other texel in the color of the nearest seen one."""
     from scipy.ndimage import distance_transform_edt
 
     if not seen.any() or seen.all():

@@ -30,7 +30,7 @@ READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", *USD_FILES)
 
 
 def load_mesh(path: str | os.PathLike, notes: Notes | None = None) -> TexturedMesh:
-    """Read a scene as one mesh in its own coordinates (of USD: +Y up, in metres), colours in sRGB.
+    """Read a scene as one mesh in its own coordinates (of USD: +Y up, in meters), colors in sRGB.
 
     Nodes are flattened; one texture is kept as it is, several become an atlas; linear values (glTF's COLOR_0 and
     factors) become sRGB. Vertices split for the file's sake are joined again. Transparent parts of a surface are cut

@@ -24,7 +24,7 @@ from recon.io.meshes.seams import SplitMesh, split
 UNCERTAINTY = "uncertainty"
 
 _ROUGHNESS = 0.9
-_GRAY = 0.7  # sRGB of meshes without colour
+_GRAY = 0.7  # sRGB of meshes without color
 _RAMP_SIZE = 256
 #: The share of vertices below the ramp's end: a few outliers shall not bleach the rest.
 _RAMP_QUANTILE = 0.98
@@ -42,7 +42,7 @@ def save_glb(
     """Write ``mesh`` atomically as binary glTF 2.0.
 
     Vertices are split only at creases and texture seams: merged by position they are the mesh's own surface again.
-    The texture is sRGB, vertex colours (written if there is no texture) are linear, as glTF has it. Attributes become
+    The texture is sRGB, vertex colors (written if there is no texture) are linear, as glTF has it. Attributes become
     ``_NAME`` accessors; one named ``uncertainty`` also gives a second look of KHR_materials_variants, a heat map whose
     range stands in the scene's extras. ``extras`` are JSON values kept with the scene.
     """
@@ -137,7 +137,7 @@ def _add_mesh(
 
 
 def uncertainty_colors() -> np.ndarray:
-    """The heat map's colours, sRGB uint8 [256, 3], from certain to guessed."""
+    """The heat map's colors, sRGB uint8 [256, 3], from certain to guessed."""
     position = np.linspace(0, len(_RAMP) - 1, _RAMP_SIZE)
     channels = [np.interp(position, np.arange(len(_RAMP)), channel) for channel in zip(*_RAMP, strict=True)]
     return np.rint(np.stack(channels, -1) * 255).astype(np.uint8)
@@ -146,8 +146,8 @@ def uncertainty_colors() -> np.ndarray:
 def _add_uncertainty(builder: GlbBuilder, primitive: dict[str, Any], mesh: TexturedMesh, parts: SplitMesh) -> float:
     """Add the second look to ``primitive``; returns the value at the upper end of the ramp.
 
-    The vertices' values are texture coordinates into the ramp, so that colours stay true between vertices. glTF
-    multiplies base colours by COLOR_0, hence a mesh with vertex colours shows the ramp as emission.
+    The vertices' values are texture coordinates into the ramp, so that colors stay true between vertices. glTF
+    multiplies base colors by COLOR_0, hence a mesh with vertex colors shows the ramp as emission.
     """
     values = mesh.attributes[UNCERTAINTY].detach().cpu().float().reshape(-1).numpy()
     top = float(np.quantile(values, _RAMP_QUANTILE)) or float(values.max()) or 1.0

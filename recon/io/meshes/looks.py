@@ -1,4 +1,4 @@
-"""Base colour and opacity of a surface as its file states them, resolved into a Part."""
+"""Base color and opacity of a surface as its file states them, resolved into a Part."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,13 +15,13 @@ from recon.io.meshes.tint import bake_tint
 from recon.io.meshes.wrapping import REPEAT, Wrap, unroll
 
 AlphaMode = Literal["opaque", "mask", "blend"]
-#: Vertex colours that differ by less are one colour.
+#: Vertex colors that differ by less are one color.
 _SAME = 1 / 512
 
 
 @dataclass(frozen=True)
 class Look:
-    """A material's base colour (linear factor times texture) and its opacity."""
+    """A material's base color (linear factor times texture) and its opacity."""
 
     factor: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     texture: Texture | None = None
@@ -39,7 +39,7 @@ class Surface:
     uv: Float[np.ndarray, "f 3 2"] | None = None
     """Per corner; (0, 0) is the upper left of the texture."""
     colors: Float[np.ndarray, "k 4"] | None = None
-    """Linear RGBA that multiplies the base colour."""
+    """Linear RGBA that multiplies the base color."""
     attributes: dict[str, np.ndarray] | None = None
 
     def corners(self) -> "Surface":
@@ -55,10 +55,10 @@ class Surface:
 
 
 def paint(surface: Surface, look: Look | None) -> Part:
-    """Multiply factor, texture and vertex colours, and cut away what is transparent.
+    """Multiply factor, texture and vertex colors, and cut away what is transparent.
 
     ``mask`` cuts at the cutoff. ``blend`` cuts at half of the greatest opacity: soft rims of leaves become edges,
-    and glass of constant opacity stays whole. Without a look and vertex colours the part has no colour.
+    and glass of constant opacity stays whole. Without a look and vertex colors the part has no color.
     """
     if look is None and surface.colors is None:
         return Part(surface.vertices, surface.faces, attributes=surface.attributes)

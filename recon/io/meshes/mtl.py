@@ -1,4 +1,4 @@
-"""Wavefront material libraries (.mtl): the diffuse colour, its picture and that picture's options."""
+"""Wavefront material libraries (.mtl): the diffuse color, its picture and that picture's options."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,12 +60,12 @@ def _material(
         if key in stated:
             notes.add(kind, stated[key])
     look, options = Look((*_diffuse(stated.get("kd")), 1.0)), {}
-    # Emission is the look of a material without diffuse colour; an ambient map alone is an old habit of exporters.
+    # Emission is the look of a material without diffuse color; an ambient map alone is an old habit of exporters.
     source = next((key for key in ("map_kd", "map_ke", "map_ka") if stated.get(key)), None)
     if source is not None:
         name, options = split_options(stated[source], beside)
         texture = _picture(name, beside, pictures, notes)
-        if texture is not None:  # programs disagree on whether Kd multiplies it, and many write a grey that must not
+        if texture is not None:  # programs disagree on whether Kd multiplies it, and many write a gray that must not
             wrap: tuple[Wrap, Wrap] = ("clamp", "clamp") if options.get("-clamp") == ["on"] else REPEAT
             look = Look(texture=texture, wrap=wrap)
     if stated.get("map_d"):

@@ -1,4 +1,4 @@
-"""Wavefront OBJ: polygons with their materials, colours per vertex, and every way of writing indices."""
+"""Wavefront OBJ: polygons with their materials, colors per vertex, and every way of writing indices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from recon.io.meshes.mtl import Material, read_materials
 from recon.io.meshes.notes import Notes
 from recon.io.meshes.polygons import triangulate
 
-#: Neutral greys from this on are a default that exporters write, not a tint.
+#: Neutral grays from this on are a default that exporters write, not a tint.
 _DEFAULT_GRAY = 0.21  # linear; sRGB .5
 
 
@@ -27,7 +27,7 @@ class _Statements:
     coordinates: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)
-    """ZBrush's vertex colours, eight hexadecimal digits each."""
+    """ZBrush's vertex colors, eight hexadecimal digits each."""
     faces: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     """By material; with the numbers of vertices and coordinates so far, to which negative indices refer."""
 
@@ -35,8 +35,8 @@ class _Statements:
 def read_obj(path: Path, notes: Notes) -> list[Part]:
     """One part for each material.
 
-    A face without coordinates takes its material's colour. Colours per vertex multiply a material's colour; beside a
-    texture they are noted and left out, as programs that write both state the same colour twice.
+    A face without coordinates takes its material's color. Colors per vertex multiply a material's color; beside a
+    texture they are noted and left out, as programs that write both state the same color twice.
 
     Raises:
         ValueError: A number or an index is wrong.
@@ -100,7 +100,7 @@ _NOT_READ = {"l": "line", "p": "point", "curv": "curve", "curv2": "curve", "surf
 
 
 def _vertices(stated: _Statements) -> tuple[Float[np.ndarray, "k 3"], Float[np.ndarray, "k 4"] | None]:
-    """Positions, and linear colours where any vertex states one (x y z r g b, in 0…1 or 0…255)."""
+    """Positions, and linear colors where any vertex states one (x y z r g b, in 0…1 or 0…255)."""
     if not stated.vertices:
         raise ValueError("it has no vertices")
     values = _rows(stated.vertices, None)
@@ -202,7 +202,7 @@ def _parts(
 
 
 def _tinting(look: Look | None) -> Look:
-    """A material's colour as a factor of vertex colours: a neutral grey is taken as white."""
+    """A material's color as a factor of vertex colors: a neutral gray is taken as white."""
     if look is None:
         return Look()
     rgb = look.factor[:3]

@@ -1,4 +1,4 @@
-"""STL and OFF, by trimesh: triangles, with the colours that some programs put into STL."""
+"""STL and OFF, by trimesh: triangles, with the colors that some programs put into STL."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from recon.io.meshes.notes import Notes
 def read_plain(path: Path, notes: Notes) -> list[Part]:
     """All solids of a file as one part each.
 
-    Binary STL has 15-bit colours in two unused bytes of each triangle: VisCAM's, or Magics' where the header says
+    Binary STL has 15-bit colors in two unused bytes of each triangle: VisCAM's, or Magics' where the header says
     ``COLOR=``.
     """
     from io import BytesIO
@@ -48,7 +48,7 @@ def _part(geometry: trimesh.Trimesh) -> Part:
 
 
 def _stl_colors(words: UInt16[np.ndarray, "f"] | None, header: str) -> Float[np.ndarray, "f 3"] | None:
-    """sRGB of each triangle; None where no triangle has a colour."""
+    """sRGB of each triangle; None where no triangle has a color."""
     if words is None:
         return None
     words, magics = np.asarray(words).reshape(-1).astype(np.int64), "COLOR=" in header
@@ -61,6 +61,6 @@ def _stl_colors(words: UInt16[np.ndarray, "f"] | None, header: str) -> Float[np.
 
 
 def _whole(header: str) -> Float[np.ndarray, "3"]:
-    """The colour of the whole object in Magics' header: the bytes after ``COLOR=``, as trimesh decoded them."""
+    """The color of the whole object in Magics' header: the bytes after ``COLOR=``, as trimesh decoded them."""
     codes = [ord(c) for c in header.split("COLOR=", 1)[1][:3]]
     return np.float32([min(c, 255) / 255 for c in (codes + [178] * 3)[:3]])

@@ -1,4 +1,4 @@
-"""Meshes from PLY: colours of vertices or faces under all their names, and textures by vertex or by corner."""
+"""Meshes from PLY: colors of vertices or faces under all their names, and textures by vertex or by corner."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class _Triangles:
 
 
 def read_ply(path: Path, notes: Notes) -> list[Part]:
-    """One part for each texture; without any, one part in the colours of its vertices, else of its faces.
+    """One part for each texture; without any, one part in the colors of its vertices, else of its faces.
 
     Raises:
         ValueError: The file is damaged.
@@ -132,7 +132,7 @@ def _polygon_sizes(face: Element) -> Int[np.ndarray, "p"]:
 
 
 def _rgb(element: Element, notes: Notes) -> Float[np.ndarray, "k 3"] | None:
-    """sRGB colours; integers over their full range, floats in 0…1 (or 0…255 where any is larger)."""
+    """sRGB colors; integers over their full range, floats in 0…1 (or 0…255 where any is larger)."""
     names = next((names for names in _COLORS if all(name in element.scalars for name in names)), None)
     if names is None:
         return None

@@ -25,7 +25,7 @@ OVERHANG_ANGLE = 45.0
 _PROBES = 2000
 #: The share of places that may be thinner than what is stated as the wall's thickness.
 _THIN_QUANTILE = 0.05
-#: Colours of a 3MF are rounded to this step: each different one is an entry of its own.
+#: Colors of a 3MF are rounded to this step: each different one is an entry of its own.
 _COLOR_STEP = 8
 
 
@@ -50,7 +50,7 @@ class PrintCheck:
 
 
 def on_plate(mesh: TexturedMesh, size_mm: float) -> TexturedMesh:
-    """The mesh in millimetres, +Z up, its longest side ``size_mm``, standing on z = 0 around the origin."""
+    """The mesh in millimeters, +Z up, its longest side ``size_mm``, standing on z = 0 around the origin."""
     low, high = mesh.bounds
     if not 0 < size_mm <= 10_000:
         raise InputError(f"The size of a print lies between 0 and 10000 mm, not {size_mm}.")
@@ -83,12 +83,12 @@ def check_print(mesh: TexturedMesh, size_mm: float) -> PrintCheck:
 
 
 def save_stl(mesh: TexturedMesh, path: str | os.PathLike, size_mm: float = 100.0) -> Path:
-    """Write binary STL in millimetres, +Z up, atomically."""
+    """Write binary STL in millimeters, +Z up, atomically."""
     return write_bytes(path, on_plate(mesh.to("cpu"), size_mm).to_trimesh().export(file_type="stl"))
 
 
 def save_3mf(mesh: TexturedMesh, path: str | os.PathLike, size_mm: float = 100.0) -> Path:
-    """Write 3MF in millimetres, +Z up, with colours at vertices, atomically. Needs the extra ``print``."""
+    """Write 3MF in millimeters, +Z up, with colors at vertices, atomically. Needs the extra ``print``."""
     try:
         import lib3mf
     except ImportError as error:
@@ -122,7 +122,7 @@ def _thickness(
 
 
 def _color(lib3mf: Any, model: Any, shape: Any, colors: Float[np.ndarray, "k 3"], faces: np.ndarray) -> None:
-    """Colour the corners of all triangles from one group of colours."""
+    """Colour the corners of all triangles from one group of colors."""
     coarse = (np.rint(colors.clip(0, 1) * 255 / _COLOR_STEP) * _COLOR_STEP).clip(0, 255).astype(np.uint8)
     unique, index = np.unique(coarse, axis=0, return_inverse=True)
     group = model.AddColorGroup()

@@ -71,7 +71,7 @@ def crease_normals(
     one, two = order[:-1], order[1:]
     joined = (edge[one] == edge[two]) & (forward[one] != forward[two])
     one, two = one[joined], two[joined]
-    # A face without area has no normal of its own and joins its neighbours.
+    # A face without area has no normal of its own and joins its neighbors.
     flat = length[:, 0] <= 1e-30
     smooth = (normal[one // 3] * normal[two // 3]).sum(-1) > np.cos(np.radians(angle))
     smooth |= flat[one // 3] | flat[two // 3]

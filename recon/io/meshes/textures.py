@@ -29,7 +29,7 @@ class TextureError(ValueError):
 
 @dataclass(frozen=True)
 class Texture:
-    """A picture as it lies in the file: neither colour profile nor orientation is applied (glTF 2.0, section 3.9.2)."""
+    """A picture as it lies in the file: neither color profile nor orientation is applied (glTF 2.0, section 3.9.2)."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     alpha: UInt8[np.ndarray, "h w"] | None = None
@@ -81,7 +81,7 @@ def _loaded(image: Image.Image, max_side: int) -> Image.Image:
 
 
 def _deep_gray(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey in 8 bits; Pillow's own conversion clips."""
+    """16-bit, 32-bit and float gray in 8 bits; Pillow's own conversion clips."""
     values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))
     white = 65535.0 if image.mode != "F" else next((w for w in (1.0, 255.0, 65535.0) if peak <= w), peak)

@@ -1,4 +1,4 @@
-"""Vertex colours over a texture, baked into a new texture in which every triangle has a place of its own."""
+"""Vertex colors over a texture, baked into a new texture in which every triangle has a place of its own."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ _TEXELS_AT_ONCE = 1 << 20
 def bake_tint(
     uv: Float[np.ndarray, "f 3 2"], rgb: UInt8[np.ndarray, "h w 3"], tint: Float[np.ndarray, "f 3 3"]
 ) -> tuple[Float[np.ndarray, "f 3 2"], UInt8[np.ndarray, "s s 3"]]:
-    """Multiply a texture by colours that vary over the surface.
+    """Multiply a texture by colors that vary over the surface.
 
     Two triangles share a square cell, whose side is a power of two near their size in the old texture. Cells are laid
     out along a Z-order curve (Morton 1966) from the largest to the smallest, which leaves no gap.

@@ -20,7 +20,7 @@ _GRAY = 0.7
 
 
 def save_usdz(mesh: TexturedMesh, path: str | os.PathLike) -> Path:
-    """Write ``mesh`` atomically: +Y up, one unit a metre, a preview surface, scalar attributes as primvars."""
+    """Write ``mesh`` atomically: +Y up, one unit a meter, a preview surface, scalar attributes as primvars."""
     try:
         from pxr import UsdUtils
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""USD preview surfaces as looks: diffuse colour or texture, its coordinates' map, opacity. Needs the extra ``usd``."""
+"""USD preview surfaces as looks: diffuse color or texture, its coordinates' map, opacity. Needs the extra ``usd``."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,7 +37,7 @@ class Looks:
     _read: dict[str, tuple[Look | None, Coordinates]] = field(default_factory=dict, repr=False)
 
     def of(self, material: Any) -> tuple[Look | None, Coordinates]:
-        """The look of a material; None where it states no base colour."""
+        """The look of a material; None where it states no base color."""
         path = str(material.GetPath()) if material else ""
         if path not in self._read:
             self._read[path] = _read_look(material, self.notes)
@@ -66,7 +66,7 @@ def _read_look(material: Any, notes: Notes) -> tuple[Look | None, Coordinates]:
 
 
 def _base(surface: Any) -> Any:
-    """The input of the base colour: emission, where nothing else is lit."""
+    """The input of the base color: emission, where nothing else is lit."""
     diffuse, light = surface.GetInput("diffuseColor"), surface.GetInput("emissiveColor")
     plain = value_of(diffuse)
     if producer(diffuse) is None and producer(light) is not None and (plain is None or max(plain) <= 1e-3):

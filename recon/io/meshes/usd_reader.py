@@ -21,9 +21,9 @@ _Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # rows: where x, y and z
 
 
 def read_usd(path: Path, notes: Notes) -> list[Part]:
-    """The visible meshes of a stage at its first time, in metres, +Y up.
+    """The visible meshes of a stage at its first time, in meters, +Y up.
 
-    A material gives its base colour: a texture, a constant, or ``displayColor``. Subdivision surfaces are read as their
+    A material gives its base color: a texture, a constant, or ``displayColor``. Subdivision surfaces are read as their
     control cages; what is no mesh is noted.
     """
     try:
@@ -125,7 +125,7 @@ class _Corners:
         return self._values(sets[0].GetPrimvarName()) if len(sets) == 1 else None
 
     def _compact(self, colors: np.ndarray | None = None) -> Part:
-        """The points in use; corners at one point that differ in colour get points of their own."""
+        """The points in use; corners at one point that differ in color get points of their own."""
         keys = self.faces.reshape(-1, 1).astype(np.float64)
         if colors is not None:
             keys = np.concatenate([keys, colors.reshape(-1, 3)], 1)

@@ -1,6 +1,6 @@
 """RGB-D sequences: ``NAME.color.png``, ``NAME.depth.png`` and ``NAME.pose.txt`` for each frame, as 7-Scenes keeps them.
 
-Depth is 16-bit in millimetres, 0 and 65535 where nothing was measured. Poses are camera-to-world with OpenCV axes. A
+Depth is 16-bit in millimeters, 0 and 65535 where nothing was measured. Poses are camera-to-world with OpenCV axes. A
 ``camera-intrinsics.txt`` (3 x 3, for the pictures' size) stands beside the frames or above them.
 """
 
@@ -62,7 +62,7 @@ class RgbdSequence:
         return RgbdSequence(folder, tuple(complete[k] for k in kept), c2w, _lens(folder))
 
     def load(self, frames: Sequence[int], size: tuple[int, int]) -> ViewSet:
-        """Frames as views [1 v] of ``size`` (width, height), into which pictures are squeezed; depth in metres.
+        """Frames as views [1 v] of ``size`` (width, height), into which pictures are squeezed; depth in meters.
 
         Alpha is 1 everywhere; depth is 0 where nothing was measured.
         """

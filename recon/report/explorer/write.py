@@ -56,7 +56,7 @@ def render_explorer(
         photo: Shown beside the scene, and in its place where the browser has no WebGL 2.
         start: The photo's camera [1]; by default at the origin, level, 60 degrees high.
         camera_path: Cameras [v] of a tour, one second apart; no tour by default.
-        metres: Length of a world unit, for the walker's size and the figures shown.
+        meters: Length of a world unit, for the walker's size and the figures shown.
         title: Heading of the page.
         uncertainty_label: What the mesh's attribute ``uncertainty`` measures.
 

@@ -49,11 +49,11 @@ class SceneExportConfig:
 def export_scene(
     scene: Scene, folder: str | os.PathLike, formats: Sequence[str], config: SceneExportConfig | None = None
 ) -> list[Path]:
-    """Write a scene's files of the named :data:`SceneFormat` into ``folder``, in metres; returns their paths.
+    """Write a scene's files of the named :data:`SceneFormat` into ``folder``, in meters; returns their paths.
 
     ``glb``: scene.glb, everything in one file. ``usdz``: scene.usdz. ``ply``, ``spz``: splats. ``points``: points.ply
     with normals, colors and provenance. ``panorama``: panorama.png at the photo's place, and sky.png if there is sky.
-    ``views``: transforms.json with images, depth (16 bits, millimetres) and normals. ``webp``, ``mp4``: a turn on the
+    ``views``: transforms.json with images, depth (16 bits, millimeters) and normals. ``webp``, ``mp4``: a turn on the
     spot.
 
     Raises:

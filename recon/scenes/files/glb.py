@@ -1,6 +1,6 @@
 """One GLB with a scene's mesh, collider, splats, cameras, floor and sky, named as engines expect.
 
-Everything is in metres, +Y up, and the photo's camera looks along -Z from the origin. Colors are lit as the photo is,
+Everything is in meters, +Y up, and the photo's camera looks along -Z from the origin. Colors are lit as the photo is,
 so that materials are unlit.
 """
 
@@ -40,7 +40,7 @@ def save_scene_glb(
     walkable surface), ``spawn``, ``photo_camera`` and ``view_NNN`` (real cameras), and the collision of the engine.
 
     Args:
-        scene: The scene; its unit becomes ``scene.metres`` metres.
+        scene: The scene; its unit becomes ``scene.metres`` meters.
         path: File to write.
         engine: ``any`` keeps ``scene_collider`` and the floor in a second glTF scene, ``collision``, which viewers do
             not draw; ``godot`` names the collider ``scene_collider-colonly`` in the first scene; ``unreal`` writes

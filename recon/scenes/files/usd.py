@@ -19,13 +19,13 @@ from recon.io.meshes.usd import define_mesh
 from recon.scenes.files.glb import PROVENANCE
 from recon.scenes.scene import Scene
 
-#: Width in millimetres of the film that USD's cameras are given: only its ratio to the focal length counts.
+#: Width in millimeters of the film that USD's cameras are given: only its ratio to the focal length counts.
 _APERTURE = 36.0
 _DOME = 3.0
 
 
 def save_scene_usd(scene: Scene, path: str | os.PathLike) -> Path:
-    """Write a scene atomically as USDZ: metres, +Y up, collision by UsdPhysics on an invisible proxy."""
+    """Write a scene atomically as USDZ: meters, +Y up, collision by UsdPhysics on an invisible proxy."""
     try:
         from pxr import UsdUtils
     except ImportError as error:

@@ -45,7 +45,7 @@ def save_fly_through(
 
 
 def fly_through(scene: Scene, cameras: Cameras, supersample: int = 2) -> UInt8[np.ndarray, "v h w 3"]:
-    """Frames of the textured mesh before the sky, grey where nothing is known."""
+    """Frames of the textured mesh before the sky, gray where nothing is known."""
     surface, frames = Surface(scene.mesh), []
     for start in range(0, len(cameras), _TOGETHER):
         few = cameras[start : start + _TOGETHER]

@@ -130,7 +130,7 @@ def test_a_record_is_a_function_of_its_seed():
 
 
 def test_patterns_paint_the_same_place_in_every_view():
-    """A pattern lives in space: where two targets see one point, they see one colour."""
+    """A pattern lives in space: where two targets see one point, they see one color."""
     config = replace(RECORD, pattern_probability=1.0, size=96, supersample=1, elevation_jitter=0.0)
     record = render_record(OBJECTS[1], 1, config)
     photo = record.targets[-3:].float() / 255

@@ -1,4 +1,4 @@
-"""Meshes of any origin become small coloured objects; packing and rendering tools around them."""
+"""Meshes of any origin become small colored objects; packing and rendering tools around them."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def tool(name: str, *arguments: object) -> subprocess.CompletedProcess:
 
 
 def two_colored_ball(subdivisions: int = 3) -> TexturedMesh:
-    """Red where x > 0, blue elsewhere; off centre and of another size than objects have."""
+    """Red where x > 0, blue elsewhere; off center and of another size than objects have."""
     ball = trimesh.creation.icosphere(subdivisions)
     colors = np.where(ball.vertices[:, :1] > 0, [[1.0, 0, 0]], [[0, 0, 1.0]])
     return TexturedMesh.from_arrays(3 * ball.vertices + (5, -2, 1), ball.faces, colors)
@@ -60,7 +60,7 @@ def test_formats_without_color_are_read(tmp_path: Path, suffix: str):
 
 
 def test_a_texture_on_two_faces_is_not_lost(tmp_path: Path):
-    """A square with a black and a white half: colours at the four corners alone would be a smear."""
+    """A square with a black and a white half: colors at the four corners alone would be a smear."""
     vertices = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:, 32:] = 255

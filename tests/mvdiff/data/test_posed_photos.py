@@ -33,7 +33,7 @@ def mesh() -> TexturedMesh:
 
 @pytest.fixture(scope="module")
 def photos(mesh: TexturedMesh) -> ViewSet:
-    """As somebody else takes them: z-up, elsewhere, larger, rolled, off centre, with another lens."""
+    """As somebody else takes them: z-up, elsewhere, larger, rolled, off center, with another lens."""
     count = 14
     generator = torch.Generator().manual_seed(0)
     azimuth = torch.arange(count) * (360 / count)

@@ -121,7 +121,7 @@ def test_generation_uses_it_and_says_so(calibrated: Path) -> None:
     model = ImageTo3D.from_pretrained(calibrated, "cpu")  # another preset than the calibration's
     calibration, notes = model._calibration(settings)
     assert calibration is None
-    assert notes[0].startswith("Uncalibrated: the calibration was made with other reconstruction")
+    assert notes[0].startswith("Uncalibrated: the calibration was made with other settings (reconstruction)")
     assert model._calibration(GenerationConfig(framing="recentre"))[0] is None
     assert "recentre" in model._calibration(GenerationConfig(framing="recentre"))[1][0]
 

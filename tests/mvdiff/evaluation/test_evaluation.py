@@ -34,7 +34,7 @@ POSTERIOR = PosteriorConfig(grid=32, samples=512)
 
 
 def chair() -> TexturedMesh:
-    """Asymmetric in every direction: a seat, a back at -Z, one arm at +X, each in its own colour."""
+    """Asymmetric in every direction: a seat, a back at -Z, one arm at +X, each in its own color."""
     parts = [
         (trimesh.creation.box((0.6, 0.15, 0.5)), (0, 0, 0), (200, 60, 40)),
         (trimesh.creation.box((0.6, 0.6, 0.1)), (0, 0.35, -0.2), (40, 160, 60)),
@@ -320,7 +320,7 @@ def test_textures_show_each_object_its_own_photo(weights, meshes, tmp_path, monk
         (bare,) = model.reconstruct(views, cameras, generation)
         made = case.hypotheses[0].mesh.texture
         assert (made - alone.mesh.texture).abs().mean() < 1e-3
-        if case.name == "chair":  # the ball has one colour, which its light explains
+        if case.name == "chair":  # the ball has one color, which its light explains
             assert (made - bare.mesh.texture).abs().mean() > 1e-2
 
 

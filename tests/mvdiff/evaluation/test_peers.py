@@ -39,7 +39,7 @@ def gl_look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.n
 
 
 def photograph(parts: list[trimesh.Trimesh], c2w: np.ndarray, path: Path) -> None:
-    """Through the pixels' centres, first hit, flat colours, transparent background."""
+    """Through the pixels' centers, first hit, flat colors, transparent background."""
     row, column = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5, indexing="ij")
     local = np.stack([(column - CENTER[0]) / FOCAL, -(row - CENTER[1]) / FOCAL, -np.ones_like(row)], -1).reshape(-1, 3)
     whole = trimesh.util.concatenate(parts)

@@ -1,4 +1,4 @@
-"""prepare and ReferenceImage: recentred, resampled without rims, and true about where the pixels came from."""
+"""prepare and ReferenceImage: recentered, resampled without rims, and true about where the pixels came from."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_recentered_with_margin():
     size=st.sampled_from([32, 128]),
 )
 def test_mass_and_color_survive_resampling(left, top, width, height, size):
-    """Alpha's area, scaled, is kept down and up; every visible pixel is the object's own colour."""
+    """Alpha's area, scaled, is kept down and up; every visible pixel is the object's own color."""
     picture = _box((left + width + 5, top + height + 5), (left, top, left + width, top + height), (200, 100, 50))
     reference = prepare(picture, size=size)
     scale = size / reference.crop[2]

@@ -18,7 +18,7 @@ _CARVED = replace(_HULL, carve=CarveConfig(steps=40, resolution=32, rays=1024, s
 
 
 def painted(vertices, faces) -> TexturedMesh:
-    """With waves of different lengths, so that no colour comes back nearby."""
+    """With waves of different lengths, so that no color comes back nearby."""
     mesh = TexturedMesh.from_arrays(vertices, faces)
     waves = torch.tensor([[12.0, 4, 3], [2, 11, 5], [7, -3, 9]])
     return replace(mesh, colors=0.5 + 0.5 * (mesh.vertices @ waves.T).sin())

@@ -1,4 +1,4 @@
-"""What other programs get: the same surface, colours and numbers in each format."""
+"""What other programs get: the same surface, colors and numbers in each format."""
 
 import errno
 from dataclasses import replace
@@ -18,7 +18,7 @@ from recon.metrics.shape import nearest
 
 @pytest.fixture(scope="module")
 def block() -> TexturedMesh:
-    """1 wide, 2 high, 0.5 deep, off centre; red to the right, green upwards; textured by position."""
+    """1 wide, 2 high, 0.5 deep, off center; red to the right, green upwards; textured by position."""
     import trimesh
 
     made = trimesh.creation.box(bounds=[(-0.2, 0, 0), (0.8, 2, 0.5)]).subdivide().subdivide()

@@ -154,7 +154,7 @@ def test_uncertainty_is_a_second_look(mesh):
     assert glb.primitive["material"] == 0
     extras = glb.json["scenes"][0]["extras"]
     assert extras["seed"] == 7
-    # What a viewer looks up is the ramp's colour of the value.
+    # What a viewer looks up is the ramp's color of the value.
     look = glb.json["materials"][1]
     emitted = "emissiveTexture" in look
     assert emitted == ("COLOR_0" in glb.primitive["attributes"])

@@ -18,7 +18,7 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def _corners() -> Image.Image:
-    """4 x 6 with a colour in each quarter: red green / blue white."""
+    """4 x 6 with a color in each quarter: red green / blue white."""
     image = Image.new("RGB", (4, 6))
     for box, color in zip([(0, 0), (2, 0), (0, 3), (2, 3)], (RED, GREEN, BLUE, WHITE), strict=True):
         image.paste(color, (*box, box[0] + 2, box[1] + 3))
@@ -120,7 +120,7 @@ def test_animation_gives_the_first_frame_and_a_warning(tmp_path):
 
 
 def test_color_profile_is_applied(tmp_path):
-    """100 of linear light is sRGB's 168; a profile of another colour space is left aside with a warning."""
+    """100 of linear light is sRGB's 168; a profile of another color space is left aside with a warning."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     for profile, mode, expected in ((srgb, "RGB", 100), (_linear_gray_profile(), "L", 168)):
         Image.new("L", (4, 4), 100).convert(mode).save(tmp_path / "p.png", icc_profile=profile.tobytes())
@@ -132,7 +132,7 @@ def test_color_profile_is_applied(tmp_path):
 
 
 def _linear_gray_profile() -> ImageCms.ImageCmsProfile:
-    """A minimal ICC v2 grey profile with gamma 1 (linear light)."""
+    """A minimal ICC v2 gray profile with gamma 1 (linear light)."""
     d50 = struct.pack(">4siiii", b"XYZ ", 0, 0xF6D6, 0x10000, 0xD32D)
     curve = struct.pack(">4siI", b"curv", 0, 0)
     text = b"desc" + struct.pack(">II", 0, 2) + b"g\0" + b"\0" * 78

@@ -64,7 +64,7 @@ def test_plain_backgrounds(name):
     assert not report.warnings
     assert _iou(cut[..., 3], mug[..., 3]) > 0.985
     assert cut[130, 185, 3] < 0.01  # seen through the handle
-    # No bleeding: where the object is soft its own colour is found, not the mixture with the background.
+    # No bleeding: where the object is soft its own color is found, not the mixture with the background.
     soft = (mug[..., 3] > 0.2) & (mug[..., 3] < 0.8) & (cut[..., 3] > 0.05)
     assert np.abs(cut[soft, :3] - mug[soft, :3]).mean() < 0.06
 

@@ -21,7 +21,7 @@ from recon.io.meshes.files import load_mesh, save_mesh
 
 
 def _quadrants() -> np.ndarray:
-    """Texture of four flat colours: red green / blue white."""
+    """Texture of four flat colors: red green / blue white."""
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:32, :32, 0] = picture[:32, 32:, 1] = picture[32:, :32, 2] = picture[32:, 32:] = 255
     return picture

@@ -1,4 +1,4 @@
-"""USD in: what a stage says about axes, units, colours and textures is heeded."""
+"""USD in: what a stage says about axes, units, colors and textures is heeded."""
 
 import sys
 
@@ -75,7 +75,7 @@ def test_axes_units_and_polygons(read) -> None:
     assert read(usda(mirror)).to_trimesh().volume == pytest.approx(4e-3, rel=1e-4)
     turned = read(usda('uniform token orientation = "leftHanded"'))  # of faces that are listed the other way
     assert turned.to_trimesh().volume == pytest.approx(-4e-3, rel=1e-4)
-    plain = read(usda(header='upAxis = "Y"'))  # a stage without units is in centimetres
+    plain = read(usda(header='upAxis = "Y"'))  # a stage without units is in centimeters
     assert plain.vertices.amax(0).tolist() == pytest.approx([0.11, 0.01, 0.03])
 
 
@@ -167,7 +167,7 @@ def _moved(scale: str, rotation: str, translation: str) -> str:
 
 @pytest.fixture
 def painted(read, tmp_path):
-    """The square base of the pyramid under four colours: red, green above; blue, black below."""
+    """The square base of the pyramid under four colors: red, green above; blue, black below."""
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:32, :32, 0] = picture[:32, 32:, 1] = picture[32:, :32, 2] = 255
     Image.fromarray(picture).save(tmp_path / "colors.png")

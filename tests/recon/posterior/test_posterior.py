@@ -284,7 +284,7 @@ def test_silhouette_of_known_points() -> None:
     assert score == pytest.approx((2 * (10.5 - 1) / 10.5 + 2 * (9.5 - 1) / 9.5) / 4)
 
 
-# Colours and views
+# Colors and views
 
 
 def test_color_spread_is_the_standard_deviation() -> None:

@@ -67,7 +67,7 @@ def test_the_order_does_not_matter(sizes: list[float], random) -> None:
 @few
 @given(radii)
 def test_an_outlier_never_lowers_the_spread(sizes: list[float]) -> None:
-    # Apart from all others: a ball about the same centre may lie between them in size, and then is none.
+    # Apart from all others: a ball about the same center may lie between them in size, and then is none.
     with_outlier = posterior([*(ball(r) for r in sizes), ball(0.1, (0.37, 0.37, 0.37))])
     without = posterior([*(ball(r) for r in sizes)])
     assert with_outlier.ambiguity >= without.ambiguity - 1e-6

@@ -84,7 +84,7 @@ def test_color_tells_front_from_back() -> None:
 
 
 def test_a_symmetric_object_is_not_stated_with_confidence() -> None:
-    """A grey slab looks the same from both sides."""
+    """A gray slab looks the same from both sides."""
     slab = as_mesh(painted_box((0.7, 0.3, 0.2), (0, 0, 0), GREY)).normalized()
     found = register_to_photo(slab, photo(slab, 30.0, 20.0), "y-up", QUICK)
     assert found.confidence < 0.7

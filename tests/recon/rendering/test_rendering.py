@@ -75,7 +75,7 @@ def test_colors_at_outlines_are_not_darkened():
 def test_hidden_surfaces_are_hidden():
     seen = visibility(blobs(), Cameras.orbit([180.0], size=64))
     per_ball = len(trimesh.creation.icosphere(3).faces)
-    assert not (seen.face >= 3 * per_ball).any()  # the blue ball stands behind the grey one
+    assert not (seen.face >= 3 * per_ball).any()  # the blue ball stands behind the gray one
 
 
 def test_barycentrics_give_back_the_hit_point():

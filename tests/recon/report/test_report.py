@@ -253,7 +253,7 @@ def test_sides_are_seen_from_where_they_say() -> None:
 
 
 def test_sections_are_upright() -> None:
-    """A small ball at +x, +y, +z of the cube's centre lies where each section says it is seen from."""
+    """A small ball at +x, +y, +z of the cube's center lies where each section says it is seen from."""
     grid = VoxelGrid(torch.zeros(3), 0.5, 32)
     center = torch.tensor([0.25, 0.2, 0.15])
     base = Posterior.from_hypotheses([hypothesis(0.0, 0), hypothesis(0.1, 1)], PosteriorConfig(grid=32, samples=64))

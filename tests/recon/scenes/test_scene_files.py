@@ -1,4 +1,4 @@
-"""Files of a scene without symmetry, read back by other libraries: axes, metres, names and cameras."""
+"""Files of a scene without symmetry, read back by other libraries: axes, meters, names and cameras."""
 
 import json
 import math

@@ -21,7 +21,7 @@ METHODS = [
 
 
 def box(size: tuple[float, float, float]) -> torch.Tensor:
-    """Signed distance to a box around the grid's own centre."""
+    """Signed distance to a box around the grid's own center."""
     away = (GRID.points() - GRID.center).abs() - torch.tensor(size)
     return away.clamp_min(0).norm(dim=-1) + away.amax(-1).clamp_max(0)
 

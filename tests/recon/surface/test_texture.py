@@ -1,4 +1,4 @@
-"""Atlas and texture: no texel twice, charts in proportion, colours from the views and along the surface."""
+"""Atlas and texture: no texel twice, charts in proportion, colors from the views and along the surface."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def pattern(points: torch.Tensor) -> torch.Tensor:
 
 
 def times_covered(mesh: TexturedMesh, size: int) -> torch.Tensor:
-    """How many triangles lie over each texel's centre, by brute force."""
+    """How many triangles lie over each texel's center, by brute force."""
     axis = (torch.arange(size) + 0.5) / size
     p = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 1, 2).double()
     a, b, c = mesh.uv.double().unbind(1)
@@ -122,7 +122,7 @@ def test_texture_repeats_what_the_views_show_without_seams(ball):
     seen = (face >= 0) & (corners.mean(2)[..., 1].abs() < 0.25)
     assert (painted - truth)[seen].abs().mean() < 0.02
     assert (painted - truth)[seen].abs().max() < 0.15
-    # Free texels beside a chart repeat it, so that no filter mixes in another colour.
+    # Free texels beside a chart repeat it, so that no filter mixes in another color.
     rim = (face < 0) & torch.nn.functional.max_pool2d((face >= 0)[None].float(), 3, 1, 1)[0].bool()
     neighbors = torch.nn.functional.unfold(painted.movedim(-1, 0)[:, None], 3, padding=1).reshape(3, 9, -1)
     nearest = (neighbors - painted.movedim(-1, 0).reshape(3, 1, -1)).abs().sum(0).sort(0).values[1]

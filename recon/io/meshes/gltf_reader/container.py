@@ -17,7 +17,7 @@ _GLB, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", 0x4E4F534A, 0x004E4942
 DRACO, TRANSFORM, INSTANCING = "KHR_draco_mesh_compression", "KHR_texture_transform", "EXT_mesh_gpu_instancing"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 
-#: Extensions that a file may require: read here, or without effect on shape and base colour.
+#: Extensions that a file may require: read here, or without effect on shape and base color.
 _READ = {
     *(DRACO, TRANSFORM, INSTANCING, *MESHOPT, "KHR_mesh_quantization", "KHR_node_visibility"),
     *("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds", "KHR_materials_unlit"),

@@ -1,4 +1,4 @@
-"""glTF materials as looks: the base colour, whichever of the standard's ways states it."""
+"""glTF materials as looks: the base color, whichever of the standard's ways states it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +60,7 @@ class Materials:
     def _base(self, material: dict[str, Any]) -> tuple[tuple[float, ...], dict[str, Any] | None]:
         """The linear factor RGBA and the texture that it multiplies.
 
-        A base colour that is black, or not stated at all, gives way to emission: scans are often stored as light.
+        A base color that is black, or not stated at all, gives way to emission: scans are often stored as light.
         """
         extensions = material.get("extensions") or {}
         specular = extensions.get(_SPECULAR)

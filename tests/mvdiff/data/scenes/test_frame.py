@@ -39,7 +39,7 @@ def test_the_median_counts_pixels_with_a_surface_alone():
 def test_cameras_come_into_the_photos_unit():
     cameras = cameras_of([Pose((1, 1.5, 2), 90, 0, 0, 60), Pose((4, 1.5, 2), 90, 0, 0, 60)], 8)
     moved = to_photo_frame(cameras.c2w[None], cameras.c2w[:1], torch.tensor([3.0]))
-    # Three metres ahead at a median depth of three metres: one photo depth along -Z.
+    # Three meters ahead at a median depth of three meters: one photo depth along -Z.
     assert torch.allclose(moved[0, 1, :3, 3], torch.tensor([0, 0, -PHOTO_DEPTH]), atol=1e-5)
     assert torch.allclose(moved[0, :, :3, :3] @ moved[0, :, :3, :3].mT, torch.eye(3).expand(2, 3, 3), atol=1e-5)
 

@@ -76,8 +76,8 @@ def test_the_sky_is_looked_up_by_direction():
 def test_the_suns_shadow_falls_where_geometry_says():
     builder = SoupBuilder()
     builder.panel(np.array([-4.0, 0, 4]), AXIS_X, -AXIS_Z, 8, 8, 0.5)
-    builder.panel(np.array([-1.0, 1, 1]), AXIS_X, -AXIS_Z, 2, 2, 0.5)  # a roof one metre above
-    direction = np.array([1.0, 1, 0]) / math.sqrt(2)  # so its shadow lies one metre towards -X
+    builder.panel(np.array([-1.0, 1, 1]), AXIS_X, -AXIS_Z, 2, 2, 0.5)  # a roof one meter above
+    direction = np.array([1.0, 1, 0]) / math.sqrt(2)  # so its shadow lies one meter towards -X
     scene = scene_of(builder, Lighting(np.full(3, 0.2), 0.3, (), Sun(direction, np.ones(3))))
     camera = cameras_of([Pose((0, 0.9, 0), 0, -90, 0, 140)], 64)
     seen = SceneRenderer(scene).views(camera)

@@ -135,7 +135,7 @@ def test_factor_texture_and_vertex_colors_multiply_in_linear_light(read) -> None
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8, np.uint16])
 def test_vertex_colors_that_vary_over_a_texture(read, kind) -> None:
-    """From black on the left to white on the right, over a grey picture."""
+    """From black on the left to white on the right, over a gray picture."""
     positions, _, _ = square()
     ramp = np.repeat((positions[:, :1] + 1) / 2, 3, 1)
     values = ramp.astype(np.float32) if kind is np.float32 else np.rint(ramp * np.iinfo(kind).max).astype(kind)

@@ -1,4 +1,4 @@
-"""OBJ as programs write it: names, options, indices, colours."""
+"""OBJ as programs write it: names, options, indices, colors."""
 
 import warnings
 

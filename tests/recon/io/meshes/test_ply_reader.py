@@ -1,4 +1,4 @@
-"""PLY of many programs: byte orders, names of colours and coordinates, textures by corner."""
+"""PLY of many programs: byte orders, names of colors and coordinates, textures by corner."""
 
 import struct
 import warnings

@@ -41,10 +41,10 @@ class Checkpoint:
     name: str
     """Name that ``--backbone`` takes."""
     title: str
-    code_licence: str
-    licence: str
+    code_license: str
+    license: str
     """SPDX identifier of the weights' license."""
-    licence_url: str
+    license_url: str
     vram_gb: float
     """GPU memory that the authors or this project report, in GB."""
     frame: str
@@ -77,9 +77,9 @@ CHECKPOINTS = (
     Checkpoint(
         name="embedded",
         title="mvdiff (in this package)",
-        code_licence="Apache-2.0",
-        licence="Apache-2.0",
-        licence_url="https://www.apache.org/licenses/LICENSE-2.0",
+        code_license="Apache-2.0",
+        license="Apache-2.0",
+        license_url="https://www.apache.org/licenses/LICENSE-2.0",
         vram_gb=2.0,
         frame="photo's azimuth, gravity",
         views="7 of 128 px, 40 degrees",
@@ -91,9 +91,9 @@ CHECKPOINTS = (
     Checkpoint(
         name="zero123plus",
         title="Zero123++ v1.2 and its normal ControlNet",
-        code_licence="Apache-2.0",
-        licence="CC-BY-NC-4.0",
-        licence_url=_CC_BY_NC,
+        code_license="Apache-2.0",
+        license="CC-BY-NC-4.0",
+        license_url=_CC_BY_NC,
         vram_gb=5.7,
         frame="photo's azimuth, gravity",
         views="6 of 320 px, 30 degrees, and the photo",
@@ -108,9 +108,9 @@ CHECKPOINTS = (
     Checkpoint(
         name="zero123plus-white",
         title="Zero123++ v1.2 with InstantMesh's UNet",
-        code_licence="Apache-2.0",
-        licence="CC-BY-NC-4.0",  # its card says Apache-2.0, but it was fine-tuned from weights of this license
-        licence_url=_CC_BY_NC,
+        code_license="Apache-2.0",
+        license="CC-BY-NC-4.0",  # its card says Apache-2.0, but it was fine-tuned from weights of this license
+        license_url=_CC_BY_NC,
         vram_gb=5.7,
         frame="photo's azimuth, gravity; larger in the picture than the photo's object",
         views="6 of 320 px, 30 degrees, and the photo",
@@ -126,9 +126,9 @@ CHECKPOINTS = (
     Checkpoint(
         name="mv-adapter",
         title="MV-Adapter SDXL, one photo",
-        code_licence="Apache-2.0",
-        licence="Apache-2.0 AND CreativeML-OpenRAIL++-M",
-        licence_url="https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
+        code_license="Apache-2.0",
+        license="Apache-2.0 AND CreativeML-OpenRAIL++-M",
+        license_url="https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
         vram_gb=14.0,
         frame="its own, registered to the photo",
         views="6 of 768 px, orthographic, and the photo",
@@ -163,7 +163,7 @@ def facts(row: Checkpoint) -> dict[str, str]:
     sources = [f"{part.repo}@{part.revision[:12] if part.revision else 'no revision pinned'}" for part in row.parts]
     sources += [f"{network}: {pickle}, to be converted" for network, pickle in row.pickle_of.items()]
     return {
-        "license": f"code {row.code_licence}, weights {row.licence}{' (non-commercial)' if row.non_commercial else ''}",
+        "license": f"code {row.code_license}, weights {row.license}{' (non-commercial)' if row.non_commercial else ''}",
         "GPU memory": f"{row.vram_gb:g} GB",
         "frame": row.frame,
         "views": row.views,

@@ -40,7 +40,7 @@ class EmbeddedSampler:
         network = pipeline.transformer.config
         info = SamplerInfo(
             name="embedded",
-            licence="Apache-2.0",
+            license="Apache-2.0",
             weights=weights or {},
             channels=frozenset({"rgb", "alpha", "normal", "depth"}),
             rig="any",

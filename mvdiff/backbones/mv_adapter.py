@@ -31,7 +31,7 @@ from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
 
-NAME, LICENCE = "mv-adapter", "Apache-2.0 AND CreativeML-OpenRAIL++-M"
+NAME, LICENSE = "mv-adapter", "Apache-2.0 AND CreativeML-OpenRAIL++-M"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class MVAdapterSampler:
         if lora is not None:
             raise InputError(f"The backbone {NAME} takes no LoRA: leave out --lora.")
         place = pick_device(device)
-        folder, record = open_weights(NAME, LICENCE, weights)
-        info = SamplerInfo(name=NAME, licence=LICENCE, weights=record, photo_camera="estimated")
+        folder, record = open_weights(NAME, LICENSE, weights)
+        info = SamplerInfo(name=NAME, license=LICENSE, weights=record, photo_camera="estimated")
         return MVAdapterSampler(load_networks(folder, place, dtype or fast_dtype(place)), info)
 
     @property

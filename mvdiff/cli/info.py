@@ -64,7 +64,7 @@ def collect(weights: str = "embedded", lora: Path | None = None) -> dict[str, An
     devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return {
         "mvdiff": mvdiff.__version__,
-        "licence": _licence(),
+        "license": _license(),
         "weights": known,
         "provenance": provenance,
         **({} if lora is None else {"lora": _lora(lora)}),
@@ -115,7 +115,7 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None} or {"recorded": "no"}
 
 
-def _licence() -> str:
+def _license() -> str:
     try:
         found = importlib.metadata.metadata("mvdiff")
     except importlib.metadata.PackageNotFoundError:

@@ -48,12 +48,12 @@ class ModelChoice:
     def load(self, preset: Preset = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""
         from mvdiff.runs.loading import load_model
-        from mvdiff.weights import licences
+        from mvdiff.weights import licenses
 
         if self.chunk_size is not None and self.chunk_size < 1:
             raise InputError(f"--chunk-size is at least 1, not {self.chunk_size}.")
         if self.accept_license is not None:
-            licences.accept(self.accept_license)
+            licenses.accept(self.accept_license)
         model = load_model(
             self.weights,
             self.device,

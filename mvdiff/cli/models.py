@@ -63,7 +63,7 @@ class Pull:
     """Say the size and stop."""
 
     def run(self) -> None:
-        from mvdiff.weights import licences
+        from mvdiff.weights import licenses
         from mvdiff.weights.pull import list_files, pull
         from mvdiff.weights.pulled import pulled_folder
 
@@ -71,17 +71,17 @@ class Pull:
         if not row.parts:
             raise InputError(f"The weights of {row.name} are in this package: there is nothing to pull.")
         if self.accept_license is not None:
-            licences.accept(self.accept_license)
+            licenses.accept(self.accept_license)
         if row.non_commercial:
-            licences.require(row.name, row.licence, row.licence_url)
+            licenses.require(row.name, row.license, row.license_url)
         wanted = self._wanted(row)
         listings = [list_files(each) for each in wanted]
         folder = self.output_dir or pulled_folder(row.name)
         total = sum(each.size for each in listings)
-        say(f"{row.name}: {total / 1e9:.2f} GB into {folder}, license {row.licence} ({row.licence_url})")
+        say(f"{row.name}: {total / 1e9:.2f} GB into {folder}, license {row.license} ({row.license_url})")
         if self.size_only:
             return
-        pull(row.name, row.licence, listings, folder, say)
+        pull(row.name, row.license, listings, folder, say)
         say(f"{folder}: complete")
         for network, pickle in row.pickle_of.items():
             say(f"{row.name} still lacks {network}: download {pickle} and run `mvdiff models convert` into {network}.")

@@ -37,7 +37,7 @@ class ShapeRun:
             "verb": "shapes",
             "version": mvdiff.__version__,
             "photo": {"sha256": hashlib.sha256(reference.picture().tobytes()).hexdigest()},
-            "backbone": {"name": info.name, "licence": info.licence, "frame": info.world, **info.weights},
+            "backbone": {"name": info.name, "license": info.license, "frame": info.world, **info.weights},
             "settings": asdict(settings),
             "surface": surface,
             "seed": seed,

@@ -43,7 +43,7 @@ class SamplerInfo:
 
     name: str
     """Name of the backbone, as ``--backbone`` takes it."""
-    licence: str
+    license: str
     """SPDX identifier of the weights' license."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Record for manifests: name, sha256, revision, adapters."""

@@ -27,7 +27,7 @@ class ShapeSamplerInfo:
     """Capabilities and provenance of a source of shapes."""
 
     name: str
-    licence: str
+    license: str
     """SPDX identifier of the weights' license."""
     world: World
     """Frame of the shapes."""

@@ -35,7 +35,7 @@ class Sampling:
         return {
             "device": str(self.model.device),
             "backbone": own.name,
-            "licence": own.licence,
+            "license": own.license,
             "weights": str(own.weights.get("name", "")),
             "conditions": sorted(own.conditions),
         }

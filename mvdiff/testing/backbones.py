@@ -71,7 +71,7 @@ def check_backbone(
 def _check_info(sampler: ViewSampler, promise: Any) -> None:
     info = sampler.info
     promise(bool(info.name) and info.name == info.name.strip(), "info.name is a name.")
-    promise(bool(info.licence), "info.licence names the license of the weights.")
+    promise(bool(info.license), "info.license names the license of the weights.")
     promise(
         {"rgb", "alpha"} <= info.channels <= set(_CHANNELS), "info.channels has rgb and alpha, and known ones only."
     )

@@ -38,7 +38,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     format: Literal["mvdiff-weights/1"]
     backbone: str
-    licence: str
+    license: str
     sources: dict[str, Source]
     """By the folder of the part; "." is the folder of the manifest."""
     files: dict[str, StoredFile]
@@ -62,13 +62,13 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def record(self) -> dict[str, Any]:
         """Identity of the weights for manifests of runs and for calibrations."""
-        return {"sha256": self.sha256, "revision": self.revision, "licence": self.licence}
+        return {"sha256": self.sha256, "revision": self.revision, "license": self.license}
 
 
-def make_manifest(backbone: str, licence: str, sources: dict[str, Source], folder: Path) -> Manifest:
+def make_manifest(backbone: str, license: str, sources: dict[str, Source], folder: Path) -> Manifest:
     """Hash every file of weights and settings below ``folder``."""
     files = {name: StoredFile((folder / name).stat().st_size, file_sha256(folder / name)) for name in stored(folder)}
-    return Manifest("mvdiff-weights/1", backbone, licence, sources, files)
+    return Manifest("mvdiff-weights/1", backbone, license, sources, files)
 
 
 def add_file(path: Path) -> None:

@@ -74,7 +74,7 @@ def list_files(wanted: Wanted) -> Listing:
 
 
 def pull(
-    backbone: str, licence: str, listings: Sequence[Listing], folder: Path, say: Callable[[str], None] = print
+    backbone: str, license: str, listings: Sequence[Listing], folder: Path, say: Callable[[str], None] = print
 ) -> Manifest:
     """Download into ``folder`` and write its manifest last; the same call goes on where an earlier one stopped.
 
@@ -96,7 +96,7 @@ def pull(
             snapshot_download(own.repo, revision=own.revision, allow_patterns=list(each.sizes), local_dir=place)
         _check_hashes(each, place)
     sources = {each.wanted.into: Source(each.wanted.repo, each.wanted.revision) for each in listings}
-    manifest = make_manifest(backbone, licence, sources, folder)
+    manifest = make_manifest(backbone, license, sources, folder)
     manifest.save(folder)
     return manifest
 

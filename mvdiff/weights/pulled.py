@@ -20,7 +20,7 @@ def weights_folder(name: str, weights: str | Path) -> Path:
     return pulled_folder(name) if str(weights) == "embedded" else Path(weights)
 
 
-def open_weights(name: str, licence: str, weights: str | Path) -> tuple[Path, dict[str, Any]]:
+def open_weights(name: str, license: str, weights: str | Path) -> tuple[Path, dict[str, Any]]:
     """Folder of a checkpoint's weights, and their record for manifests.
 
     Raises:
@@ -37,7 +37,7 @@ def open_weights(name: str, licence: str, weights: str | Path) -> tuple[Path, di
     if manifest is None and str(weights) == "embedded":
         raise InputError(f"The download of {name} is not finished: run `mvdiff models pull {name}` again to go on.")
     if manifest is None:  # a folder that was put together by hand has no known origin
-        manifest = make_manifest(name, licence, {}, folder)
+        manifest = make_manifest(name, license, {}, folder)
     check_sizes(manifest, folder)
     if manifest.backbone != name:
         raise InputError(f"'{folder}' holds the weights of {manifest.backbone}, not of {name}: pass another folder.")

@@ -14,7 +14,7 @@ class ReconstructorInfo:
     """Provenance of a reconstructor."""
 
     name: str
-    licence: str
+    license: str
     """SPDX identifier of the weights' license."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Record for manifests: name, sha256."""

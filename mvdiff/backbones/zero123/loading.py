@@ -12,7 +12,7 @@ from mvdiff.backbones.zero123.attention import install_reference_attention
 from mvdiff.backbones.zero123.networks import Networks
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.sampling.sampler import Channel, SamplerInfo
-from mvdiff.weights import licences, packing
+from mvdiff.weights import licenses, packing
 from mvdiff.weights.architecture import read_config
 from mvdiff.weights.folders import load_network
 from mvdiff.weights.pulled import open_weights
@@ -33,15 +33,15 @@ def load(
     """Networks, camera estimator and description of the checkpoint ``name``."""
     row = find(name)
     if row.non_commercial:
-        licences.require(name, row.licence, row.licence_url)
-    folder, record = open_weights(name, row.licence, weights)
+        licenses.require(name, row.license, row.license_url)
+    folder, record = open_weights(name, row.license, weights)
     networks = load_networks(folder, device, dtype)
     channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
     if networks.control is not None:
         channels |= {"normal"}
     info = SamplerInfo(
         name=name,
-        licence=row.licence,
+        license=row.license,
         weights=record,
         channels=channels,
         photo_camera="estimated",

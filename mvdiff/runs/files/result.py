@@ -176,5 +176,5 @@ def _shape_writers(output: OutputFolder, result: GenerationResult) -> list[Calla
 
 def _origin(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Backbone and license of published weights, for the extras of a GLB."""
-    names = {"backbone": "backbone", "licence": "weights_license"}
+    names = {"backbone": "backbone", "license": "weights_license"}
     return {theirs: weights[name] for name, theirs in names.items() if name in weights}

@@ -120,7 +120,7 @@ element("cancel").onclick = () => request(`/api/jobs/${jobAtWork.id}/cancel`, { 
 async function describe() {
   const info = await request("/api/info"), [worker] = info.workers;
   const words = { starting: "the model is being read", ready: "ready", working: "at work", broken: worker.error };
-  const about = worker.backbone ? `${worker.backbone} (${worker.licence}) on ${worker.device}, ` : "";
+  const about = worker.backbone ? `${worker.backbone} (${worker.license}) on ${worker.device}, ` : "";
   element("worker").textContent = `${about}${words[worker.state]}`;
   const each = info.seconds_per_hypothesis;
   element("expected").textContent = each ? `About ${Math.ceil(each)} s each on this machine.` : "";

@@ -158,7 +158,7 @@ class Worker(BaseModel):
     state: Literal["starting", "ready", "working", "broken"]
     device: str | None
     backbone: str | None
-    licence: str | None
+    license: str | None
     error: str | None
 
 

@@ -74,7 +74,7 @@ def _state(lane: Lane) -> Literal["starting", "ready", "working", "broken"]:
 
 
 def _worker(lane: Lane) -> models.Worker:
-    known = {name: lane.worker.info.get(name) for name in ("device", "backbone", "licence")}
+    known = {name: lane.worker.info.get(name) for name in ("device", "backbone", "license")}
     return models.Worker(name=lane.name, state=_state(lane), error=lane.error, **known)
 
 

@@ -9,7 +9,7 @@ from tiny_zero123 import save_tiny
 
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.backbones.zero123plus import Zero123PlusSampler
-from mvdiff.weights import licences
+from mvdiff.weights import licenses
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def zero123_folder(tmp_path_factory) -> Path:
 def licensed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who has accepted the license of Zero123++."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    licences.accept("CC-BY-NC-4.0")
+    licenses.accept("CC-BY-NC-4.0")
 
 
 @pytest.fixture

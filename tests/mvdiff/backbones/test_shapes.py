@@ -45,7 +45,7 @@ def request(sampler: ShapeSampler, photo: Path, seeds: list[int], **changes) -> 
 def test_they_keep_the_protocol_and_say_where_they_come_from(samplers: dict[str, ShapeSampler], kind: str) -> None:
     sampler = samplers[kind]
     assert isinstance(sampler, ShapeSampler)
-    assert sampler.info.licence == "MIT"
+    assert sampler.info.license == "MIT"
     assert all(len(value) == 64 for value in sampler.info.weights["files"].values())
     assert len(sampler.info.weights["files"]) == 3
 

@@ -119,7 +119,7 @@ def test_a_run_carries_backbone_and_license_everywhere(model: ImageTo3D, photo: 
     store = FolderStore.open(tmp_path / "run")
     assert store.manifest["inputs"]["weights"]["backbone"] == "zero123plus"
     assert store.manifest["inputs"]["config"]["guidance_scale"] == 4.0  # the backbone's default
-    assert store.summary["model"]["licence"] == "CC-BY-NC-4.0"
+    assert store.summary["model"]["license"] == "CC-BY-NC-4.0"
     assert store.summary["calibration"]["name"] is None
     assert "CC-BY-NC-4.0" in (tmp_path / "run/report.html").read_text("utf-8")
     data = (tmp_path / "run/hypotheses/000.glb").read_bytes()

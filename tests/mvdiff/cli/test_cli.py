@@ -233,7 +233,7 @@ def test_info_names_weights_and_devices(run) -> None:
     facts = json.loads(text)
     assert code == 0
     assert len(facts["weights"]["sha256"]) == 64
-    assert facts["licence"] == "Apache-2.0"
+    assert facts["license"] == "Apache-2.0"
     assert "cpu" in facts["devices"]
     assert facts["extras"]["wandb"] in ("yes", "no")
     assert run("info")[0] == 0

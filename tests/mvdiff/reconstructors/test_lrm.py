@@ -46,7 +46,7 @@ def lrm(folder: Path) -> LRMReconstructor:
 
 def test_it_keeps_the_protocol_and_says_where_it_comes_from(lrm: LRMReconstructor) -> None:
     assert isinstance(lrm, Reconstructor)
-    assert lrm.info.licence == "Apache-2.0"
+    assert lrm.info.license == "Apache-2.0"
     assert len(lrm.info.weights["sha256"]) == 64
 
 

@@ -27,7 +27,7 @@ def test_the_embedded_sampler_keeps_it(exact: Any) -> None:
     [
         ({"channels": frozenset({"rgb", "alpha"})}, "channels that info.channels names"),
         ({"channels": frozenset({"rgb"})}, "rgb and alpha"),
-        ({"licence": ""}, "license"),
+        ({"license": ""}, "license"),
         ({"defaults": {"seed": 3}}, "info.defaults"),
     ],
 )

@@ -18,17 +18,17 @@ def accepted() -> frozenset[str]:
         return frozenset(read_json(path, dict[str, list[str]]).get("accepted", []))
 
 
-def accept(licence: str) -> None:
+def accept(license: str) -> None:
     """Remember that this user accepts a license."""
-    write_json(_file(), {"accepted": sorted(accepted() | {licence.lower()})})
+    write_json(_file(), {"accepted": sorted(accepted() | {license.lower()})})
 
 
-def require(backbone: str, licence: str, url: str) -> None:
+def require(backbone: str, license: str, url: str) -> None:
     """Raise :class:`InputError` unless this user has accepted the license of a backbone's weights."""
-    if licence.lower() not in accepted():
+    if license.lower() not in accepted():
         raise InputError(
-            f"The weights of {backbone} are licensed for non-commercial use only ({licence}, {url}): "
-            f"pass --accept-license {licence.lower()} once if you agree."
+            f"The weights of {backbone} are licensed for non-commercial use only ({license}, {url}): "
+            f"pass --accept-license {license.lower()} once if you agree."
         )
 
 

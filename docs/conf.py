@@ -28,7 +28,12 @@ myst_heading_anchors = 3
 
 apidoc_modules = [
     {"path": "../recon", "destination": "api/recon", "max_depth": 3},
-    {"path": "../mvdiff", "destination": "api/mvdiff", "max_depth": 3},
+    {
+        "path": "../mvdiff",
+        "destination": "api/mvdiff",
+        "max_depth": 3,
+        "exclude_patterns": ["**/integrations/blender/addon"],  # imports Blender's own modules
+    },
 ]
 autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"

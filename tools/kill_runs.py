@@ -1,7 +1,7 @@
 """Kill jobs at arbitrary moments, again and again, and count what was lost: ``python tools/kill_runs.py --kills 200``.
 
 A job (photo to folder on tiny networks, or the rendering of a data set) is a process of its own that is killed by
-SIGKILL after a random time; the same job goes on in the same folder until it ends. Lost is: a manifest that cannot be
+SIGKILL after a random time; the same job continues in the same folder until it ends. Lost is: a manifest that cannot be
 read, a file that the manifest lists and that is not whole, a finished file that changed or vanished, and a result that
 differs from that of an unbroken run. Needs a system with ``fork``.
 """

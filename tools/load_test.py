@@ -47,7 +47,7 @@ class LoadTest:
 
 
 def photo_of(number: int) -> bytes:
-    """A cut-out whose color tells its number."""
+    """A cut-out whose color encodes its number."""
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[12:52, 16:48] = (number % 16 * 16, number // 16 * 16, 120, 255)
     file = io.BytesIO()

@@ -44,7 +44,7 @@ class List:
 class Pull:
     """Download the weights of a backbone: settings and safetensors of a pinned commit, nothing that can run.
 
-    The size is said before anything is fetched. The same command goes on where it was interrupted.
+    The size is said before anything is fetched. Run the same command again to continue after an interruption.
     """
 
     name: Name

@@ -164,7 +164,7 @@ class Engine:
             await asyncio.to_thread(shutil.rmtree, self.config.output_dir / job.run, ignore_errors=True)
 
     async def _follow(self, lane: Lane, job: Job) -> None:
-        """Keep what the worker tells about a job."""
+        """Keep a worker's report about a job."""
         task = {"id": job.id, "kind": job.kind, "run": job.run, "request": job.request}
         async with contextlib.aclosing(lane.worker.run(task)) as events:
             async for event in events:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resident_bytes() -> int:
-    """Memory of this process in bytes: now where Linux tells, else its peak."""
+    """Memory of this process in bytes: the present value on Linux, else the peak."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:

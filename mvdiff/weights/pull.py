@@ -76,7 +76,7 @@ def list_files(wanted: Wanted) -> Listing:
 def pull(
     backbone: str, license: str, listings: Sequence[Listing], folder: Path, say: Callable[[str], None] = print
 ) -> Manifest:
-    """Download into ``folder`` and write its manifest last; the same call goes on where an earlier one stopped.
+    """Download into ``folder`` and write its manifest last; the same call continues one that stopped.
 
     Raises:
         InputError: the disk is full, the network fails, or a file is not what the hub says.

@@ -77,7 +77,7 @@ class ViewStatistics:
 
 
 def _placed(cameras: Cameras) -> Float[Tensor, "n v 3 8"]:
-    """Everything that tells one camera from another."""
+    """Everything that identifies a camera."""
     flat = torch.zeros_like(cameras.c2w[..., :3, :1])
     if cameras.orthographic is not None:
         flat = flat + cameras.orthographic[..., None, None]

@@ -26,7 +26,7 @@ _LAST = Stage(64, 4, 1)
 class Placed:
     """Meshes [n] in the photo's frame: +Y up, photographed from +Z, all by the same lens.
 
-    A photo tells neither the size of its object nor how far away it is. The lens is the median of those that the
+    A photo determines neither the size of its object nor its distance. The lens is the median of those that the
     meshes ask for. Each mesh then gets the size and the place at which it looks as it did, and the surface that the
     photo shows is as far away as that of the others.
     """

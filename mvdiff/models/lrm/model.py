@@ -34,7 +34,7 @@ class LRMConfig:
 
     @staticmethod
     def of(published: Mapping[str, Tensor], head_width: int = 64) -> "LRMConfig":
-        """The sizes of published weights. Raises ``KeyError`` where one that tells them is missing."""
+        """The sizes of published weights. Raises ``KeyError`` where one that determines them is missing."""
 
         def shape(name: str) -> torch.Size:
             return published[name].shape

@@ -83,7 +83,7 @@ def too_large(limit: int) -> str:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """The body of a request, up to a limit: not every request tells its length."""
+    """The body of a request, up to a limit: not every request states its length."""
     seen = 0
 
     async def counted() -> Message:

@@ -85,7 +85,7 @@ Request = Annotated[Generate | Feedback | Refine | Export, Field(discriminator="
 
 
 class JobRecord(BaseModel):
-    """A job as the API tells it."""
+    """A job in the API's answers."""
 
     id: str
     kind: Kind

@@ -42,7 +42,7 @@ class Job:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """End the command; the same one goes on later."""
+        """End the command; running it again continues."""
         if self.running:
             self.process.terminate()
             self.process.wait()

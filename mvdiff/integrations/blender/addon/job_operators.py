@@ -81,7 +81,9 @@ class _Waiting:
 class Generate(_Waiting, bpy.types.Operator):
     bl_idname = "mvdiff.generate"
     bl_label = "Generate"
-    bl_description = "Sample and reconstruct hypotheses of the object in the photo; Escape stops, and Generate goes on"
+    bl_description = (
+        "Sample and reconstruct hypotheses of the object in the photo; Escape stops, and Generate continues"
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         own = context.scene.mvdiff

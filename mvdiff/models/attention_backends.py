@@ -32,10 +32,15 @@ def set_attention_backend(transformer: "ModelMixin", name: str, device: "torch.d
     if name == "native":
         return
     check_attention_backend(name, device)
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
+
+    active, _ = Registry.get_active_backend()
     try:
         transformer.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError, OSError) as error:
         raise InputError(f"The attention backend '{name}' cannot be used ({error}): use native.") from error
+    finally:
+        Registry.set_active_backend(active)  # diffusers makes it that of all models of the process, too
 
 
 def check_attention_backend(name: str, device: "torch.device") -> None:

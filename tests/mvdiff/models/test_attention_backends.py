@@ -51,6 +51,17 @@ def test_a_backend_reaches_every_block_and_attends_alike() -> None:
     assert torch.allclose(found, native, atol=1e-5)
 
 
+def test_it_is_set_for_one_model_and_no_other(monkeypatch) -> None:
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+    monkeypatch.setattr(_AttentionBackendRegistry, "_active_backend", AttentionBackendName.NATIVE)
+    transformer, other = network(), network()
+    set_attention_backend(transformer, "_native_math", CPU)
+    assert _AttentionBackendRegistry.get_active_backend()[0] == AttentionBackendName.NATIVE
+    assert backends(transformer) == {AttentionBackendName._NATIVE_MATH}
+    assert backends(other) == {None}
+
+
 @pytest.mark.parametrize("name", ["xformers", "flash", "sage"])
 def test_what_is_missing_or_needs_a_gpu_is_said_in_one_sentence(name: str) -> None:
     module = {"xformers": "xformers", "flash": "flash_attn", "sage": "sageattention"}[name]

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from mvdiff.weights.folders import weight_files
-from mvdiff.weights.published import load_published
+from mvdiff.weights.published import load_published, read_published
 from recon.core.errors import InputError
 from recon.core.paths import is_file
-from recon.core.reading import fit, read_json, read_safetensors, reading
+from recon.core.reading import file_sha256, fit, read_json, reading
 
 
 def read_arguments(path: Path, kind: type[msgspec.Struct], name: str) -> dict[str, Any]:
@@ -44,19 +44,12 @@ def filled(
     Raises:
         InputError: a file is missing or cannot be read, or the weights are of another model.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for path in files:
-        with reading(path, "file of weights", "fetch these weights again"):
-            tensors |= {name: value.to(dtype) for name, value in read_safetensors(path)[0].items()}
-    load_published(module, tensors, name_of, files[0], ignored)
+    load_published(module, read_published(files, dtype), name_of, files[0], ignored)
     module.eval().requires_grad_(False)
 
 
 def record_of(root: Path, name: str, parts: Sequence[Path]) -> dict[str, Any]:
     """Record for manifests: the hash of each file of weights by its place in the folder."""
     files = [file for part in parts for file in ([part] if is_file(part) else weight_files(part))]
-    hashes = {}
-    for path in files:
-        with path.open("rb") as file:
-            hashes[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    hashes = {path.relative_to(root).as_posix(): file_sha256(path) for path in files}
     return {"name": name, "sha256": hashlib.sha256("".join(hashes.values()).encode()).hexdigest(), "files": hashes}

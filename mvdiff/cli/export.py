@@ -12,6 +12,7 @@ from mvdiff.cli.terminal import say
 from mvdiff.sampling.settings import check_count
 from recon.core.errors import InputError
 from recon.core.paths import exists, is_file, is_folder
+from recon.core.reading import file_sha256
 from recon.io.export import FORMATS, format_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Command:
         from recon.io.folders import OutputFolder
 
         names = _results(self.source)
-        stamps = {name: _digest(self.source / name) for name in names}
+        stamps = {name: file_sha256(self.source / name) for name in names}
         inputs = {"verb": "export", "format": form, "points": self.points, "resolution": self.resolution}
         inputs |= {"size_mm": self.size_mm, "sh_degree": self.sh_degree}
         folder = OutputFolder.create(self.output, inputs | {"sources": stamps}, overwrite=self.overwrite)
@@ -139,10 +140,3 @@ def _mesh(path: Path) -> "TexturedMesh":
     from recon.io.meshes.files import load_mesh
 
     return load_mesh(path)
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

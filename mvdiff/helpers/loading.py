@@ -7,9 +7,10 @@ import torch
 
 from mvdiff.devices import pick_device
 from mvdiff.weights.folders import load_network, weight_files
-from mvdiff.weights.manifest import file_sha256, read_manifest, verify
+from mvdiff.weights.manifest import read_manifest, verify
 from recon.core.errors import InputError
 from recon.core.paths import is_folder
+from recon.core.reading import file_sha256
 
 
 def load_helper(kind_name: str, folder: Path, device: str | torch.device = "cpu") -> Any:

@@ -12,10 +12,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mvdiff.helpers.geometry import ImageGeometry, normals_of_points
-from mvdiff.weights.manifest import file_sha256
 from recon.core.conventions import normals_to_opencv
 from recon.core.errors import InputError
 from recon.core.paths import is_file
+from recon.core.reading import file_sha256
 
 #: Tokens of the backbone: the middle of the range that the authors offer.
 _TOKENS = 1800

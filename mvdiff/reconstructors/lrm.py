@@ -1,6 +1,5 @@
 """InstantMesh's large reconstruction model as a reconstructor of any pinhole views."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,11 @@ from torch import Tensor
 from mvdiff.models.lrm.cameras import camera_vectors, network_points
 from mvdiff.models.lrm.model import IGNORED, LargeReconstructionModel, LRMConfig, published_name
 from mvdiff.reconstructors.pictures import spread_views, square_on_white
+from mvdiff.weights.folders import weight_files
 from mvdiff.weights.published import load_published, read_published
 from recon.core.errors import InputError
 from recon.core.grid import VoxelGrid
+from recon.core.reading import file_sha256
 from recon.core.views import ViewSet
 from recon.fusion.reconstructor import ReconstructorInfo
 from recon.fusion.tsdf import FusedFields
@@ -52,7 +53,7 @@ class LRMReconstructor:
             InputError: there are no such weights, or they are of another model.
         """
         path = _weights_file(weights)
-        tensors = {name: value.float() for name, value in read_published(path.parent, PREFIX).items()}
+        tensors = read_published(weight_files(path.parent), torch.float32, PREFIX)
         try:
             config = LRMConfig.of(tensors)
         except (KeyError, IndexError) as error:
@@ -60,8 +61,7 @@ class LRMReconstructor:
         with torch.device("meta"):
             model = LargeReconstructionModel(config)
         load_published(model, tensors, published_name, path, IGNORED)
-        with path.open("rb") as file:
-            record = {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        record = {"name": path.name, "sha256": file_sha256(path)}
         return LRMReconstructor(model.to(device).eval(), ReconstructorInfo("lrm", "Apache-2.0", record))
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.paths import is_file, is_folder
+from recon.core.reading import file_sha256
 from recon.core.views import ViewSet
 from recon.io.folders import write_json
 from recon.io.meshes.files import load_mesh
@@ -79,7 +80,7 @@ class OwnMeshes:
                 "sha256": hashlib.sha256(self.reference.picture().tobytes()).hexdigest(),
             },
             "weights": {},
-            "meshes": [{"name": n, "sha256": _digest(p)} for n, p in zip(self.names, self.paths, strict=True)],
+            "meshes": [{"name": n, "sha256": file_sha256(p)} for n, p in zip(self.names, self.paths, strict=True)],
             "frame": self.frame,
             "config": asdict(self.config),
             "posterior": asdict(self.posterior),
@@ -143,11 +144,6 @@ class OwnMeshes:
 def _holds_files(output_dir: str | os.PathLike) -> bool:
     folder = Path(output_dir)
     return is_file(folder) or (is_folder(folder) and any(folder.iterdir()))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mvdiff.weights.manifest import add_file, file_sha256
+from mvdiff.weights.manifest import add_file
 from recon.core.errors import InputError
-from recon.core.reading import READ_ERRORS, reading
+from recon.core.reading import READ_ERRORS, file_sha256, reading
 from recon.io.folders import atomic_write
 
 

@@ -9,11 +9,10 @@ import msgspec
 
 from recon.core.errors import InputError
 from recon.core.paths import inside, is_file
-from recon.core.reading import read_json, reading
+from recon.core.reading import file_sha256, read_json, reading
 from recon.io.folders import write_json
 
 FILE = "mvdiff_weights.json"
-_CHUNK = 2**22
 
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -118,12 +117,3 @@ def verify(manifest: Manifest, folder: Path, progress: Callable[[str], None] = l
             wrong.append(name)
     if wrong:
         raise InputError(f"The SHA-256 of {', '.join(wrong)} in '{folder}' is another: pull these weights again.")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read piece by piece."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -1,25 +1,27 @@
 """Weights that others published, under their own names, into the networks of this package."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from mvdiff.weights.folders import check_keys, weight_files
+from mvdiff.weights.folders import check_keys
 from recon.core.reading import read_safetensors, reading
 
 
-def read_published(folder: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Tensors of a network's folder, ``prefix`` taken off the names that have it.
+def read_published(files: Sequence[Path], dtype: torch.dtype, prefix: str = "") -> dict[str, Tensor]:
+    """Tensors of safetensors files in one precision, ``prefix`` taken off the names that have it.
 
     Raises:
-        InputError: the folder holds no safetensors, or one cannot be read.
+        InputError: a file is missing or cannot be read.
     """
     found: dict[str, Tensor] = {}
-    for path in weight_files(folder):
+    for path in files:
         with reading(path, "file of weights", "fetch these weights again"):
-            found |= read_safetensors(path)[0]
-    return {name.removeprefix(prefix): value for name, value in found.items()}
+            tensors = read_safetensors(path)[0].items()
+            found |= {name.removeprefix(prefix): value.to(dtype) for name, value in tensors}
+    return found
 
 
 def load_published(

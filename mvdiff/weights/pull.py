@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvdiff.weights.manifest import FILE, Manifest, Source, file_sha256, make_manifest
+from mvdiff.weights.manifest import FILE, Manifest, Source, make_manifest
 from recon.core.errors import InputError
-from recon.core.reading import reason
+from recon.core.reading import file_sha256, reason
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")

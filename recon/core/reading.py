@@ -6,6 +6,7 @@ checked against a type (a dataclass, ``dict[str, int]`` …) by msgspec, arrays 
 
 import contextlib
 import csv
+import hashlib
 import re
 import struct
 import tokenize
@@ -241,3 +242,9 @@ def check_finite(tensors: "dict[str, Tensor]") -> None:
     odd = next((n for n, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
     if odd is not None:
         raise ValueError(f"{odd} holds NaN or infinity")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from golden import Golden
+from golden import Golden, assert_close_to_golden
 from seeded_weights import seeded_state
 from torch import Tensor
 from upstream import commit_of
@@ -73,7 +73,7 @@ def test_upstream_gives_the_golden_tensors_and_its_weights_fit(
     golden("trellis").hold(found, commit_of(folder))
     load_published(ours.flow, theirs.flow.state_dict(), published_name, "upstream's weights", IGNORED)
     ours.decoder.load_state_dict(theirs.decoder.state_dict())
-    compare(outputs(ours), found)
+    assert_close_to_golden(outputs(ours), found)
     with torch.device("meta"):
         own = LatentFlow(FlowConfig()).state_dict(), OccupancyDecoder(DecoderConfig()).state_dict()
     for config, part, name_of in zip(CONFIGS, own, (published_name, str), strict=True):
@@ -91,14 +91,7 @@ def full_size(theirs: SimpleNamespace, config: Path) -> dict[str, Tensor]:
 
 
 def test_ours_gives_the_golden_tensors(golden: Callable[[str], Golden], ours: SimpleNamespace) -> None:
-    compare(outputs(ours), golden("trellis").load())
-
-
-def compare(found: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
-    assert found.keys() == kept.keys()
-    for name, value in found.items():
-        close = {"atol": 1e-4, "rtol": 1e-4} if name == "samples" else CLOSE
-        torch.testing.assert_close(value, kept[name], **close, msg=lambda m, n=name: f"{n}: {m}")
+    assert_close_to_golden(outputs(ours), golden("trellis").load())
 
 
 def test_an_object_does_not_depend_on_the_others_of_its_batch(ours: SimpleNamespace) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from golden import Golden
+from golden import Golden, assert_close_to_golden
 from seeded_weights import seeded_state
 from torch import Tensor
 from upstream import commit_of
@@ -82,7 +82,7 @@ def test_upstream_gives_the_golden_tensors_and_its_weights_fit(
     load_published(ours.flow, theirs.flow.state_dict(), flow_names.published_name, "upstream's weights")
     state = theirs.vae.state_dict()
     load_published(ours.decoder, state, decoder_names.published_name, "upstream's weights", decoder_names.IGNORED)
-    compare(outputs(ours), found)
+    assert_close_to_golden(outputs(ours), found)
     with torch.device("meta"):
         full, coder = (each() for each in theirs.classes)
     assert_same_shapes(full, flow_names.published_name, VectorFlow, VectorFlowConfig())
@@ -98,14 +98,7 @@ def assert_same_shapes(theirs: torch.nn.Module, name_of: Callable[[str], str], k
 
 
 def test_ours_gives_the_golden_tensors(golden: Callable[[str], Golden], ours: SimpleNamespace) -> None:
-    compare(outputs(ours), golden("triposg").load())
-
-
-def compare(found: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
-    assert found.keys() == kept.keys()
-    for name, value in found.items():
-        close = {"atol": 1e-4, "rtol": 1e-4} if name == "samples" else CLOSE
-        torch.testing.assert_close(value, kept[name], **close, msg=lambda m, n=name: f"{n}: {m}")
+    assert_close_to_golden(outputs(ours), golden("triposg").load())
 
 
 def test_an_object_does_not_depend_on_the_others_of_its_batch(ours: SimpleNamespace) -> None:

@@ -45,3 +45,11 @@ class Golden:
     def load(self) -> dict[str, Tensor]:
         with safe_open(self.path, "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dictionary
+
+
+def assert_close_to_golden(found: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
+    """Compare ours with golden tensors within 1e-5; ``samples``, the end of several steps, within 1e-4."""
+    assert found.keys() == kept.keys()
+    for name, value in found.items():
+        close = 1e-4 if name == "samples" else 1e-5
+        torch.testing.assert_close(value, kept[name], atol=close, rtol=close, msg=lambda m, n=name: f"{n}: {m}")

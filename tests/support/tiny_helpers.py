@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_tokenizer import save_tokenizer
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
@@ -148,21 +149,10 @@ def tiny_marigold(folder: Path) -> Path:
         clip_sample=False,
     )
     scheduler.save_pretrained(folder / "scheduler")
-    _save_tokenizer(folder / "tokenizer")
+    save_tokenizer(folder / "tokenizer")
     index = {"_class_name": "MarigoldNormalsPipeline", "use_full_z_range": True, "default_denoising_steps": 4}
     (folder / "model_index.json").write_text(json.dumps(index | {"default_processing_resolution": 768}))
     return folder
-
-
-def _save_tokenizer(folder: Path) -> None:
-    """CLIP's tokenizer with eight words: the prompt is always empty."""
-    folder.mkdir()
-    words = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
-    special = {"bos_token": words[6], "eos_token": words[7], "unk_token": words[7], "pad_token": "!"}
-    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def sphere_moge(path: Path, normal_flip: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from diffusers import AutoencoderKL, ControlNetModel, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from seeded_weights import initialize_by_name
+from tiny_tokenizer import save_tokenizer
 from transformers import (
     CLIPImageProcessorPil,
     CLIPTextConfig,
@@ -102,20 +103,8 @@ def save_tiny(folder: Path) -> Path:
     scheduler().save_pretrained(folder / "scheduler")
     for name, processor in processors().items():
         processor.save_pretrained(folder / name)
-    _save_tokenizer(folder / "tokenizer")
+    save_tokenizer(folder / "tokenizer")
     index = {"_class_name": "Zero123PlusPipeline", "_diffusers_version": "0.22.0"}
     index["ramping_coefficients"] = [round(0.1 + 0.01 * k, 4) for k in range(77)]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
     return folder
-
-
-def _save_tokenizer(folder: Path) -> None:
-    """CLIP's tokenizer with a vocabulary of eight entries: the prompt is always empty."""
-    folder.mkdir()
-    words = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
-    special = {"bos_token": words[6], "eos_token": words[7], "unk_token": words[7], "pad_token": "!"}
-    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    (folder / "special_tokens_map.json").write_text(json.dumps(special))

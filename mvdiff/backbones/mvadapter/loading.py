@@ -12,7 +12,7 @@ from mvdiff.backbones.mvadapter.schedule import shifted
 from mvdiff.weights.folders import check_keys, load_network
 from recon.core.errors import InputError
 from recon.core.paths import is_file
-from recon.core.reading import reading
+from recon.core.reading import read_safetensors, reading
 
 #: Published file of the adapter for one photo.
 ADAPTER_FILE = "mvadapter_i2mv_sdxl.safetensors"
@@ -31,9 +31,11 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
         raise InputError(f"'{folder / 'unet'}' is no UNet of SDXL: give SDXL 1.0 or a model fine-tuned from it.")
     vae = load_network(AutoencoderKL, folder / "vae", dtype)
     prompt, negative = _prompts(folder, dtype, device)
+    place = folder / "adapter" / ADAPTER_FILE
+    branches, cameras = _adapter(place)
     return Networks(
-        unet=_with_adapter(unet, folder / "adapter" / ADAPTER_FILE).to(device),
-        adapter=torch.nn.Module.to(_camera_encoder(unet, folder / "adapter" / ADAPTER_FILE), device, dtype),
+        unet=_with_adapter(unet, branches, place).to(device),
+        adapter=torch.nn.Module.to(_camera_encoder(unet, cameras, place), device, dtype),
         # Stock SDXL's VAE overflows in half precision, and says so.
         vae=(vae.float() if vae.config.force_upcast else vae).to(device),
         prompt=prompt,
@@ -42,36 +44,35 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
     )
 
 
-def _with_adapter(unet: Any, path: Path) -> Any:
+def _with_adapter(unet: Any, state: dict[str, torch.Tensor], path: Path) -> Any:
     """The UNet with the branches of decoupled attention."""
     install_decoupled_attention(unet)
-    state = {name: value for name, value in _state(path).items() if not name.startswith("adapter.")}
     expected = {name: tuple(value.shape) for name, value in unet.state_dict().items() if ".processor." in name}
     check_keys({name: tuple(value.shape) for name, value in state.items()}, expected, path)
     unet.load_state_dict(state, strict=False)
     return unet.eval().requires_grad_(False)
 
 
-def _camera_encoder(unet: Any, path: Path) -> Any:
+def _camera_encoder(unet: Any, state: dict[str, torch.Tensor], path: Path) -> Any:
     from diffusers import T2IAdapter
 
     channels = tuple(unet.config.block_out_channels)
     kind = {"num_res_blocks": 2, "downscale_factor": 16, "adapter_type": "full_adapter_xl"}
     encoder: Any = T2IAdapter(in_channels=_CAMERA_CHANNELS, channels=[*channels, channels[-1]], **kind)
-    state = {name: value for name, value in _state(path).items() if name.startswith("adapter.")}
     expected = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
     check_keys({name: tuple(value.shape) for name, value in state.items()}, expected, path)
     encoder.load_state_dict(state)
     return encoder.eval().requires_grad_(False)
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
+def _adapter(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The published file's two halves: branches of the UNet's processors, and the encoder of the cameras."""
     if not is_file(path):
         raise InputError(f"There is no '{path}', the adapter itself: {_REPAIR}.")
     with reading(path, "file of weights", _REPAIR):
-        return load_file(path)
+        state, _ = read_safetensors(path)
+    cameras = {name: value for name, value in state.items() if name.startswith("adapter.")}
+    return {name: value for name, value in state.items() if name not in cameras}, cameras
 
 
 def _scheduler(folder: Path) -> Any:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.backbones.latent_networks import LatentNetworks
 from mvdiff.backbones.mvadapter.attention import Bank
 
 
@@ -19,7 +20,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Networks:
+class Networks(LatentNetworks):
     """Weights of one MV-Adapter model, on one device."""
 
     unet: Any
@@ -32,19 +33,6 @@ class Networks:
     negative: Prompt
     scheduler: Any
     """Scheduler with shifted noise; copied for each call."""
-
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.unet.dtype
-
-    @property
-    def factor(self) -> int:
-        """Pixels along each side of a latent."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def conditions(self, count: int, size: int, guided: bool) -> dict[str, Any]:
         """Text and size arguments of the UNet for ``count`` pictures; with guidance, the negative half comes first."""

@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.backbones.latent_networks import LatentNetworks
+
 #: Mean and scale of the sheet's latents, and scale of the sheet's colors, that the UNet was trained with.
 _LATENT_SHIFT, _LATENT_SCALE, _COLOR_SCALE = 0.22, 0.75, 0.5 / 0.8
 
 
 @dataclass(frozen=True)
-class Networks:
+class Networks(LatentNetworks):
     """Weights of one Zero123++ model, on one device."""
 
     unet: Any
@@ -31,19 +33,6 @@ class Networks:
     """``EulerAncestralDiscreteScheduler``; copied for each call."""
     vision_processor: Any
     vae_processor: Any
-
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.unet.dtype
-
-    @property
-    def factor(self) -> int:
-        """Pixels along each side of a latent."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def embedding(self, picture: Any) -> Float[Tensor, "1 t e"]:
         """Prompt embedding of an RGB picture: that of no words plus the ramped CLIP embedding of the picture."""

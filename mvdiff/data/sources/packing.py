@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import hashlib
 import json
 import logging
 import struct
@@ -19,7 +18,7 @@ from mvdiff.data.sources.packs import MAX_VERTICES, MeshPack
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.paths import exists
-from recon.core.reading import MAX_ARRAYS, READ_ERRORS, parse_json, read_bytes, read_text, reading
+from recon.core.reading import MAX_ARRAYS, READ_ERRORS, file_sha256, parse_json, read_bytes, read_text, reading
 from recon.io.folders import write_bytes
 
 logger = logging.getLogger(__name__)
@@ -150,5 +149,4 @@ def credit_of(name: str, file: Path, credits: dict[str, dict[str, str | None]], 
 @functools.lru_cache(maxsize=8)
 def _sha256(path: Path) -> str:
     """SHA-256 of the mesh's file, or of the whole pack that holds it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)

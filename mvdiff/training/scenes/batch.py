@@ -52,6 +52,12 @@ class SceneBatch:
     def stations(self) -> slice:
         return slice(len(self.views) - len(self.sources), None)
 
+    @property
+    def alone(self) -> Bool[Tensor, "k 1 1 1 1"]:
+        """Stations of which the photo alone is known: their other sources are copies of it."""
+        c2w = self.source_cameras.c2w
+        return (c2w == c2w[:, :1]).flatten(1).all(1)[:, None, None, None, None]
+
     def to(self, device: torch.device) -> "SceneBatch":
         return SceneBatch(**{name: value.to(device) for name, value in vars(self).items()})
 

@@ -53,6 +53,8 @@ class SceneBatchConfig:
     """Share of spheres of which some views are replaced by views from a walk."""
     stations_on_spheres: float = 0.6
     """Share of stations whose new views are the sphere of another place; the rest are views from a walk."""
+    stations_here: float = 0.3
+    """Share of stations whose new views are the photo's own sphere, with the photo as the only known view."""
     mirror: float = 0.5
     """Share of groups that are mirrored, left to right."""
     exposure: float = 0.15

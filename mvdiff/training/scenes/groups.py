@@ -41,7 +41,7 @@ class Choice:
     views: Int[Tensor, "b v"]
     """The photo first."""
     sources: Int[Tensor, "k m"]
-    """Known views of the last k groups, the stations, to be warped: the photo first."""
+    """Known views of the last k groups, the stations, to be warped: the photo first; where it alone is known, copies."""
     given: Int[Tensor, "b"]
     """So many views after the photo are known; they are sources, too."""
     counts: dict[Task, int]
@@ -65,8 +65,9 @@ def choose(
     views = picker.sphere(config)
     two = slice(counts[Task.SPHERE] + counts[Task.KNOWN_RGB], stations)
     views[two, 0] = picker.second_photo()[two]
-    known, new = picker.station(config)
+    known, new, here = picker.station(config)
     given = torch.randint(config.memory + 1, (batch_size,), generator=generator, device=role.device)
+    given = torch.where(here[:, 0], 0, given)
     given[:stations] = 0
     slots = torch.arange(config.views, device=role.device)
     padded = known[:, slots.clamp_max(config.memory - 1)]
@@ -118,9 +119,18 @@ class _Picker:
     def second_photo(self) -> Int[Tensor, "b"]:
         return self.best((self.role == PHOTO) | (self.role == PATH), 1)[:, 0]
 
-    def station(self, config: SceneBatchConfig) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b n"]]:
-        """Known views, from the photo's sphere, and new ones: another place's sphere or views of a walk."""
-        known = self.best(2 * (self.here & (self.role == SPHERE)) + self.here, config.memory)
+    def station(
+        self, config: SceneBatchConfig
+    ) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b n"], Bool[Tensor, "b 1"]]:
+        """Known views, from the photo's sphere, and new ones: another place's sphere or views of a walk.
+
+        Where the third value is true, the photo alone is known and the new views are its own sphere.
+        """
+        around = self.here & (self.role == SPHERE)
+        known = self.best(2 * around + self.here, config.memory)
         sphere = self._rand(len(self.scene), 1) < config.stations_on_spheres
-        wanted = torch.where(sphere, (self.role == SPHERE) & ~self.here, self.role == PATH)
-        return known, self.best(2 * wanted + (self.role == PATH), config.views, known)
+        here = self._rand(len(self.scene), 1) < config.stations_here
+        known = torch.where(here, self.photo[:, None], known)
+        elsewhere = torch.where(sphere, (self.role == SPHERE) & ~self.here, self.role == PATH)
+        wanted = torch.where(here, 2 * around + self.here, 2 * elsewhere + (self.role == PATH))
+        return known, self.best(wanted, config.views, known), here

@@ -28,7 +28,7 @@ class Memory:
         """The true views, and the photo as it was taken."""
         sources = batch.sources.clone()
         sources[:, 0, :3] = batch.photo[batch.stations]
-        return Memory(sources)
+        return Memory(torch.where(batch.alone, sources[:, :1], sources))
 
     @torch.no_grad()
     def predicted(
@@ -50,6 +50,7 @@ class Memory:
         nobody = torch.zeros(count, dtype=torch.bool, device=clean.device)
         seen = denoise_scene(transformer, noisy, level, batch.source_cameras[:count], photo, nobody).clamp(-1, 1)
         seen[:, 0, :3] = photo
+        seen = torch.where(batch.alone[:count], seen[:, :1], seen)
         return Memory(torch.cat([seen, self.sources[count:]]))
 
     def into(self, batch: SceneBatch) -> Float[Tensor, "b v 8 h w"]:
@@ -77,6 +78,7 @@ class Memory:
             k, m = self.sources.shape[:2]
             scale = 1 + config.depth_scale * torch.randn(k, m, 1, 1, 1, generator=generator, device=device)
             scale[:, 0] = 1.0  # the photo's depth is the unit
+            scale = torch.where(batch.alone, 1.0, scale)
             trust = torch.full((k, m), SAMPLED_TRUST, device=device)
             trust[:, 0] = 1.0
             targets = batch.cameras[batch.stations]

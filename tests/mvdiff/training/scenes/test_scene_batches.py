@@ -46,6 +46,20 @@ def test_each_task_gets_its_kind_of_views(store):
     assert set(choice.given[stations].tolist()) == {0, 1, 2, 3, 4, 5}
 
 
+def test_where_the_photo_alone_is_known_its_own_sphere_is_new(store):
+    config = SceneBatchConfig(mixture=SceneMixture(0, 1, 0, 0), stations_here=0.5)
+    choice = choose(store.role.long(), store.place, 64, torch.Generator().manual_seed(0), config)
+    alone = (choice.sources == choice.views[:, :1]).all(1)
+    assert 0.2 < alone.float().mean() < 0.8
+    assert not choice.given[alone].any()
+    role = store.role[choice.scene[:, None], choice.views][alone]
+    place = store.place[choice.scene[:, None], choice.views][alone]
+    assert (place == place[:, :1]).all()
+    assert (role[:, 1:] == SPHERE).all()
+    batch = draw_batch(store, 3, 64, torch.Generator().manual_seed(0), config)
+    assert torch.equal(batch.alone.flatten(), alone)
+
+
 def test_all_views_of_a_group_are_one_world_whose_unit_is_the_photos_depth(store):
     batch = draw_batch(store, 3, 12, torch.Generator().manual_seed(1), PLAIN)
     views = SceneCode().decode(batch.views, batch.cameras)

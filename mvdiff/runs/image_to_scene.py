@@ -19,6 +19,7 @@ from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.runs.scene_stations import with_station
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_anchor import anchored
 from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
 from mvdiff.sampling.scene_photo import ScenePhoto, Source
@@ -159,16 +160,19 @@ class ImageToScene:
     ) -> dict[int, SceneSample]:
         seeds = [hypothesis_seed(config.seed, k) for k in indices]
         drawn = [SceneCamera.draw(config, photo.fov, _generator(seed, _CAMERA)) for seed in seeds]
-        views = self.pipeline(
+        cameras = Cameras.cat([camera.cameras(self.size) for camera in drawn])
+        generators, guidance = [_generator(seed, _SPHERE) for seed in seeds], config.guidance_scale
+        first = self.pipeline(
             photo.rgb,
-            Cameras.cat([camera.cameras(self.size) for camera in drawn]),
+            cameras,
             sphere_cameras(self.size),
             num_hypotheses=len(seeds),
             num_inference_steps=config.num_inference_steps,
-            guidance_scale=config.guidance_scale,
-            generator=[_generator(seed, _SPHERE) for seed in seeds],
-        ).views.to("cpu")
-        views = views.rounded()
+            guidance_scale=guidance,
+            generator=generators,
+        ).views
+        steps = config.station_steps
+        views = anchored(self.pipeline, photo.rgb, cameras, first, generators, steps, guidance_scale=guidance).rounded()
         samples = [SceneSample(views[i], drawn[i]) for i in range(len(seeds))]
         for station in range(config.stations):
             samples = [

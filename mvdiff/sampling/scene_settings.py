@@ -32,9 +32,10 @@ class SceneGenerationConfig:
     """Height of the photo's camera above the floor in meters, which sets the scale; by default each hypothesis draws
     it from 1.5 m within 12 %."""
     num_inference_steps: int = 6
-    """Denoising steps of the photo's own place."""
+    """Denoising steps of the photo's geometry and what surrounds it."""
     station_steps: int = 4
-    """Denoising steps of every further place."""
+    """Denoising steps of views of which a part is known: what surrounds the photo, once its geometry is known, and
+    every further place."""
     guidance_scale: float = 1.0
     """Scale of classifier-free guidance; 1 is none."""
     preset: ScenePreset = "default"

@@ -23,11 +23,12 @@ class SceneSampling:
     """Settings for sampling the views of a scene with a network."""
 
     num_inference_steps: int = 6
-    """Denoising steps of the photo's own place."""
+    """Denoising steps of the photo's geometry and what surrounds it."""
     shift: float = 6.0
     """Shift of the noise levels there (Esser et al. 2024)."""
     station_steps: int = 4
-    """Denoising steps of every further place."""
+    """Denoising steps of views of which a part is known: what surrounds the photo, once its geometry is known, and
+    every further place."""
     station_shift: float = 3.0
     """Shift of the noise levels there."""
     guidance_scale: float = 1.0

@@ -11,6 +11,7 @@ from torch import Tensor
 from mvdiff.evaluation.protocols.scene_case import SceneCase
 from mvdiff.evaluation.protocols.scene_config import SceneSampling
 from mvdiff.sampling.candidates import hypothesis_seed
+from mvdiff.sampling.scene_anchor import anchored
 from mvdiff.sampling.scene_memory import MEMORY, PHOTO_TRUST, SAMPLED_TRUST, covering
 from mvdiff.sampling.schedulers import make_scheduler
 from recon.core.cameras import Cameras
@@ -52,7 +53,9 @@ class SceneModel:
         s = self.settings
         targets = case.cameras[list(own)]
         if not made:
-            return self._sampled(case.photo, case.cameras[:1], targets, generators, s.shift, s.num_inference_steps)
+            first = self._sampled(case.photo, case.cameras[:1], targets, generators, s.shift, s.num_inference_steps)
+            steps, shift, scale = s.station_steps, s.station_shift, s.guidance_scale
+            return anchored(self.pipeline, case.photo, case.cameras[:1], first, generators, steps, shift, scale)
         shift, steps = s.station_shift, s.station_steps
         elsewhere = [k for k in made if case.stations[k] > 0]
         if case.roles[own[0]] != "revisit" or not elsewhere:

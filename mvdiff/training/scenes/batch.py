@@ -65,7 +65,17 @@ class SceneBatch:
 def draw_batch(
     store: SceneArrays, count: int, batch_size: int, generator: torch.Generator, config: SceneBatchConfig
 ) -> SceneBatch:
-    """Draw groups from the first ``count`` records; all randomness is ``generator``'s, on the store's device."""
+    """Draw groups from the first ``count`` records; all randomness is ``generator``'s, on the store's device.
+
+    In full precision also under autocast: cameras and places need all their bits.
+    """
+    with torch.autocast(store.rgba.device.type, enabled=False):
+        return _drawn(store, count, batch_size, generator, config)
+
+
+def _drawn(
+    store: SceneArrays, count: int, batch_size: int, generator: torch.Generator, config: SceneBatchConfig
+) -> SceneBatch:
     choice = choose(store.role[:count].long(), store.place[:count].long(), batch_size, generator, config)
     dice = _Dice.of(batch_size, generator, config, store.rgba.device)
     photo_c2w = store.c2w[choice.scene, choice.views[:, 0]].float()

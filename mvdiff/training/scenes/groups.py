@@ -41,7 +41,7 @@ class Choice:
     views: Int[Tensor, "b v"]
     """The photo first."""
     sources: Int[Tensor, "k m"]
-    """Known views of the last k groups, the stations, to be warped: the photo first; where it alone is known, copies."""
+    """Known views of the last k groups, the stations, to be warped: the photo first, or copies of it alone."""
     given: Int[Tensor, "b"]
     """So many views after the photo are known; they are sources, too."""
     counts: dict[Task, int]
@@ -119,9 +119,7 @@ class _Picker:
     def second_photo(self) -> Int[Tensor, "b"]:
         return self.best((self.role == PHOTO) | (self.role == PATH), 1)[:, 0]
 
-    def station(
-        self, config: SceneBatchConfig
-    ) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b n"], Bool[Tensor, "b 1"]]:
+    def station(self, config: SceneBatchConfig) -> tuple[Int[Tensor, "b m"], Int[Tensor, "b n"], Bool[Tensor, "b 1"]]:
         """Known views, from the photo's sphere, and new ones: another place's sphere or views of a walk.
 
         Where the third value is true, the photo alone is known and the new views are its own sphere.

@@ -46,6 +46,15 @@ def test_each_task_gets_its_kind_of_views(store):
     assert set(choice.given[stations].tolist()) == {0, 1, 2, 3, 4, 5}
 
 
+def test_groups_are_the_same_under_autocast(store):
+    plain = draw_batch(store, 3, 12, torch.Generator().manual_seed(1), SceneBatchConfig())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = draw_batch(store, 3, 12, torch.Generator().manual_seed(1), SceneBatchConfig())
+    assert torch.equal(plain.cameras.c2w, mixed.cameras.c2w)
+    assert mixed.cameras.c2w.dtype == torch.float32
+    assert torch.equal(plain.views, mixed.views)
+
+
 def test_where_the_photo_alone_is_known_its_own_sphere_is_new(store):
     config = SceneBatchConfig(mixture=SceneMixture(0, 1, 0, 0), stations_here=0.5)
     choice = choose(store.role.long(), store.place, 64, torch.Generator().manual_seed(0), config)

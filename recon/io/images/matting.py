@@ -12,7 +12,7 @@ from PIL import Image
 
 from recon.core.errors import InputError
 from recon.core.paths import is_file
-from recon.io.images import segment
+from recon.io.images import network_matte, segment
 
 #: Share of the picture that must be see-through before an alpha channel counts as a cut-out.
 _MIN_TRANSPARENT = 0.002
@@ -32,7 +32,7 @@ _REMBG_MODEL = "u2net"
 class MatteReport:
     """Method that separated the object from its background."""
 
-    method: Literal["alpha", "plain background", "rembg", "grabcut", "none", "selected", "sam2"]
+    method: Literal["alpha", "plain background", "rembg", "network", "grabcut", "none", "selected", "sam2"]
     confidence: float
     """0 (a guess) to 1 (the picture's own alpha channel)."""
     warnings: tuple[str, ...] = ()
@@ -48,8 +48,9 @@ class MatteReport:
 def find_matte(image: Image.Image) -> tuple[Float[np.ndarray, "h w"], MatteReport]:
     """Alpha in 0…1 of the object in an RGBA picture (see :func:`recon.io.images.files.load_image`).
 
-    A used alpha channel is kept as it is; then come a plain background, ``rembg`` where it and its model are already
-    installed, and GrabCut. Raises :class:`InputError` if there is no object.
+    A used alpha channel is kept as it is. Then come a plain background (where that is doubtful, without what the
+    matting network takes for a shadow), ``rembg`` where it and its model are already installed, the matting network,
+    and GrabCut. Raises :class:`InputError` if there is no object.
     """
     pixels = np.asarray(image)
     given = pixels[..., 3].astype(np.float32) / 255
@@ -97,12 +98,20 @@ def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarr
 
 def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:
     plain = segment.plain_background(rgb)
-    if plain is not None and plain.clearness >= _MIN_CLEARNESS:
+    is_plain = plain is not None and plain.clearness >= _MIN_CLEARNESS
+    if plain is not None and is_plain and (plain.confidence >= _UNTRUSTED or not (plain.alpha > 0.5).any()):
         return plain.alpha, "plain background", plain.confidence
-    if rembg_available():
+    if rembg_available() and not is_plain:
         return _rembg(rgb), "rembg", 0.9
-    cut = segment.grabcut(rgb)
-    return cut.alpha, "grabcut", cut.confidence
+    probability = network_matte.object_probability(rgb)
+    if plain is not None and is_plain:
+        shadowless = network_matte.without_shadow(rgb, plain, probability)
+        if shadowless is not None:
+            return shadowless.alpha, "plain background", shadowless.confidence
+    cut, method = network_matte.network_matte(rgb, probability), "network"
+    if not (cut.alpha > 0.5).any():
+        cut, method = segment.grabcut(rgb), "grabcut"
+    return cut.alpha, method, cut.confidence
 
 
 def _warnings(alpha: np.ndarray, report: MatteReport) -> tuple[str, ...]:

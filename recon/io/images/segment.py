@@ -55,11 +55,11 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
     for degree in (2, 2, 3):
         if not known.any():
             return None
-        model, scatter = _fit_smooth(lab, known, degree)
+        model, scatter = fit_smooth(lab, known, degree)
         distance = np.linalg.norm(lab - model, axis=-1)
         threshold = max(_MIN_CONTRAST, 5.0 * scatter)
         explained = distance < threshold
-        outside = _connected_to(explained, ring)
+        outside = connected_to(explained, ring)
         if (outside & ring).sum() < 0.6 * ring.sum() or scatter > _MAX_SCATTER:
             return None
         known = cv2.erode(outside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
@@ -68,7 +68,7 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
     drawn = bool(holes.any()) and _is_outline(~(outside | holes))
     inside = ~outside if drawn else ~(outside | holes)
     # Noise passes the threshold here and there, but an object also passes it by far.
-    inside = _connected_to(inside, distance > 2 * threshold)
+    inside = connected_to(inside, distance > 2 * threshold)
     inside = without_specks(inside, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
         return Segmentation(np.zeros((height, width), np.float32), 1.0, 1.0)
@@ -202,7 +202,7 @@ def _noise(lab: Float[np.ndarray, "h w 3"]) -> float:
     return float(np.median(np.abs(cv2.filter2D(lab[..., 0], -1, kernel))) / 0.6745 / 6)
 
 
-def _fit_smooth(
+def fit_smooth(
     lab: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], degree: int
 ) -> tuple[Float[np.ndarray, "h w 3"], float]:
     """Polynomial of the position through most ``known`` pixels, and their robust scatter (per channel)."""
@@ -232,7 +232,7 @@ def _fit_smooth(
     return model.astype(np.float32), float(np.median(residual)) / 1.538  # 1.538: median of the chi distribution, 3 d
 
 
-def _connected_to(mask: Bool[np.ndarray, "h w"], seed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def connected_to(mask: Bool[np.ndarray, "h w"], seed: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     import cv2
 
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
@@ -265,7 +265,7 @@ def _with_shadow(
     rows = np.flatnonzero((~outside).sum(1) > 0.01 * width)
     foot = np.arange(height)[:, None] > (rows[-1] - _SHADOW_FOOT * (rows[-1] - rows[0]) if len(rows) else height)
     shaded = foot & (slope < _SHADOW_SLOPE) & (chroma < _SHADOW_CHROMA) & (darker > 0) & (darker < _SHADOW_DEPTH)
-    return _connected_to(outside | shaded, ring & outside)
+    return connected_to(outside | shaded, ring & outside)
 
 
 def _holes(

@@ -25,11 +25,12 @@ class Expectation:
     """Sentence that says where it comes from."""
 
 
-_STORED = "A stored measurement on two processor cores; it is replaced by this machine's own after the first job."
-#: Measured by ``python tools/measure_studio.py`` on two cores with bfloat16.
+_STORED = "An estimate stored for two processor cores; this machine's own times replace it after the first job."
+#: Two idle cores that multiply bfloat16, from the commands of README.md and docs/results.md: 43 s sample eight
+#: hypotheses of 6 steps and 2 candidates, and ``mvdiff scene --num-hypotheses 2 --preset fast`` takes 25 s.
 STORED = {
-    "embedded": Expectation(0.0, {}, source=_STORED),
-    SCENE: Expectation(0.0, {}, source=_STORED),
+    "embedded": Expectation(0.45, {"fast": 0.8, "default": 2.0}, source=_STORED),
+    SCENE: Expectation(0.35, {"fast": 10.0}, source=_STORED),
 }
 
 

@@ -49,7 +49,10 @@ def _checked(request: Request, body: requests.Request) -> Checked:
     if isinstance(body, requests.Generate):
         photo.require_object()
         find(reconstructors(engine.config), body.reconstructor)
-        values = settled(values, find(backbones(engine.config), body.backbone))
+        choice = find(backbones(engine.config), body.backbone)
+        if choice.mode != "object":
+            raise InputError(f"'{choice.name}' makes scenes of a place: send a job of the kind \"scene\".")
+        values = settled(values, choice)
     if isinstance(body, requests.Generate | requests.Scene):
         return body.kind, values, photo.record["name"]
     if isinstance(body, requests.Select):

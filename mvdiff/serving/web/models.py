@@ -16,9 +16,7 @@ class JobRecord(BaseModel):
     state: State
     run: str | None = Field(description="Name of the run that it fills.")
     request: dict[str, Any]
-    stage: str = Field(
-        description="Stage: load, sample, reconstruct, posterior, write, export, select or plan."
-    )
+    stage: str = Field(description="Stage: load, sample, reconstruct, posterior, write, export, select or plan.")
     done: int
     total: int
     ahead: int = Field(description="Number of jobs that are served earlier, while this one waits.")

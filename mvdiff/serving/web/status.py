@@ -18,6 +18,7 @@ from mvdiff.serving.web.session import LOGIN, is_key, key_cookie
 from recon.io.export import FORMATS
 
 router = APIRouter(tags=["server"])
+_VIEWS = "sampled views of a hypothesis, pictures and their cameras in one archive"
 
 
 @router.get("/api/info")
@@ -28,7 +29,7 @@ async def get_info(request: Request) -> models.Information:
     return models.Information(
         version=mvdiff.__version__,
         workers=[_worker(lane) for lane in engine.lanes if lane.kinds == SAMPLING],
-        formats={name: what for name, (_, _, what) in FORMATS.items()},
+        formats={name: what for name, (_, _, what) in FORMATS.items()} | {"views": _VIEWS},
         limits={name: float(value) for name, value in vars(limits).items()},
     )
 

@@ -169,7 +169,7 @@ def lens_of(file: Path) -> Image.Exif:
         with Image.open(file) as picture:
             focal = picture.getexif().get_ifd(_EXIF).get(_FOCAL_35MM)
         if focal is not None and 0 < int(focal) < 1 << 16:
-            kept.get_ifd(_EXIF)[_FOCAL_35MM] = int(focal)
+            kept[_EXIF] = {_FOCAL_35MM: int(focal)}
     except (OSError, SyntaxError, ValueError, TypeError, KeyError):  # damaged metadata beside a sound picture
         return Image.Exif()
     return kept

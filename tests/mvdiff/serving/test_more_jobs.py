@@ -7,11 +7,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from conftest import QUICK
 from PIL import Image
 from studio_server import StudioServer
 
 from mvdiff.client import Client, ServerError
+
+QUICK = {"num_hypotheses": 2, "num_inference_steps": 2, "candidates": 1, "preset": "fast"}
 
 pytestmark = pytest.mark.slow
 

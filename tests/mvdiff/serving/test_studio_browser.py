@@ -161,6 +161,7 @@ def test_nothing_keeps_people_out(
 
     check("start")
     arrived.drop(photo)
+    page.evaluate("for (const each of document.querySelectorAll('#prepare details')) each.open = true")
     check("prepare")
     page.goto(f"{server.url}#run/{made}")
     arrived.wait_for_results()
@@ -169,6 +170,17 @@ def test_nothing_keeps_people_out(
     page.click("#second")
     check("second")
     page.click("#second-dialog [data-close]")
+    page.click("#next")
+    page.locator("#next-take").wait_for(timeout=WAIT)
+    check("next")
+    page.click("#next-dialog [data-close]")
+    page.click("#compare-open")
+    page.locator("#compare[data-azimuth]").wait_for(timeout=WAIT)
+    check("compare")
+    page.click("#compare-dialog [data-close]")
+    page.click("[aria-label='Paint over a view of hypothesis 0']")
+    check("paint")
+    page.click("#paint-dialog [data-close]")
     page.click("#export")
     check("export")
     assert found == []
@@ -183,7 +195,16 @@ def test_the_way_is_open_to_keyboards(visitor: Visitor, made: str) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
-    assert {"new", "Keep hypothesis 0", "Reject hypothesis 1", "second", "export", "open"} <= reached
+    assert {
+        "new",
+        "Keep hypothesis 0",
+        "Reject hypothesis 1",
+        "second",
+        "next",
+        "compare-open",
+        "export",
+        "open",
+    } <= reached
     page.focus("[aria-label='Keep hypothesis 0']")
     page.keyboard.press("Enter")
     assert page.is_enabled("#more")

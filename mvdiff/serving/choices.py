@@ -89,9 +89,11 @@ def settled(request: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
 
 
 def _of_checkpoint(row: catalog.Checkpoint) -> Choice:
-    does = f"{row.views}; {row.capabilities}; {row.vram_gb:g} GB of GPU memory" if row.parts else row.capabilities
+    does = f"Views: {row.views}. What it can do: {row.capabilities}."
+    if row.parts:
+        does += f" It takes {row.vram_gb:g} GB of GPU memory."
     kind = f"{row.license}{', non-commercial use only' if row.non_commercial else ''}"
-    return Choice(row.name, row.title, f"{does[0].upper()}{does[1:]}.", kind, "object", _install(row), row.defaults)
+    return Choice(row.name, row.title, does, kind, "object", _install(row), row.defaults)
 
 
 def _install(row: catalog.Checkpoint) -> str | None:

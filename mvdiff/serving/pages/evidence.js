@@ -58,7 +58,7 @@ element("second-form").onsubmit = async event => {
 
 export async function openNextView(run) {
   const note = element("next-note");
-  element("next-drawing").hidden = element("next-take").hidden = true;
+  showPlan(false);
   element("next-dialog").showModal();
   try {
     let plan = run.next_view;
@@ -74,6 +74,11 @@ export async function openNextView(run) {
   }
 }
 
+function showPlan(shown) {
+  element("next-drawing").toggleAttribute("hidden", !shown);  // drawings have no property of that name
+  element("next-take").hidden = !shown;
+}
+
 function draw(plan) {
   const [best] = plan.views, angle = ((Math.round(best.azimuth) + 540) % 360) - 180, height = Math.round(best.elevation);
   const tilt = height === 0 ? "level with the object" : height > 0 ? `${height}° above it, looking down` : `${-height}° below it, looking up`;
@@ -81,7 +86,7 @@ function draw(plan) {
   element("next-title").textContent = text;
   element("next-above").setAttribute("transform", `rotate(${-angle})`);
   element("next-side").setAttribute("transform", `rotate(${-height})`);
-  element("next-drawing").hidden = element("next-take").hidden = false;
+  showPlan(true);
   element("next-drawing").setAttribute("aria-label", `${text} Left: seen from above, with the first photo at the bottom. Right: seen from the side.`);
   element("next-note").textContent = `${plan.entropy_bits.toFixed(2)} bits are open about which hypothesis is true. A photo from there is expected to leave ` +
     `${best.expected_entropy_left_bits.toFixed(2)}, one from a random direction ${plan.expected_entropy_left_bits_random.toFixed(2)}.`;

@@ -43,7 +43,7 @@ export async function openRun(name) {
 function facts() {
   const summary = run.summary, notes = summary.warnings ?? [];
   if (!run.complete) return "This run was interrupted: the command that began it goes on with it.";
-  if (run.verb === "scene") return [`${summary.num_hypotheses} scenes to walk through.`, summary.calibration?.statement, ...notes].filter(Boolean).join(" ");
+  if (run.verb === "scene") return [`${summary.num_hypotheses} scene${summary.num_hypotheses > 1 ? "s" : ""} to walk through.`, summary.calibration?.statement, ...notes].filter(Boolean).join(" ");
   if (!summary.ambiguity) return "";
   const modes = summary.modes.length;
   return `${modes} mode${modes > 1 ? "s" : ""}, ambiguity ${Math.round(summary.ambiguity.value * 100)} %. ` +

@@ -75,7 +75,7 @@ def test_a_place_becomes_scenes_that_open_in_their_explorer(visitor: Visitor, tm
     page.click("#settings [type=submit]")
     page.locator("#working").wait_for()
     run = visitor.wait_for_results()
-    assert "1 scenes" in page.inner_text("#facts")
+    assert "1 scene to walk through" in page.inner_text("#facts")
     assert page.get_attribute("#report", "src").endswith("/explorer.html")
     page.frame_locator("#report").locator("canvas").first.wait_for(state="attached")
     with Client(visitor.url) as client:
@@ -184,6 +184,7 @@ def test_the_next_photo_is_drawn_and_leads_to_the_dial(results: Visitor) -> None
     page.click("#next")
     page.locator("#next-take").wait_for(timeout=WAIT)
     assert page.inner_text("#next-title").startswith("Stand ")
+    assert page.is_visible("#next-drawing")
     assert "bits" in page.inner_text("#next-note")
     turned = degrees(page.get_attribute("#next-above", "transform"))
     page.click("#next-take")

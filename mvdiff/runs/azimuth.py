@@ -17,7 +17,7 @@ from recon.core.cameras import Cameras
 from recon.core.mesh import TexturedMesh
 from recon.posterior.conditioning import Evidence, NoiseModel, misfits
 
-#: Degrees between candidates: around the whole object, then near the best one.
+#: Degrees between candidates: around the whole object, then near the best ones.
 _COARSE, _FINE = 15, 5
 #: Probability that the stated tolerance is to hold.
 _HELD = 0.68
@@ -50,10 +50,11 @@ def locate(
 ) -> tuple[SecondPhoto, EstimatedAzimuth]:
     """The second photo of a finished run with an estimated azimuth.
 
-    Raises :class:`InputError` where there is no complete run.
+    Raises :class:`InputError` where there is no complete run, or the elevation is none.
     """
     run = FinishedRun.open(run_dir)
     unplaced = SecondPhoto(reference, 0.0, elevation, tolerance=0.0)
+    unplaced.check()
     shown = unplaced.evidence(model, run.config.seed)
     meshes, weights = [h.mesh for h in run.result.hypotheses], run.result.posterior.weights
     found = estimate_azimuth(meshes, weights, shown)
@@ -66,7 +67,7 @@ def estimate_azimuth(
     """Maximum of the posterior over azimuths, with every hypothesis and elevation as a nuisance.
 
     Each candidate is scored by the tempered likelihood of :func:`recon.posterior.conditioning.condition`, first every
-    15 degrees around the object, then every 5 degrees near the best one.
+    15 degrees around the object, then every 5 degrees near the best one and near the best of those far from it.
 
     Args:
         meshes: Hypotheses in one frame, the first photo at azimuth 0.
@@ -77,10 +78,13 @@ def estimate_azimuth(
     noise = replace(noise or NoiseModel(), depth=None)  # a photo measures none
     around = torch.arange(-180.0 + _COARSE, 181.0, _COARSE)
     coarse = _scores(meshes, evidence, noise, around)  # [n a c]
-    best = around[int(coarse.amin((0, 2)).argmin())]
-    fine = best + torch.arange(-_COARSE + _FINE, float(_COARSE), _FINE)
-    azimuths = torch.cat([around, fine[fine != best]])
-    misfit = torch.cat([coarse, _scores(meshes, evidence, noise, fine[fine != best])], 1)
+    fits = coarse.amin((0, 2))
+    best = around[fits.argmin()]
+    other = around[torch.where(_away(around, best) < _OTHER, torch.inf, fits).argmin()]
+    steps = torch.tensor([float(step) for step in range(-_COARSE + _FINE, _COARSE, _FINE) if step])
+    fine = torch.cat([best + steps, other + steps])
+    azimuths = torch.cat([around, fine])
+    misfit = torch.cat([coarse, _scores(meshes, evidence, noise, fine)], 1)
     temperature = max(1.0, float(misfit.min()) / noise.measurements(evidence.rgba[3]))
     joint = weights.log()[:, None, None] - 0.5 * misfit / temperature
     probability = torch.logsumexp(joint, (0, 2)).softmax(0)
@@ -105,20 +109,25 @@ def _turn(degrees: float) -> Float[Tensor, "4 4"]:
 
 
 def _summary(azimuths: Float[Tensor, "a"], probability: Float[Tensor, "a"]) -> EstimatedAzimuth:
-    # Candidates are denser near the best one: each stands for the degrees up to its neighbors.
+    # Candidates are denser near the best ones: each stands for the degrees up to its neighbors.
     order = azimuths.argsort()
     azimuths, probability = azimuths[order], probability[order]
     gaps = (torch.roll(azimuths, -1) - azimuths).remainder(360.0)
     mass = probability * (gaps + torch.roll(gaps, 1)) / 2
     mass = mass / mass.sum()
     best = int(probability.argmax())
-    away = ((azimuths - azimuths[best] + 180) % 360 - 180).abs()
+    away = _away(azimuths, azimuths[best])
     near = away.argsort()
     held = int((mass[near].cumsum(0) < _HELD).sum())
     tolerance = min(max(float(away[near[min(held, len(near) - 1)]]), _LEAST), _MOST)
     others = torch.where(away >= _OTHER, probability, 0.0)
     rival = float(azimuths[others.argmax()]) if float(others.max()) > _RIVAL * float(probability[best]) else None
     return EstimatedAzimuth(_wrapped(float(azimuths[best])), tolerance, None if rival is None else _wrapped(rival))
+
+
+def _away(azimuths: Float[Tensor, "a"], azimuth: Float[Tensor, ""]) -> Float[Tensor, "a"]:
+    """Degrees between each of the directions and one."""
+    return ((azimuths - azimuth + 180) % 360 - 180).abs()
 
 
 def _wrapped(degrees: float) -> float:

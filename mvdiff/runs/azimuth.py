@@ -1,4 +1,4 @@
-"""Where a second photo was taken from, estimated from how the hypotheses of a finished run would look from there."""
+"""Estimate of the azimuth of a second photo, from the looks of a finished run's hypotheses."""
 
 import math
 import os

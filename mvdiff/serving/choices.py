@@ -26,7 +26,7 @@ class Choice:
     name: str
     title: str
     does: str
-    """What it can do, in one sentence."""
+    """Abilities, in whole sentences."""
     license: str
     """License of its weights."""
     mode: Mode = "object"

@@ -122,7 +122,7 @@ class ChoiceRecord(BaseModel):
 
 
 class Choices(BaseModel):
-    """What a new run can be made with."""
+    """Backbones, reconstructors and segmenter of a new run, with expected seconds."""
 
     backbones: list[ChoiceRecord]
     reconstructors: list[ChoiceRecord]

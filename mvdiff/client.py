@@ -161,10 +161,31 @@ class Client:
         """Sample more like the hypotheses of a finished run that were kept."""
         return self._ask("feedback", run=run, keep=list(keep), reject=list(reject), **settings)
 
-    def refine(self, run: str, photo: str | os.PathLike, azimuth: float, **settings: Any) -> RemoteJob:
-        """Condition a finished run on a second photo, taken ``azimuth`` degrees around the object."""
-        added = self._decoded(self._send("POST", "/api/photos", files=_upload(photo)), _Photo)
-        return self._ask("refine", run=run, photo=added.id, azimuth=azimuth, **settings)
+    def scene(self, photo: str | os.PathLike, **settings: Any) -> RemoteJob:
+        """Sample scenes of a photo of a place; ``settings`` are fields of the job, such as ``num_hypotheses=2``."""
+        return self._ask("scene", photo=self.upload(photo), **settings)
+
+    def refine(self, run: str, photo: str | os.PathLike, azimuth: float | None = None, **settings: Any) -> RemoteJob:
+        """Condition a finished run on a second photo, taken ``azimuth`` degrees around the object.
+
+        Without an azimuth the server estimates it; the job's notes say what it found.
+        """
+        return self._ask("refine", run=run, photo=self.upload(photo), azimuth=azimuth, **settings)
+
+    def edit(self, run: str, hypothesis: int, view: int, painted: str | os.PathLike, **settings: Any) -> RemoteJob:
+        """Condition a finished run on a copy of one of its sampled views that was painted over."""
+        headers, (_, body) = {"Content-Type": "image/png"}, _upload(painted)["photo"]
+        sent = self._send("POST", f"/api/runs/{quote(run)}/paintings", content=body, headers=headers)
+        picture = self._decoded(sent, _Photo).id
+        return self._ask("edit", run=run, hypothesis=hypothesis, view=view, picture=picture, **settings)
+
+    def next_view(self, run: str) -> RemoteJob:
+        """Plan the next photo of a finished run; the run's ``next_view.json`` has the result."""
+        return self._ask("next_view", run=run)
+
+    def upload(self, photo: str | os.PathLike) -> str:
+        """Upload a photo; returns its id."""
+        return self._decoded(self._send("POST", "/api/photos", files=_upload(photo)), _Photo).id
 
     def export(self, run: str, format: str = "glb", hypothesis: int | None = None, size_mm: float = 100.0) -> RemoteJob:
         """Write one object of a finished run (by default the median shape) in another format."""

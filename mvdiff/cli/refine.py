@@ -1,5 +1,6 @@
 """``mvdiff refine``: condition a finished run on further evidence."""
 
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,12 @@ class Command:
     photo: Path | None = None
     """A second photo of the same object."""
     azimuth: float | None = None
-    """Azimuth of the second photo: degrees around the object from the first one, positive to the right."""
+    """Azimuth of the second photo: degrees around the object from the first one, positive to the right. By default it
+    is estimated from how the hypotheses look."""
     elevation: float | None = None
     """Elevation of the second photo's camera in degrees above the horizon, if known."""
     azimuth_tolerance: float = 5.0
-    """Uncertainty of the azimuth in degrees."""
+    """Uncertainty of a given azimuth in degrees."""
     edited_view: Path | None = None
     """Painted-over copy of one of OUT/views/NNN/images/*.png, in place of a photo."""
     matting: Matting = True
@@ -41,9 +43,8 @@ class Command:
 
     def run(self) -> None:
         if (self.photo is None) == (self.edited_view is None):
-            raise InputError("Give either --photo with --azimuth, or --edited-view.")
-        if self.photo is not None and self.azimuth is None:
-            raise InputError("A second photo needs --azimuth: the degrees around the object from the first photo.")
+            raise InputError("Give either --photo or --edited-view.")
+        from mvdiff.runs.azimuth import locate
         from mvdiff.runs.evidence import EditedView, SecondPhoto
         from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import refine
@@ -55,5 +56,9 @@ class Command:
         model = self.new_run.load_model()
         if self.photo is not None:
             reference = model.prepare(self.photo, GenerationConfig(matting=self.matting, framing=self.framing))
-            evidence = SecondPhoto(reference, self.azimuth, self.elevation, self.azimuth_tolerance)
+            if self.azimuth is None:
+                evidence, found = locate(model, self.run_dir, reference, self.elevation)
+                print(found.sentence(), file=sys.stderr)
+            else:
+                evidence = SecondPhoto(reference, self.azimuth, self.elevation, self.azimuth_tolerance)
         self.new_run.make(model, self.run_dir, "refined", partial(refine, evidence=evidence))

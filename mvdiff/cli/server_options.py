@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from mvdiff.models.attention_backends import AttentionBackend
-from mvdiff.serving.config import Address, Limits, ServerConfig
+from mvdiff.serving.config import Address, Extras, Limits, ServerConfig
 from recon.core.errors import InputError
 
 #: Packages of the extra ``serve`` that the server itself imports.
@@ -31,6 +31,8 @@ class ServerOptions:
     """Strength of the LoRA adapter; a lower one forgets less about other objects."""
     attention_backend: AttentionBackend = "native"
     """Attention implementation: PyTorch's (native, flex), or that of a package which must be installed."""
+    extras: Annotated[Extras, tyro.conf.OmitArgPrefixes] = field(default_factory=Extras)
+    """Further weights."""
     limits: Annotated[Limits, tyro.conf.OmitArgPrefixes] = field(default_factory=Limits)
     """Limits of requests."""
     address: Annotated[Address, tyro.conf.OmitArgPrefixes] = field(default_factory=Address)
@@ -44,7 +46,7 @@ class ServerOptions:
             "lora_scale": self.lora_scale,
             "attention_backend": self.attention_backend,
         }
-        return ServerConfig(self.output_dir, model, self.device, self.limits, self.address, pages)
+        return ServerConfig(self.output_dir, model, self.extras, self.device, self.limits, self.address, pages)
 
 
 def check_installed(packages: tuple[str, ...]) -> None:

@@ -115,11 +115,15 @@ class EditedView:
         hypothesis, view = int(place.parts[0]), int(number[0])
         if hypothesis >= len(sampled) or view >= sampled.num_views:
             raise InputError(f"'{path}' names view {view} of hypothesis {hypothesis}, which this run does not have.")
+        return EditedView.painted(load_image(path, alpha="straight"), sampled, hypothesis, view)
+
+    @staticmethod
+    def painted(picture: Image.Image, sampled: ViewSet, hypothesis: int, view: int) -> "EditedView":
+        """An RGBA ``picture`` in place of one view of ``sampled`` [n v]; :class:`InputError` where nothing differs."""
         own = sampled[hypothesis].select_views([view])
         height, width = own.rgb.shape[-2:]
-        picture = load_image(path, alpha="straight").resize((width, height), Image.Resampling.BOX)
-        rgba = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        return EditedView(paint_view(own, rgba), hypothesis, view)
+        rgba = np.array(picture.resize((width, height), Image.Resampling.BOX))
+        return EditedView(paint_view(own, torch.from_numpy(rgba).permute(2, 0, 1).float() / 255), hypothesis, view)
 
     def check(self) -> None:
         if not bool((self.views.alpha > 0.5).any()):

@@ -70,12 +70,33 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Extras:
+    """Weights beside those of the backbones, each of which adds a choice."""
+
+    scene_weights: str = "embedded-scene"
+    """Weights of the scene mode: "embedded-scene" (in this package), or a folder."""
+    reconstructor_weights: Path | None = None
+    """Folder of the converted weights of the reconstructor "lrm"."""
+    segmenter: Path | None = None
+    """Folder with the weights of SAM 2, by which a click or a box picks the object; without it color and edges do."""
+
+    def check(self) -> None:
+        """Raise :class:`InputError` for folders that are not there."""
+        folders = {"--reconstructor-weights": self.reconstructor_weights, "--segmenter": self.segmenter}
+        folders["--scene-weights"] = None if self.scene_weights == "embedded-scene" else Path(self.scene_weights)
+        for option, folder in folders.items():
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"There is no folder '{folder}': check {option}.")
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """Everything that a server needs to know."""
 
     output_dir: Path
     model: dict[str, object]
-    """Keyword arguments of :func:`mvdiff.runs.loading.load_model`, without the device."""
+    """Keyword arguments of :func:`mvdiff.runs.loading.load_model` for the backbone "embedded", without the device."""
+    extras: Extras = Extras()
     devices: tuple[str, ...] = ("auto",)
     """One worker process for each."""
     limits: Limits = Limits()

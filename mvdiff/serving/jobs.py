@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Kind = Literal["generate", "feedback", "refine", "export"]
+Kind = Literal["generate", "scene", "feedback", "refine", "edit", "export", "select", "next_view"]
 #: Kinds that need the model; the others run beside it.
-SAMPLING: tuple[Kind, ...] = ("generate", "feedback", "refine")
-TOOLS: tuple[Kind, ...] = ("export",)
+SAMPLING: tuple[Kind, ...] = ("generate", "scene", "feedback", "refine", "edit")
+TOOLS: tuple[Kind, ...] = ("export", "select", "next_view")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,12 @@ class JobTable:
 
     def owners(self) -> dict[str, str]:
         """Run folder to the session that it belongs to."""
-        return dict(self._rows.execute("SELECT run, owner FROM jobs WHERE run IS NOT NULL AND kind != 'export'"))
+        return dict(self._rows.execute("SELECT run, owner FROM jobs WHERE run IS NOT NULL"))
+
+    def latest_done(self, kind: Kind, limit: int) -> list[Job]:
+        """Finished jobs of one kind, latest first."""
+        query = "SELECT * FROM jobs WHERE state = 'done' AND kind = ? ORDER BY ended DESC LIMIT ?"
+        return [_job(row) for row in self._rows.execute(query, [kind, limit])]
 
     def in_state(self, state: State) -> list[Job]:
         return [_job(row) for row in self._rows.execute("SELECT * FROM jobs WHERE state = ?", [state])]

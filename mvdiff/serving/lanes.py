@@ -34,7 +34,8 @@ def make_lanes(config: ServerConfig) -> list[Lane]:
 
 def _setup(config: ServerConfig, device: str | None) -> dict[str, Any]:
     model = None if device is None else {**config.model, "device": device}
-    return {"output_dir": str(config.output_dir.resolve()), "state": STATE, "model": model}
+    extras = {name: None if value is None else str(value) for name, value in vars(config.extras).items()}
+    return {"output_dir": str(config.output_dir.resolve()), "state": STATE, "model": model, "extras": extras}
 
 
 def given_up(attempts: int) -> str:

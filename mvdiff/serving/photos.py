@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from recon.core.errors import InputError
@@ -21,12 +22,20 @@ from recon.io.images import segment
 from recon.io.images.files import VIEW_PNG, load_image
 from recon.io.images.matting import MatteReport, find_matte
 
+if TYPE_CHECKING:
+    from mvdiff.helpers.selecting import Segmenter
+    from recon.io.images.selection import Selection
+
 _MATTE, _CUTOUT, _RECORD = "matte.png", "cutout.png", "record.json"
 _ID = re.compile(r"[0-9a-f]{16}")
 _UNSAFE = re.compile(r"[^\w-]+")
 _LONGEST_NAME = 60
 #: Seconds after which a photo that was uploaded is removed.
 _KEPT = 7 * 86400
+#: Tags of EXIF data: their folder, and the focal length that 35 mm film would need.
+_EXIF, _FOCAL_35MM = 0x8769, 0xA405
+#: Alpha below which nothing is seen.
+_SEEN = 13
 
 
 def safe_name(text: str | None) -> str:
@@ -57,10 +66,11 @@ class PhotoFolder:
             file = Path(scratch) / "upload"
             file.write_bytes(upload)
             picture = _named(f"'{file}'", own, lambda: load_image(file, max_pixels=max_pixels))
-        alpha, report = _named("The picture", own, lambda: find_matte(picture))
+            lens = lens_of(file)
+        alpha, report = _matte(picture)
         folder = PhotoFolder(state_dir / "photos" / photo_id)
         with atomic_write(folder.path / f"{own}.png") as temporary:
-            picture.save(temporary, **VIEW_PNG)
+            picture.save(temporary, exif=lens, **VIEW_PNG)
         folder._save_matte(alpha)
         record = {"name": own, "width": picture.width, "height": picture.height, "matte": report.to_dict()}
         write_json(folder.path / _RECORD, record | {"corrected": False})
@@ -85,6 +95,12 @@ class PhotoFolder:
         """The object's alpha as a gray picture."""
         return self.path / _MATTE
 
+    def require_object(self) -> None:
+        """Raise :class:`InputError` where no object was found and none was picked or painted."""
+        matte = self.record["matte"]
+        if matte["method"] == "none":
+            raise InputError(" ".join(matte["warnings"]))
+
     @property
     def source(self) -> Path:
         """The picture that is sampled from: the cut-out where its matte was corrected, else the photo."""
@@ -103,14 +119,33 @@ class PhotoFolder:
         alpha = np.asarray(given)[..., 0].astype(np.float32) / 255
         if not (alpha > 0.5).any():
             raise InputError("The matte leaves nothing of the object: paint some of it.")
+        self.keep(alpha, MatteReport("alpha", 1.0).to_dict() | {"method": "corrected by hand"})
+
+    def keep(self, alpha: Float[np.ndarray, "h w"], report: dict[str, Any]) -> None:
+        """Replace the matte, and cut the object out by it; ``report`` says how it was found."""
+        record = self.record
         rgb = np.ascontiguousarray(np.asarray(load_image(self.picture))[..., :3])
         colors = np.clip(segment.foreground_colors(rgb, alpha), 0, 255)
         rgba = np.concatenate([colors, alpha[..., None] * 255], -1).round().astype(np.uint8)
         with atomic_write(self.path / _CUTOUT) as temporary:
             Image.fromarray(rgba).save(temporary, **VIEW_PNG)
         self._save_matte(alpha)
-        report = MatteReport("alpha", 1.0).to_dict() | {"method": "corrected by hand"}
         write_json(self.path / _RECORD, record | {"matte": report, "corrected": True})
+
+    def select(self, place: "Selection", segmenter: "Segmenter | None" = None) -> list[str]:
+        """Replace the matte by that of the object at ``place``; returns notes.
+
+        Raises :class:`InputError` for a place that shows no object.
+        """
+        from mvdiff.helpers.selecting import select_objects
+
+        (found,) = select_objects(self.picture, [place], segmenter)
+        method = {"sam2": "picked, outlined by SAM 2", "selected": "picked, outlined by color and edges"}
+        report = found.matte.to_dict() | {"method": method[found.matte.method]}
+        # The sentence on a missing segmenter is for the command line; the page has one of its own.
+        report["warnings"] = [each for each in found.matte.warnings if "--segmenter" not in each]
+        self.keep(np.asarray(found.picture)[..., 3].astype(np.float32) / 255, report)
+        return list(report["warnings"])
 
     def _save_matte(self, alpha: np.ndarray) -> None:
         with atomic_write(self.matte) as temporary:
@@ -122,6 +157,33 @@ def remove_old_photos(state_dir: Path) -> None:
     for folder in (state_dir / "photos").glob("*"):
         if time.time() - folder.stat().st_mtime > _KEPT:
             shutil.rmtree(folder, ignore_errors=True)
+    for file in (state_dir / "paintings").glob("*"):
+        if time.time() - file.stat().st_mtime > _KEPT:
+            file.unlink(missing_ok=True)
+
+
+def lens_of(file: Path) -> Image.Exif:
+    """Metadata that keep nothing of a photo's but its focal length for 35 mm film, from which scenes take the lens."""
+    kept = Image.Exif()
+    try:
+        with Image.open(file) as picture:
+            focal = picture.getexif().get_ifd(_EXIF).get(_FOCAL_35MM)
+        if focal is not None and 0 < int(focal) < 1 << 16:
+            kept[_EXIF] = {_FOCAL_35MM: int(focal)}
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError):  # damaged metadata beside a sound picture
+        return Image.Exif()
+    return kept
+
+
+def _matte(picture: Image.Image) -> tuple[Float[np.ndarray, "h w"], MatteReport]:
+    """The object's alpha; where none stands out, that of the whole picture: a photo of a place has no object."""
+    try:
+        return find_matte(picture)
+    except InputError as error:
+        if np.asarray(picture)[..., 3].max() < _SEEN:
+            raise
+        whole = np.ones((picture.height, picture.width), np.float32)
+        return whole, MatteReport("none", 0.0, (f"{str(error).split(':')[0]}: pick the object, or paint it.",))
 
 
 def _named(text: str, name: str, read: Callable[[], Any]) -> Any:

@@ -60,6 +60,11 @@ class RunFolder:
             raise InputError(f"The run has no file '{name}'.")
         return path
 
+    def view(self, hypothesis: int, view: int) -> str | None:
+        """Name of the picture of one sampled view; None where there is none."""
+        place = f"views/{hypothesis:03d}/images/{view:03d}."
+        return next((name for name in self.manifest["files"] if name.startswith(place)), None)
+
     def summary(self) -> dict[str, Any]:
         """``summary.json`` of the run, empty where it has none."""
         path = self.path / "summary.json"
@@ -78,8 +83,22 @@ class RunFolder:
             "page": self.page,
             "thumbnail": next((n for n in ("photo.webp", "reference.png") if is_file(self.path / n)), None),
             "hypotheses": self.hypotheses,
+            "backbone": self.backbone,
             "created": (self.path / MANIFEST).stat().st_mtime,
         }
+
+    @property
+    def backbone(self) -> str | None:
+        """Name of the source of its views; None for runs of other commands."""
+        weights = self.manifest["inputs"].get("weights")
+        if not isinstance(weights, dict):
+            return None
+        return str(weights.get("backbone", "embedded"))
+
+    def next_view(self) -> dict[str, Any] | None:
+        """``next_view.json`` of the run, where the next photo was planned."""
+        path = self.path / "next_view.json"
+        return read_json(path, dict[str, Any]) if is_file(path) else None
 
     @property
     def hypotheses(self) -> int:

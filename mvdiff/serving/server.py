@@ -33,6 +33,7 @@ def serve(config: ServerConfig, open_browser: bool = False) -> None:
     """Serve until the process is stopped."""
     config.limits.check()
     config.address.check()
+    config.extras.check()
     from mvdiff.serving.web.app import create_app
 
     run_app(create_app(config), config.address.host, config.address.port, open_browser)

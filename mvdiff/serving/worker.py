@@ -88,13 +88,14 @@ def main() -> int:
 
 
 def _hire(desk: Desk, setup: dict[str, Any]) -> Any:
-    from mvdiff.serving.exporter import Exporter
     from mvdiff.serving.tasks import Sampling
+    from mvdiff.serving.tools import Tools
 
     folder = Path(setup["output_dir"])
     if setup["model"] is None:
-        return Exporter(desk, folder, folder / setup["state"])
-    return Sampling.load(desk, folder, folder / setup["state"], setup["model"])
+        segmenter = setup["extras"]["segmenter"]
+        return Tools(desk, folder, folder / setup["state"], None if segmenter is None else Path(segmenter))
+    return Sampling.load(desk, folder, folder / setup["state"], setup)
 
 
 def _outcome(crew: Any, desk: Desk, task: dict[str, Any]) -> dict[str, Any]:

@@ -111,9 +111,7 @@ def condition(
 ) -> Conditioned:
     """Importance weights of the hypotheses given one more picture, by Bayes' rule with a tempered likelihood."""
     noise = replace(noise or NoiseModel(), depth=None)  # a photo measures none
-    if not bool((evidence.rgba[3] > 0.5).any()):
-        raise InputError("The further picture shows no object: give one with the object cut out.")
-    misfit = torch.stack([_misfit(mesh, evidence, noise) for mesh in meshes])  # [n c]
+    misfit = misfits(meshes, evidence, noise)
     temperature = max(1.0, float(misfit.min()) / noise.measurements(evidence.rgba[3]))
     log_likelihood = torch.logsumexp(-0.5 * misfit / temperature, 1) - math.log(misfit.shape[1])
     return Conditioned(
@@ -123,6 +121,18 @@ def condition(
         entropy_before=entropy_bits(weights),
         entropy_after=entropy_bits(bayes_update(weights, log_likelihood)),
     )
+
+
+def misfits(meshes: Sequence[TexturedMesh], evidence: Evidence, noise: NoiseModel) -> Float[Tensor, "n c"]:
+    """Squared distance of a picture from each mesh's own picture by each candidate camera, in units of the noise.
+
+    Half of it, negated, is the log-likelihood up to a constant. Raises :class:`InputError` for a picture that shows no
+    object.
+    """
+    if not bool((evidence.rgba[3] > 0.5).any()):
+        raise InputError("The further picture shows no object: give one with the object cut out.")
+    noise = replace(noise, depth=None)
+    return torch.stack([_misfit(mesh, evidence, noise) for mesh in meshes])
 
 
 def information_after(

@@ -1,54 +1,72 @@
-/** The matte over the photo, to be corrected with a brush: white and opaque in `mask` is object. */
-import { element, request } from "./api.js";
+/** The matte over the photo, to be picked by a click or a box, and corrected with a brush: opaque in `mask` is object. */
+import { element, finished, request, send } from "./api.js";
+import { brushOn, canvas, copy, line, outline, picture, png, toggle } from "./brush.js";
 
 const TINT = "rgba(190, 30, 80, .62)";
 const MOST_UNDONE = 12;
+const MODES = { add: "brush-add", remove: "brush-remove", point: "pick-point", box: "pick-box" };
 
 const view = element("matte");
-let photo, found, mask, overlay, history, changed, adding = true, cursor = null, last = null;
+let record, photo, found, mask, overlay, history, changed, mode = "add", corner = null, picking = false;
 
-const canvas = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
-const copy = source => {
-  const made = canvas(source.width, source.height);
-  made.getContext("2d").drawImage(source, 0, 0);
-  return made;
-};
-
-function picture(url) {
-  return new Promise((resolve, reject) => {
-    const image = new Image();
-    image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("The picture cannot be shown: load the page again."));
-    image.src = url;
-  });
-}
-
-export async function openMatte(record) {
-  const place = `/api/photos/${record.id}`;
-  const [own, gray] = await Promise.all([picture(`${place}/picture`), picture(`${place}/matte`)]);
+const brush = brushOn(view, {
+  ready: () => photo && !picking,
+  size: () => element("brush-size"),
+  draw,
+  start(place) {
+    if (mode === "box") corner = place;
+    else if (mode !== "point") { remember(); paint(place, place); }
+  },
+  stroke(from, to) {
+    if (mode === "box" || mode === "point") draw(to);
+    else paint(from, to);
+  },
+  end(place) {
+    if (mode === "point") pick({ point: [place.x, place.y] });
+    if (mode === "box") boxed(place);
+  },
+  press(place) {
+    if (mode === "point") pick({ point: [place.x, place.y] });
+    else if (mode === "box" && corner === null) { corner = place; draw(place); }
+    else if (mode === "box") boxed(place);
+    else { remember(); paint(place, place); }
+  }
+});
+export async function openMatte(shown) {
+  record = shown;
+  const [own, gray] = await Promise.all([picture(`/api/photos/${record.id}/picture`), picture(`/api/photos/${record.id}/matte`)]);
   photo = own;
   view.width = record.width;
   view.height = record.height;
-  found = canvas(record.width, record.height);
-  const context = found.getContext("2d");
-  context.drawImage(gray, 0, 0);
-  const values = context.getImageData(0, 0, found.width, found.height);
-  for (let k = 0; k < values.data.length; k += 4) values.data[k + 3] = values.data[k];
-  for (let k = 0; k < values.data.length; k++) if (k % 4 < 3) values.data[k] = 255;
-  context.putImageData(values, 0, 0);
-  reset();
+  history = [];
+  take(gray);
+  brush.forget();
+  choose("add");
 }
 
-function reset() {
+/** Make the server's matte the one that is shown. */
+function take(gray) {
+  found = canvas(record.width, record.height);
+  const context = found.getContext("2d", { willReadFrequently: true });
+  context.drawImage(gray, 0, 0);
+  const values = context.getImageData(0, 0, found.width, found.height);
+  for (let k = 0; k < values.data.length; k += 4) {
+    values.data[k + 3] = values.data[k];
+    values.data[k] = values.data[k + 1] = values.data[k + 2] = 255;
+  }
+  context.putImageData(values, 0, 0);
   mask = copy(found);
   overlay = canvas(found.width, found.height);
-  history = [];
   changed = false;
-  cursor = { x: view.width / 2, y: view.height / 2 };
+  tellHow();
   draw();
 }
 
-function draw(withCursor = document.activeElement === view) {
+function tellHow() {
+  element("matte-note").textContent = [`Found by: ${record.matte.method}.`, ...record.matte.warnings].join(" ");
+}
+
+function draw(cursor = null) {
   const over = overlay.getContext("2d"), context = view.getContext("2d");
   over.globalCompositeOperation = "copy";
   over.fillStyle = TINT;
@@ -58,17 +76,16 @@ function draw(withCursor = document.activeElement === view) {
   context.clearRect(0, 0, view.width, view.height);
   context.drawImage(photo, 0, 0, view.width, view.height);
   context.drawImage(overlay, 0, 0);
-  if (!withCursor) return;
-  for (const [color, width] of [["#000", 4], ["#fff", 2]]) {
-    context.beginPath();
-    context.arc(cursor.x, cursor.y, radius(), 0, 2 * Math.PI);
-    context.lineWidth = width * view.width / Math.max(1, view.clientWidth);
-    context.strokeStyle = color;
-    context.stroke();
-  }
+  if (!cursor) return;
+  if (mode === "box" && corner) outline(view, path => path.rect(corner.x, corner.y, cursor.x - corner.x, cursor.y - corner.y));
+  else if (mode === "point" || mode === "box") cross(cursor);
+  else outline(view, path => path.arc(cursor.x, cursor.y, brush.radius(), 0, 2 * Math.PI));
 }
 
-const radius = () => Math.max(1, element("brush-size").value / 200 * Math.max(view.width, view.height));
+function cross({ x, y }) {
+  const arm = Math.max(view.width, view.height) / 40;
+  outline(view, path => { path.moveTo(x - arm, y); path.lineTo(x + arm, y); path.moveTo(x, y - arm); path.lineTo(x, y + arm); });
+}
 
 function remember() {
   history.push(copy(mask));
@@ -77,79 +94,64 @@ function remember() {
 
 function paint(from, to) {
   const context = mask.getContext("2d");
-  context.globalCompositeOperation = adding ? "source-over" : "destination-out";
+  context.globalCompositeOperation = mode === "add" ? "source-over" : "destination-out";
   context.strokeStyle = "#fff";
-  context.lineCap = "round";
-  context.lineWidth = 2 * radius();
-  context.beginPath();
-  context.moveTo(from.x, from.y);
-  context.lineTo(to.x + 0.01, to.y);
-  context.stroke();
+  line(context, from, to, brush.radius());
   changed = true;
-  draw();
+  draw(to);
 }
 
-function place(event) {
-  const box = view.getBoundingClientRect();
-  const scale = view.width / view.clientWidth;
-  return { x: (event.clientX - box.left - view.clientLeft) * scale, y: (event.clientY - box.top - view.clientTop) * scale };
+function boxed(place) {
+  const box = [corner.x, corner.y, place.x, place.y];
+  corner = null;
+  if (Math.abs(box[0] - box[2]) < 2 || Math.abs(box[1] - box[3]) < 2) return draw(place);
+  pick({ box });
 }
 
-view.addEventListener("pointerdown", event => {
-  view.setPointerCapture(event.pointerId);
-  remember();
-  last = cursor = place(event);
-  paint(last, last);
-});
-view.addEventListener("pointermove", event => {
-  if (!photo) return;
-  cursor = place(event);
-  if (last === null) return draw(true);
-  paint(last, cursor);
-  last = cursor;
-});
-for (const name of ["pointerup", "pointercancel"]) view.addEventListener(name, () => { last = null; });
-view.addEventListener("pointerleave", () => photo && draw(false));
-view.addEventListener("focus", () => photo && draw());
-view.addEventListener("blur", () => photo && draw(false));
-view.addEventListener("keydown", event => {
-  const step = radius(), moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-  const size = element("brush-size");
-  if (moves[event.key]) {
-    cursor = { x: cursor.x + moves[event.key][0], y: cursor.y + moves[event.key][1] };
-    draw();
-  } else if (event.key === " ") {
+/** Let the server find the object at a place. */
+async function pick(place) {
+  picking = true;
+  element("matte-note").textContent = "Looking for the object at this place …";
+  try {
+    const job = await finished((await send("/api/jobs", { kind: "select", photo: record.id, ...place })).id);
+    if (job.state !== "done") throw new Error(job.error ?? "It was cancelled.");
+    record = await request(`/api/photos/${record.id}`);
+    const gray = await picture(`/api/photos/${record.id}/matte?picked=${job.id}`);
     remember();
-    paint(cursor, cursor);
-  } else if (event.key === "+" || event.key === "-") {
-    size.value = Number(size.value) + (event.key === "+" ? 1 : -1);
-    draw();
-  } else return;
-  event.preventDefault();
-});
-
-function choose(add) {
-  adding = add;
-  element("brush-add").setAttribute("aria-pressed", add);
-  element("brush-remove").setAttribute("aria-pressed", !add);
+    take(gray);
+  } catch (error) {
+    element("matte-note").textContent = error.message;
+  }
+  picking = false;
 }
-element("brush-add").onclick = () => choose(true);
-element("brush-remove").onclick = () => choose(false);
-element("reset").onclick = reset;
+
+function choose(name) {
+  mode = name;
+  corner = null;
+  toggle(Object.values(MODES).map(element), element(MODES[name]));
+}
+for (const [name, id] of Object.entries(MODES)) element(id).onclick = () => choose(name);
+element("reset").onclick = () => {
+  history = [];
+  mask = copy(found);
+  changed = false;
+  draw();
+};
 element("undo").onclick = () => {
   if (!history.length) return;
   mask = history.pop();
+  changed = true;
   draw();
 };
 
 /** Send the matte, where it was painted over. */
-export async function saveMatte(record) {
+export async function saveMatte() {
   if (!changed) return;
   const gray = canvas(mask.width, mask.height), context = gray.getContext("2d");
   context.fillStyle = "#000";
   context.fillRect(0, 0, gray.width, gray.height);
   context.drawImage(mask, 0, 0);
-  const body = await new Promise(resolve => gray.toBlob(resolve, "image/png"));
-  await request(`/api/photos/${record.id}/matte`, { method: "PUT", headers: { "Content-Type": "image/png" }, body });
+  const headers = { "Content-Type": "image/png" };
+  await request(`/api/photos/${record.id}/matte`, { method: "PUT", headers, body: await png(gray) });
   changed = false;
 }

@@ -1,7 +1,7 @@
 /** The tree of runs: each below the run that it was made from. */
 import { element, fileOf, over, request } from "./api.js";
 
-const VERBS = { generate: "from a photo", refine: "with a second photo", feedback: "more of the kept ones", scene: "scenes", views: "views only", reconstruct: "from views" };
+const VERBS = { generate: "from a photo", refine: "with more evidence", feedback: "more of the kept ones", scene: "scenes", views: "views only", reconstruct: "from views" };
 
 function entry(title, note, picture, current, act) {
   const item = document.createElement("li"), button = document.createElement("button");
@@ -25,7 +25,7 @@ const when = seconds => new Date(seconds * 1000).toLocaleString([], { dateStyle:
 /** Draw the tree; `show` is called with "job/ID" or "run/NAME". */
 export async function drawRuns(place, show) {
   const [runs, jobs] = await Promise.all([request("/api/runs"), request("/api/jobs")]);
-  const list = element("runs"), working = jobs.filter(job => !over(job) && job.kind !== "export");
+  const list = element("runs"), working = jobs.filter(job => !over(job) && job.run !== null);
   const busy = new Set(working.map(job => job.run)), known = new Set(runs.map(run => run.name));
   const items = working.map(job =>
     entry(job.run, job.state === "queued" ? "waiting" : "at work", null, place === `job/${job.id}`, () => show(`job/${job.id}`)));

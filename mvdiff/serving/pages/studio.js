@@ -3,8 +3,9 @@ import { element, follow, over, request, send, upload } from "./api.js";
 import { openMatte, saveMatte } from "./matte.js";
 import { drawRuns } from "./runs.js";
 import { openRun, setUp } from "./results.js";
+import { isScene, loadChoices, requestOf } from "./setup.js";
 
-const STAGES = { "": "Preparing the photo", sample: "Sampling views", reconstruct: "Reconstructing", posterior: "Comparing the hypotheses", write: "Writing the report" };
+const STAGES = { "": "Preparing the photo", load: "Reading the model", sample: "Sampling views", reconstruct: "Reconstructing", posterior: "Comparing the hypotheses", write: "Writing the report" };
 let photo = null, stop = () => {}, jobAtWork = null;
 
 function tell(error) {
@@ -25,6 +26,7 @@ function show(place) {
 async function open() {
   stop();
   tell(null);
+  for (const dialog of document.querySelectorAll("dialog[open]:not(#key-dialog)")) dialog.close();
   const [kind, id] = placeNow().split(/\/(.*)/);
   try {
     if (kind === "photo") await openPhoto(id);
@@ -40,41 +42,55 @@ async function open() {
 
 // Photo and matte
 
-async function add(file) {
+/** Upload photos and show the first one; the others wait beside it. */
+async function add(files) {
   tell(null);
+  const added = [];
   try {
-    const record = await upload(file);
-    show(`photo/${record.id}`);
+    for (const file of files) added.push(await upload(file));
   } catch (error) {
-    tell(error);
+    if (!added.length) return tell(error);
+    setTimeout(() => tell(error), 500);
   }
+  sessionStorage.setItem("photos", JSON.stringify(added.map(({ id, name }) => ({ id, name }))));
+  show(`photo/${added[0].id}`);
+}
+
+/** Buttons of the photos that were dropped together. */
+function drawSiblings() {
+  const all = JSON.parse(sessionStorage.getItem("photos") ?? "[]");
+  const own = all.length > 1 && all.some(each => each.id === photo.id) ? all : [];
+  element("siblings").hidden = !own.length;
+  element("siblings").replaceChildren(...own.map(each => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: each.name, onclick: () => show(`photo/${each.id}`) });
+    button.setAttribute("aria-current", each.id === photo.id);
+    return button;
+  }));
 }
 
 async function openPhoto(id) {
   photo = await request(`/api/photos/${encodeURIComponent(id)}`);
-  await openMatte(photo);
-  element("matte-note").textContent = [`Found by: ${photo.matte.method}.`, ...photo.matte.warnings].join(" ");
+  await Promise.all([openMatte(photo), loadChoices()]);
+  drawSiblings();
   only("prepare");
 }
 
-element("photo").onchange = event => event.target.files.length && add(event.target.files[0]);
+element("photo").onchange = event => event.target.files.length && add([...event.target.files]);
 const drop = element("drop");
 for (const name of ["dragover", "dragenter"]) document.addEventListener(name, event => { event.preventDefault(); drop.classList.add("over"); });
 for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => drop.classList.remove("over"));
 document.addEventListener("drop", event => {
   event.preventDefault();
-  if (event.dataTransfer.files.length) add(event.dataTransfer.files[0]);
+  if (event.dataTransfer.files.length) add([...event.dataTransfer.files]);
 });
-document.addEventListener("paste", event => event.clipboardData.files.length && add(event.clipboardData.files[0]));
+document.addEventListener("paste", event => event.clipboardData.files.length && add([...event.clipboardData.files]));
 element("new").onclick = () => { element("photo").value = ""; show(""); };
 
 element("settings").onsubmit = async event => {
   event.preventDefault();
-  const values = Object.fromEntries(new FormData(event.target)), body = { kind: "generate", photo: photo.id };
-  for (const [name, value] of Object.entries(values)) body[name] = name === "preset" ? value : value === "" ? null : Number(value);
   try {
-    await saveMatte(photo);
-    const job = await send("/api/jobs", body);
+    if (!isScene()) await saveMatte();
+    const job = await send("/api/jobs", requestOf(photo));
     show(`job/${job.id}`);
   } catch (error) {
     tell(error);
@@ -122,13 +138,12 @@ async function describe() {
   const words = { starting: "the model is being read", ready: "ready", working: "at work", broken: worker.error };
   const about = worker.backbone ? `${worker.backbone} (${worker.license}) on ${worker.device}, ` : "";
   element("worker").textContent = `${about}${words[worker.state]}`;
-  const each = info.seconds_per_hypothesis;
-  element("expected").textContent = each ? `About ${Math.ceil(each)} s each on this machine.` : "";
   document.querySelector("[name=num_hypotheses]").max = info.limits.max_hypotheses;
   if (worker.state === "starting") setTimeout(() => describe().catch(tell), 2000);
   return info;
 }
 
+for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
 try {
   const info = await describe();
   setUp(job => show(`job/${job.id}`), tell, info.formats);

@@ -1,56 +1,84 @@
 """Routes of jobs: ask, follow, cancel, fetch."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Form, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from mvdiff.serving.jobs import Job
+from mvdiff.serving.choices import backbones, find, reconstructors, settled
+from mvdiff.serving.jobs import Job, Kind
+from mvdiff.serving.paintings import Paintings
 from mvdiff.serving.photos import PhotoFolder, safe_name
 from mvdiff.serving.previews import preview_name
 from mvdiff.serving.runs import RunFolder
-from mvdiff.serving.web import models
+from mvdiff.serving.web import models, requests
 from mvdiff.serving.web.photos import decode, engine_of
 from mvdiff.serving.web.session import owner_of
 from recon.core.errors import InputError
 from recon.core.paths import inside, is_file
 
 router = APIRouter(prefix="/api", tags=["jobs"])
+#: Kind of a job, its request, and the start of its run's name where it fills one.
+Checked = tuple[Kind, dict[str, Any], str | None]
 
 
 @router.post("/generate", status_code=202)
-async def generate(request: Request, form: Annotated[models.Upload, Form()]) -> models.JobRecord:
+async def generate(request: Request, form: Annotated[requests.Upload, Form()]) -> models.JobRecord:
     """Upload a photo and sample hypotheses of it, in one request."""
     _check_count(request, form.num_hypotheses)
     photo = await decode(engine_of(request), await form.photo.read(), form.photo.filename)
-    body = models.Generate(kind="generate", photo=photo.id, **form.model_dump(exclude={"photo"}))
-    return _submit(request, body, photo.record["name"])
+    body = requests.Generate(kind="generate", photo=photo.id, **form.model_dump(exclude={"photo"}))
+    return _submit(request, *_checked(request, body))
 
 
 @router.post("/jobs", status_code=202)
-async def add_job(request: Request, body: Annotated[models.Request, Body()]) -> models.JobRecord:
-    """Queue a job: generate, feedback, refine or export."""
-    engine = engine_of(request)
-    if not isinstance(body, models.Export):
+async def add_job(request: Request, body: Annotated[requests.Request, Body()]) -> models.JobRecord:
+    """Queue a job: generate, scene, feedback, refine, edit, next_view, export or select."""
+    return _submit(request, *_checked(request, body))
+
+
+def _checked(request: Request, body: requests.Request) -> Checked:
+    """The job's kind, its request and the start of its run's name; all that can be refused at once is."""
+    values, engine = body.model_dump(exclude={"kind"}), engine_of(request)
+    if isinstance(body, requests.Generate | requests.Scene | requests.Derived):
         _check_count(request, body.num_hypotheses)
-    if isinstance(body, models.Generate | models.Refine):
+    if isinstance(body, requests.Generate | requests.Scene | requests.Refine | requests.Select):
         photo = PhotoFolder.find(engine.state_dir, body.photo)
-    if isinstance(body, models.Generate):
-        return _submit(request, body, photo.record["name"])
+    if isinstance(body, requests.Generate):
+        photo.require_object()
+        find(reconstructors(engine.config), body.reconstructor)
+        choice = find(backbones(engine.config), body.backbone)
+        if choice.mode != "object":
+            raise InputError(f"'{choice.name}' makes scenes of a place: send a job of the kind \"scene\".")
+        values = settled(values, choice)
+    if isinstance(body, requests.Generate | requests.Scene):
+        return body.kind, values, photo.record["name"]
+    if isinstance(body, requests.Select):
+        return body.kind, values, None
     run = RunFolder.find(engine.config.output_dir, body.run)
+    _check_run(run, body)
+    if isinstance(body, requests.Edit):
+        Paintings(engine.state_dir).require(body.picture)
+    if isinstance(body, requests.Refine):
+        photo.require_object()
+    return body.kind, values, safe_name(run.record()["photo"]) if isinstance(body, requests.Derived) else None
+
+
+def _check_run(run: RunFolder, body: requests.OfRun) -> None:
+    """Raise :class:`InputError` where a run has not what is asked of it."""
     if not run.hypotheses:
         raise InputError(f"The run '{run.name}' has no finished hypotheses: choose another one, or wait for its end.")
-    chosen = [*body.keep, *body.reject] if isinstance(body, models.Feedback) else []
-    chosen += [body.hypothesis] if isinstance(body, models.Export) and body.hypothesis is not None else []
+    chosen = [*body.keep, *body.reject] if isinstance(body, requests.Feedback) else []
+    if isinstance(body, requests.Export | requests.Edit) and body.hypothesis is not None:
+        chosen = [body.hypothesis]
     if any(k >= run.hypotheses for k in chosen):
         raise InputError(f"The run has {run.hypotheses} hypotheses, 0 to {run.hypotheses - 1}; {max(chosen)} is none.")
-    if isinstance(body, models.Feedback) and not chosen:
+    if isinstance(body, requests.Feedback) and not chosen:
         raise InputError("Keep or reject a hypothesis first.")
-    if isinstance(body, models.Export):
-        return _submit(request, body, None)
-    return _submit(request, body, safe_name(run.record()["photo"]))
+    if isinstance(body, requests.Edit) and run.view(body.hypothesis, body.view) is None:
+        raise InputError(f"Hypothesis {body.hypothesis} has no view {body.view}: take one of those that are shown.")
 
 
 @router.get("/jobs")
@@ -104,9 +132,8 @@ async def get_file(request: Request, job_id: str, name: str) -> FileResponse:
     return FileResponse(path, filename=name, media_type="application/octet-stream")
 
 
-def _submit(request: Request, body: models.Request, name: str | None) -> models.JobRecord:
-    values = body.model_dump(exclude={"kind"})
-    return _record(request, engine_of(request).submit(body.kind, owner_of(request), values, name))
+def _submit(request: Request, kind: Kind, values: dict[str, Any], name: str | None) -> models.JobRecord:
+    return _record(request, engine_of(request).submit(kind, owner_of(request), values, name))
 
 
 def _check_count(request: Request, count: int | None) -> None:

@@ -1,87 +1,11 @@
-"""Bodies of requests and answers of the API, as its OpenAPI page shows them."""
+"""Answers of the API, as its OpenAPI page shows them."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from mvdiff.sampling.generation import Framing, Preset
+from mvdiff.serving.choices import Choice
 from mvdiff.serving.jobs import Job, Kind, State
-from recon.io.export import FORMATS
-
-Format = Literal["glb", "obj", "ply", "usdz", "stl", "3mf", "points", "splats", "grid"]
-assert set(FORMATS) == set(get_args(Format)), "a format of recon.io.export is missing here"
-Seed = Annotated[int, Field(ge=0, lt=1 << 48)]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Settings(_Body):
-    """Settings of a generation."""
-
-    num_hypotheses: int = Field(4, ge=1, description="Number of objects to sample.")
-    seed: Seed = Field(0, description="Seed of the run.")
-    num_inference_steps: int = Field(6, ge=1, le=200, description="Denoising steps.")
-    guidance_scale: float = Field(3.0, ge=0, le=50, description="Scale of classifier-free guidance; 1 is none.")
-    candidates: int = Field(2, ge=1, le=8, description="Candidates per hypothesis, of which the best one is kept.")
-    elevation: float | None = Field(None, ge=-90, le=90, description="Elevation of the photo's camera, if known.")
-    framing: Framing = Field("recentre", description='"keep" takes a full frame of a 40° lens aimed at the object.')
-    preset: Preset = Field("default", description="Quality of the reconstruction.")
-
-
-class Upload(Settings):
-    """A photo and the settings of its generation, as one form."""
-
-    photo: UploadFile = Field(description="The photo: PNG, JPEG, WebP, AVIF, TIFF or HEIF.")
-
-
-class Generate(Settings):
-    """Sample hypotheses of an uploaded photo."""
-
-    kind: Literal["generate"]
-    photo: str = Field(description="Id of an uploaded photo.")
-
-
-class Feedback(_Body):
-    """Sample more like the hypotheses that were kept."""
-
-    kind: Literal["feedback"]
-    run: str = Field(description="Name of a finished run.")
-    keep: list[Annotated[int, Field(ge=0)]] = Field([], max_length=256, description="Hypotheses to keep.")
-    reject: list[Annotated[int, Field(ge=0)]] = Field([], max_length=256, description="Hypotheses to reject.")
-    strength: float = Field(0.7, gt=0, le=1, description="Strength of the change: near 0 repeats the kept ones.")
-    num_hypotheses: int | None = Field(None, ge=1, description="Number of hypotheses, kept ones included.")
-    seed: Seed | None = Field(None, description="Seed of the new hypotheses; by default the old seed plus 1.")
-    preset: Preset = Field("default", description="Quality of the reconstruction.")
-
-
-class Refine(_Body):
-    """Condition a finished run on a second photo."""
-
-    kind: Literal["refine"]
-    run: str = Field(description="Name of a finished run.")
-    photo: str = Field(description="Id of the second photo.")
-    azimuth: float = Field(ge=-360, le=360, description="Degrees around the object, positive to the right.")
-    elevation: float | None = Field(None, ge=-90, le=90, description="Elevation of the second camera, if known.")
-    azimuth_tolerance: float = Field(5.0, ge=0, le=180, description="Uncertainty of the azimuth in degrees.")
-    num_hypotheses: int | None = Field(None, ge=1, description="Number of hypotheses; by default as before.")
-    seed: Seed | None = Field(None, description="Seed of the new hypotheses; by default the old seed plus 1.")
-    preset: Preset = Field("default", description="Quality of the reconstruction.")
-
-
-class Export(_Body):
-    """Write one object of a finished run in another format."""
-
-    kind: Literal["export"]
-    run: str = Field(description="Name of a finished run.")
-    hypothesis: int | None = Field(None, ge=0, description="Number of a hypothesis; by default the median shape.")
-    format: Format = Field("glb", description="Format of the file.")
-    size_mm: float = Field(100.0, gt=0, le=10_000, description="Longest side of a 3D print in millimeters.")
-
-
-Request = Annotated[Generate | Feedback | Refine | Export, Field(discriminator="kind")]
 
 
 class JobRecord(BaseModel):
@@ -92,7 +16,7 @@ class JobRecord(BaseModel):
     state: State
     run: str | None = Field(description="Name of the run that it fills.")
     request: dict[str, Any]
-    stage: str = Field(description="Stage at work: sample, reconstruct, posterior, write or export.")
+    stage: str = Field(description="Stage: load, sample, reconstruct, posterior, write, export, select or plan.")
     done: int
     total: int
     ahead: int = Field(description="Number of jobs that are served earlier, while this one waits.")
@@ -130,6 +54,12 @@ class PhotoRecord(BaseModel):
     corrected: bool = Field(description="Whether a user has corrected the matte.")
 
 
+class Painting(BaseModel):
+    """A sampled view that was painted over."""
+
+    id: str
+
+
 class RunRecord(BaseModel):
     """A run folder."""
 
@@ -141,6 +71,7 @@ class RunRecord(BaseModel):
     page: str | None = Field(description="File that shows the run.")
     thumbnail: str | None
     hypotheses: int = Field(description="Number of hypotheses that can be judged.")
+    backbone: str | None = Field(description="Backbone that sampled it, where its manifest names one.")
     created: float
 
 
@@ -149,6 +80,7 @@ class RunDetails(RunRecord):
 
     files: list[str]
     summary: dict[str, Any] = Field(description="summary.json of the run.")
+    next_view: dict[str, Any] | None = Field(description="next_view.json of the run, where it was planned.")
 
 
 class Worker(BaseModel):
@@ -162,6 +94,42 @@ class Worker(BaseModel):
     error: str | None
 
 
+class Seconds(BaseModel):
+    """Expected seconds: per_step x hypotheses x steps x candidates + per_hypothesis[preset] x hypotheses."""
+
+    per_step: float = Field(description="Seconds of one denoising step of one candidate.")
+    per_hypothesis: dict[str, float] = Field(description="Seconds of all that follows sampling, by preset.")
+    jobs: int = Field(description="Finished jobs behind these numbers; 0 for a stored measurement.")
+    source: str = Field(description="Sentence that says where the numbers come from.")
+
+
+class ChoiceRecord(BaseModel):
+    """A backbone, a reconstructor, or the scene mode."""
+
+    name: str
+    title: str
+    does: str = Field(description="What it can do.")
+    license: str = Field(description="License of its weights.")
+    mode: Literal["object", "scene"]
+    available: bool
+    install: str | None = Field(description="Command that makes it available.")
+    defaults: dict[str, Any] = Field(description="Settings of sampling that suit it.")
+
+    @staticmethod
+    def of(choice: Choice) -> "ChoiceRecord":
+        known = {name: getattr(choice, name) for name in ChoiceRecord.model_fields}
+        return ChoiceRecord(**{**known, "defaults": dict(choice.defaults)})
+
+
+class Choices(BaseModel):
+    """Backbones, reconstructors and segmenter of a new run, with expected seconds."""
+
+    backbones: list[ChoiceRecord]
+    reconstructors: list[ChoiceRecord]
+    segmenter: str = Field(description="What a click or a box is followed by: sam2, or color and edges.")
+    seconds: dict[str, Seconds] = Field(description="By backbone, or backbone+reconstructor; unknown ones are absent.")
+
+
 class Information(BaseModel):
     """Version, workers and limits of this server."""
 
@@ -169,7 +137,6 @@ class Information(BaseModel):
     workers: list[Worker]
     formats: dict[str, str]
     limits: dict[str, float]
-    seconds_per_hypothesis: float | None = Field(description="Mean of the latest jobs, where there were any.")
 
 
 class Error(BaseModel):

@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 import mvdiff
+from mvdiff.serving.choices import backbones, reconstructors
 from mvdiff.serving.config import api_key
-from mvdiff.serving.engine import Engine
+from mvdiff.serving.expectation import LATEST, expectations
 from mvdiff.serving.jobs import SAMPLING
 from mvdiff.serving.lanes import Lane
 from mvdiff.serving.web import models
@@ -17,6 +18,7 @@ from mvdiff.serving.web.session import LOGIN, is_key, key_cookie
 from recon.io.export import FORMATS
 
 router = APIRouter(tags=["server"])
+_VIEWS = "sampled views of a hypothesis, pictures and their cameras in one archive"
 
 
 @router.get("/api/info")
@@ -27,9 +29,22 @@ async def get_info(request: Request) -> models.Information:
     return models.Information(
         version=mvdiff.__version__,
         workers=[_worker(lane) for lane in engine.lanes if lane.kinds == SAMPLING],
-        formats={name: what for name, (_, _, what) in FORMATS.items()},
+        formats={name: what for name, (_, _, what) in FORMATS.items()} | {"views": _VIEWS},
         limits={name: float(value) for name, value in vars(limits).items()},
-        seconds_per_hypothesis=_seconds(engine),
+    )
+
+
+@router.get("/api/choices")
+async def get_choices(request: Request) -> models.Choices:
+    """Backbones, scene mode and reconstructors: what each can do, its license, and the seconds that it takes here."""
+    engine = engine_of(request)
+    on_cpu = all(lane.worker.info.get("device", "cpu") == "cpu" for lane in engine.lanes if lane.kinds == SAMPLING)
+    done = [*engine.table.latest_done("generate", LATEST), *engine.table.latest_done("scene", LATEST)]
+    return models.Choices(
+        backbones=[models.ChoiceRecord.of(each) for each in backbones(engine.config)],
+        reconstructors=[models.ChoiceRecord.of(each) for each in reconstructors(engine.config)],
+        segmenter="color and edges" if engine.config.extras.segmenter is None else "sam2",
+        seconds={name: models.Seconds(**vars(each)) for name, each in expectations(done, on_cpu).items()},
     )
 
 
@@ -76,10 +91,3 @@ def _state(lane: Lane) -> Literal["starting", "ready", "working", "broken"]:
 def _worker(lane: Lane) -> models.Worker:
     known = {name: lane.worker.info.get(name) for name in ("device", "backbone", "license")}
     return models.Worker(name=lane.name, state=_state(lane), error=lane.error, **known)
-
-
-def _seconds(engine: Engine) -> float | None:
-    """Mean time for each hypothesis of the latest generations."""
-    done = [job for job in engine.table.in_state("done") if job.kind == "generate"][-20:]
-    times = [(job.ended - job.started) / job.request["num_hypotheses"] for job in done if job.ended and job.started]
-    return sum(times) / len(times) if times else None

@@ -171,7 +171,8 @@ def test_kept_hypotheses_stay_and_new_ones_are_near(run, finished, tmp_path: Pat
         (("feedback", "--keep", "0,1,2"), "--num-hypotheses 4"),
         (("feedback", "--keep", "0", "--strength", "0"), "strength"),
         (("refine",), "--edited-view"),
-        (("refine", "--photo", "mug.png"), "needs --azimuth"),
+        (("refine", "--photo", "missing.png"), "missing.png"),
+        (("refine", "--photo", "PHOTO", "--elevation", 95), "between -90 and 90"),
         (("refine", "--photo", "missing.png", "--azimuth", 90), "missing.png"),
         (("refine", "--photo", "PHOTO", "--azimuth", "nan"), "azimuth"),
         (("refine", "--photo", "PHOTO", "--azimuth", 90, "--elevation", 95), "between -90 and 90"),
@@ -212,3 +213,11 @@ def test_painted_pictures_that_are_no_view_are_refused(run, finished, tmp_path, 
     code, _, error = run("refine", finished[0], "--edited-view", finished[0] / "views" / place)
     assert code == 2
     assert "names no sampled view" in sentence(error)
+
+
+def test_an_azimuth_that_is_not_given_is_estimated_and_told(run, finished, photo, tmp_path) -> None:
+    out = tmp_path / "new"
+    code, _, error = run("refine", finished[0], "--photo", photo, "--no-resample", "--output-dir", out)
+    assert code == 0, error
+    assert "The azimuth was estimated" in error
+    assert -180 < complete(out)["inputs"]["evidence"]["azimuth"] <= 180

@@ -1,104 +1,21 @@
 """The studio in a real browser: drop a photo, judge hypotheses, export; two people, reloads, a phone, accessibility."""
 
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright, a development dependency, is not installed")
+pytest.importorskip("axe_playwright_python", reason="axe, a development dependency, is missing")
+
 from studio_server import StudioServer
+from studio_visitor import WAIT, Visitor, arrive
 
 from mvdiff.client import Client
 from recon.io.meshes.files import load_mesh
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright, a development dependency, is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe, a development dependency, is missing")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-sandbox", "--ignore-gpu-blocklist"]
-WAIT = 240_000
-
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Visitor:
-    """A person with a browser of their own, and what its pages asked for and complained about."""
-
-    page: "playwright.Page"
-    url: str
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def drop(self, photo: Path) -> None:
-        """Drop a photo onto the page, as from a file manager."""
-        self.page.locator("#photo").wait_for()
-        data = self.page.evaluate_handle(
-            """bytes => {
-                const data = new DataTransfer();
-                data.items.add(new File([new Uint8Array(bytes)], "mug.png", { type: "image/png" }));
-                return data;
-            }""",
-            list(photo.read_bytes()),
-        )
-        self.page.dispatch_event("#drop", "drop", {"dataTransfer": data})
-        self.page.locator("#prepare").wait_for()
-
-    def sample(self, count: int = 2, steps: int = 2) -> None:
-        """Fill the form and send it."""
-        page = self.page
-        page.fill("[name=num_hypotheses]", str(count))
-        page.select_option("[name=preset]", "fast")
-        page.evaluate("document.querySelector('#settings details').open = true")
-        page.fill("[name=num_inference_steps]", str(steps))
-        page.fill("[name=candidates]", "1")
-        page.click("#settings [type=submit]")
-        page.locator("#working").wait_for()
-
-    def wait_for_results(self) -> str:
-        """The name of the finished run."""
-        self.page.locator("#results").wait_for(timeout=WAIT)
-        return self.page.evaluate("decodeURIComponent(location.hash)").removeprefix("#run/")
-
-    def faults(self) -> list[str]:
-        """Serious faults that axe-core finds."""
-        found = axe.Axe().run(self.page).response["violations"]
-        return [f"{each['id']}: {each['help']}" for each in found if each["impact"] in ("serious", "critical")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        try:
-            yield driver.chromium.launch(executable_path=path, args=[*root, *SOFTWARE])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium can be started here: {error}")
-
-
-def arrive(browser: "playwright.Browser", server: StudioServer, **options) -> Visitor:
-    page = browser.new_context(**options).new_page()
-    page.set_default_timeout(60_000)
-    visitor = Visitor(page, server.url)
-    page.on("console", lambda message: message.type == "error" and visitor.complaints.append(message.text))
-    page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
-    page.on("request", lambda request: visitor.requests.append(request.url))
-    page.goto(server.url)
-    page.wait_for_selector("body[data-ready]", state="attached")
-    return visitor
-
-
-@pytest.fixture
-def visitor(browser, server: StudioServer) -> Iterator[Visitor]:
-    """Everything that the page asked for came from its server, and nothing went wrong."""
-    arrived = arrive(browser, server, viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    yield arrived
-    assert arrived.complaints == []
-    assert all(url.startswith((server.url, "data:", "blob:")) for url in arrived.requests)
-    arrived.page.context.close()
 
 
 def test_from_a_photo_to_an_export(visitor: Visitor, photo: Path, tmp_path: Path) -> None:
@@ -244,6 +161,7 @@ def test_nothing_keeps_people_out(
 
     check("start")
     arrived.drop(photo)
+    page.evaluate("for (const each of document.querySelectorAll('#prepare details')) each.open = true")
     check("prepare")
     page.goto(f"{server.url}#run/{made}")
     arrived.wait_for_results()
@@ -252,6 +170,17 @@ def test_nothing_keeps_people_out(
     page.click("#second")
     check("second")
     page.click("#second-dialog [data-close]")
+    page.click("#next")
+    page.locator("#next-take").wait_for(timeout=WAIT)
+    check("next")
+    page.click("#next-dialog [data-close]")
+    page.click("#compare-open")
+    page.locator("#compare[data-azimuth]").wait_for(timeout=WAIT)
+    check("compare")
+    page.click("#compare-dialog [data-close]")
+    page.click("[aria-label='Paint over a view of hypothesis 0']")
+    check("paint")
+    page.click("#paint-dialog [data-close]")
     page.click("#export")
     check("export")
     assert found == []
@@ -266,7 +195,16 @@ def test_the_way_is_open_to_keyboards(visitor: Visitor, made: str) -> None:
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
-    assert {"new", "Keep hypothesis 0", "Reject hypothesis 1", "second", "export", "open"} <= reached
+    assert {
+        "new",
+        "Keep hypothesis 0",
+        "Reject hypothesis 1",
+        "second",
+        "next",
+        "compare-open",
+        "export",
+        "open",
+    } <= reached
     page.focus("[aria-label='Keep hypothesis 0']")
     page.keyboard.press("Enter")
     assert page.is_enabled("#more")

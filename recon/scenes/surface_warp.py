@@ -155,7 +155,7 @@ class _Mean:
     weight: Float[Tensor, "p"]
     rgb: Float[Tensor, "p 3"]
     shift: Float[Tensor, "p"]
-    """Of depth, relative to it."""
+    """Change of depth as a share of it."""
     trust: Float[Tensor, "p"]
 
     @staticmethod

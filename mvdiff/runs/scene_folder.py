@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mvdiff.runs.files.scene_sheet import scene_sheet
+from mvdiff.runs.run_folder import RunFolder
 from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneResult, SceneSample
 from mvdiff.sampling.scene_camera import SceneCamera
@@ -17,7 +18,7 @@ from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.core.reading import fit, read_json, reading
 from recon.core.views import ViewSet
-from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.io.folders import MANIFEST, atomic_write, write_json
 from recon.posterior.scene_storage import save_scene_posterior
 from recon.scenes import Scene
 from recon.scenes.files.export import SceneExportConfig, export_scene
@@ -33,45 +34,18 @@ EXPLORER, POSTERIOR = "explorer.html", "posterior.npz"
 _REMEDY = "run the command that made this run again, with --overwrite"
 
 
-class SceneFolder:
+class SceneFolder(RunFolder):
     """A folder of scenes.
 
     It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
     ``posterior.npz``, ``summary.json`` and ``sheet.png``.
     """
 
-    def __init__(self, output: OutputFolder) -> None:
-        self.output = output
+    verb = "scene"
 
-    @staticmethod
-    def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "SceneFolder":
-        """Make or resume the folder of a run that ``inputs`` describe.
-
-        Raises:
-            InputError: the folder holds something else and ``overwrite`` is not set, or cannot be written to.
-        """
-        return SceneFolder(OutputFolder.create(path, inputs, overwrite=overwrite))
-
-    @staticmethod
-    def open(path: str | os.PathLike) -> "SceneFolder":
-        """Open the folder of a complete run of `mvdiff scene`; raises :class:`InputError` for any other."""
-        if not is_file(Path(path) / MANIFEST):
-            raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff scene`.")
-        folder = SceneFolder(OutputFolder(Path(path), resumed=True))
-        if "scene" not in folder.output.manifest["inputs"]:
+    def _check_kind(self, path: str | os.PathLike) -> None:
+        if "scene" not in self.manifest["inputs"]:
             raise InputError(f"'{path}' holds no scenes: give the output folder of a finished `mvdiff scene`.")
-        if not folder.complete:
-            raise InputError(f"The run in '{path}' is not complete: run its own command again to go on.")
-        return folder
-
-    @property
-    def path(self) -> Path:
-        return self.output.path
-
-    @property
-    def complete(self) -> bool:
-        manifest = self.output.manifest
-        return bool(manifest["complete"]) and all(is_file(self.path / name) for name in manifest["files"])
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -107,7 +81,7 @@ class SceneFolder:
     def _noted(self, entry: str, kind: Any) -> dict[str, Any]:
         """An entry of the manifest beside those that every folder has; empty where it is not there."""
         with reading(self.path / MANIFEST, "manifest", _REMEDY):
-            return fit(self.output.manifest.get(entry, {}), kind)
+            return fit(self.manifest.get(entry, {}), kind)
 
     def has_scene(self, index: int) -> bool:
         """Whether all files of one hypothesis are there."""
@@ -139,17 +113,13 @@ class SceneFolder:
         """Write the files about all hypotheses, and mark the run as complete."""
         self.output.list_files("summary.json", "sheet.png", POSTERIOR)
         save_scene_posterior(result.posterior, self.path / POSTERIOR)
-        ends = self.output.manifest.get("path_ends", {})
+        ends = self.manifest.get("path_ends", {})
         summary = result.summary()
         summary["warnings"] += [f"Hypothesis {index}: {why}" for index, why in ends.items()]
         write_json(self.path / "summary.json", summary)
         with atomic_write(self.path / "sheet.png") as temporary:
             scene_sheet(result.views).save(temporary)
         self.output.finish(device=device)
-
-    def add_seconds(self, stage: str, seconds: float) -> None:
-        timings = self._noted("seconds", dict[str, float])
-        self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
 
 
 class _Record(msgspec.Struct, frozen=True):

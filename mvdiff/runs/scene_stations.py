@@ -11,7 +11,7 @@ from torch import Tensor
 from mvdiff.runs.scene_result import SceneSample, floor_distance
 from mvdiff.sampling.scene_alignment import settled
 from mvdiff.sampling.scene_camera import sphere_cameras
-from mvdiff.sampling.scene_memory import MEMORY, covering, joined, trust_of
+from mvdiff.sampling.scene_memory import MEMORY, covering, joined
 from mvdiff.sampling.scene_photo import ScenePhoto
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
 from mvdiff.sampling.schedulers import make_scheduler
@@ -48,7 +48,7 @@ def with_station(
         return replace(sample, notes=(*sample.notes, "no further place that is known to be free shows anything new"))
     views, size = sample.views, pipeline.transformer.config.sample_size
     targets = sphere_cameras(size, (float(place[0]), float(place[1]), float(place[2])))
-    warp = surface_warp(views, targets.reshape(1, -1), trust_of(range(views.num_views))[None])
+    warp = surface_warp(views, targets.reshape(1, -1), sample.trust[None])
     memory = covering(views, targets, range(1, views.num_views), MEMORY)
     new = pipeline(
         photo.rgb,

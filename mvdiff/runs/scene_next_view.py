@@ -1,6 +1,6 @@
 """The next photo of a place: where to stand and look so that it tells most about which scene is the true one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from recon.scenes.surface_warp import surface_warp
 
 #: Directions from each place, places beside the photo's own, lens and size of the pictures that are compared.
 YAWS, _PLACES, _FOV, _SIZE = 12, 8, 75.0, 32
+#: Pixels a side whose errors are one and the same: a sampled wall or piece of furniture is wrong as a whole.
+_CORRELATION = 16.0
 #: Bits that a meter of walking costs in the choice of the next step.
 BITS_PER_METER = 0.05
 _SAFE = 0.95
@@ -74,8 +76,9 @@ class ScenePhotoPlan:
 def plan_photos(result: SceneResult, count: int = 3) -> ScenePhotoPlan:
     """Rank photos from the first one's place and from places that are safe to walk to.
 
-    Each hypothesis predicts each photo by what its views show, and nothing where they show nothing. The information is
-    the mutual one between the photo and the number of the hypothesis.
+    Each hypothesis predicts each photo by what its views show. What the first photo shows in any hypothesis tells
+    nothing new: there hypotheses differ by the camera that they drew. The information is the mutual one between the
+    photo and the number of the hypothesis.
 
     Raises:
         InputError: There is one hypothesis, about which nothing is open.
@@ -86,8 +89,11 @@ def plan_photos(result: SceneResult, count: int = 3) -> ScenePhotoPlan:
     safe, cell = _safe_cells(result, meters)
     places = torch.cat([torch.zeros(1, 3), spread_places(safe, _PLACES)])
     cameras = candidate_cameras(places, YAWS, fov=_FOV, size=_SIZE)
-    predicted = in_threads(lambda k: _predicted(result.samples[k].views, cameras), range(len(result)))
-    photo = result.posterior.next_photo(ViewSet.cat(predicted), count, PhotoNoise(size=_SIZE))
+    predicted = ViewSet.cat(in_threads(lambda k: _predicted(result.samples[k].views, cameras), range(len(result))))
+    shown = in_threads(lambda k: _predicted(result.samples[k].views.select_views([0]), cameras), range(len(result)))
+    new = 1 - torch.cat([views.alpha for views in shown]).amax(0, keepdim=True)
+    noise = PhotoNoise(size=_SIZE, correlation=_CORRELATION)
+    photo = result.posterior.next_photo(replace(predicted, alpha=predicted.alpha * new), count, noise)
     return ScenePhotoPlan(photo, places * meters, safe[:, [0, 2]] * meters, cell * meters)
 
 

@@ -81,8 +81,9 @@ def _sentences(record: dict[str, Any]) -> str:
             )
     camera = record.get("photo_camera")
     if camera is not None and camera["estimated"]:
-        best = max(camera["cameras"], key=lambda one: one["confidence"])
-        lines.append(f"camera of the second photo, estimated with confidence {best['confidence']:.0%}: {_pose(best)}")
+        best = max(camera["cameras"], key=lambda one: one["likelihood_share"])
+        lines.append(f"camera of the second photo, estimated: {_pose(best)}")
+        lines += [f"note: {camera['warning']}"] if camera["warning"] else []
     return "\n".join(lines)
 
 

@@ -128,7 +128,7 @@ def painted_surfaces(views: ViewSet, view: int, painted: Bool[Tensor, "h w"]) ->
 
 
 def _warp(views: ViewSet, gone: Bool[Tensor, "v h w"]) -> Warped:
-    """What is known of the views themselves."""
+    """The unpainted pixels of views, as a warp of the views into themselves."""
     valid = (~gone)[None, :, None].float()
     assert views.depth is not None
     return Warped(views.rgb * valid, views.depth * valid, valid, SAMPLED_TRUST * valid)

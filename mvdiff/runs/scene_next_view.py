@@ -112,6 +112,6 @@ def _safe_cells(result: SceneResult, meters: float) -> tuple[Float[Tensor, "q 3"
 
 
 def _predicted(views: ViewSet, cameras: Cameras) -> ViewSet:
-    """What the views of one hypothesis show to each camera; alpha is 0 where that is nothing."""
+    """Prediction of each camera's picture by the views of one hypothesis; alpha is 0 where they show nothing."""
     warped = surface_warp(views, cameras.reshape(1, -1))
     return ViewSet(warped.rgb, warped.valid, cameras.reshape(1, -1), torch.zeros_like(warped.rgb), warped.depth)

@@ -19,12 +19,19 @@ from recon.core.errors import InputError
 from recon.core.views import ViewSet
 from recon.posterior.scene_evidence import photo_log_likelihood
 from recon.scenes import Body, SceneConfig, fuse_scene, scene_grid, walkable
+from recon.scenes.surface_warp import surface_warp
 
 _CELLS = 100_000
 #: Directions and places that are tried first, and the finer turns around the best of them, in degrees.
 _YAWS, _PLACES = 16, 8
 _TURNS, _TILTS, _BEST = (-10.0, 0.0, 10.0), (-10.0, 0.0, 10.0), 3
 _PITCH = -3.0
+#: Share of a photo that the first one must show for its camera to be believed.
+_LEAST_OVERLAP = 0.3
+_DOUBTFUL = (
+    "Where it was estimated to stand, the second photo hardly overlaps the first one, and a guessed place tells no "
+    "camera: state --yaw and --position."
+)
 #: Longest way from the first photo in units.
 _REACH = 3.0
 
@@ -115,16 +122,26 @@ class LocatedPhoto:
         count = len(sources)
         return ViewSet(rgb[None].expand(count, -1, -1, -1, -1), rgb.new_ones(count, 1, 1, size, size), cameras)
 
+    @cached_property
+    def overlap(self) -> list[float]:
+        """Share of the photo that the first photo shows, too, in each hypothesis."""
+        size = self.result.views.rgb.shape[-1]
+        cameras = cameras_of(self.best, size).reshape(-1, 1)
+        return surface_warp(self.result.views.select_views([0]), cameras).valid.flatten(1).mean(1).tolist()
+
     def record(self) -> dict[str, Any]:
-        """Camera in each hypothesis, in meters and degrees, and the share of the likelihood that lies near it."""
+        """Camera in each hypothesis, in meters and degrees, with the share of the likelihood that lies near it."""
         share = self.log_likelihood.softmax(1)
         cameras = []
         for k, pose in enumerate(self.best):
             near = torch.tensor([_near(pose, other) for other in self.poses[k]])
             position = [round(value * self.result.samples[k].metres, 3) for value in pose.position]
             angles = {"yaw": round(pose.yaw, 1), "pitch": round(pose.pitch, 1)}
-            cameras.append({**angles, "position": position, "confidence": round(float(share[k][near].sum()), 4)})
-        return {"estimated": self.second.yaw is None, "cameras": cameras}
+            found = {"likelihood_share": round(float(share[k][near].sum()), 4), "overlap": round(self.overlap[k], 3)}
+            cameras.append({**angles, "position": position, **found})
+        estimated = self.second.yaw is None
+        doubtful = estimated and max(self.overlap) < _LEAST_OVERLAP
+        return {"estimated": estimated, "cameras": cameras, "warning": _DOUBTFUL if doubtful else None}
 
 
 def _near(one: Pose, other: Pose) -> bool:

@@ -1,4 +1,4 @@
-"""What is known of a scene beside its photo, for each hypothesis: cameras, further photos, views to start from."""
+"""Conditions of a scene beside its photo, for each hypothesis: cameras, further photos, views to start from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

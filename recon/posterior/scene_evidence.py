@@ -1,4 +1,4 @@
-"""How well hypotheses of a scene predict a further photo, whose camera is known or one of several candidates."""
+"""Likelihood of a further photo in hypotheses of a scene; its camera is known or one of several candidates."""
 
 import math
 

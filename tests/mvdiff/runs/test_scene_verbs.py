@@ -90,7 +90,8 @@ def test_a_second_photo_is_found_and_prefers_the_right_scene():
     assert located.evidence[0] > located.evidence[1] + 3
     record = located.record()
     assert record["estimated"]
-    assert 0 < record["cameras"][0]["confidence"] <= 1
+    assert 0 < record["cameras"][0]["likelihood_share"] <= 1
+    assert "hardly overlaps" in record["warning"]  # taken behind the first photo's camera
 
 
 def test_a_stated_camera_is_in_meters():
@@ -100,6 +101,7 @@ def test_a_stated_camera_is_in_meters():
     unit = result_of(truth).samples[0].metres
     assert located.best[0].position == pytest.approx((0.7 / unit, 0.0, -0.7 / unit))
     assert located.views([0, 0], 32).rgb.shape == (2, 1, 3, 32, 32)
+    assert located.record()["warning"] is None
 
 
 def test_the_likelihood_is_highest_at_the_true_camera():

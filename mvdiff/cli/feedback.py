@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -40,10 +40,10 @@ class Command:
         if holds_scenes(self.run_dir):
             from mvdiff.runs.scene_refine import feedback_scene
 
-            chosen = {"keep": keep, "reject": reject, "strength": self.strength}
             run = self.new_run
-            judged = partial(feedback_scene, **chosen, resample=run.resample, num_hypotheses=run.num_hypotheses)
-            make_scene_run(run, self.run_dir, "feedback", judged)
+            chosen: dict[str, Any] = {"keep": keep, "reject": reject, "strength": self.strength}
+            chosen |= {"resample": run.resample, "num_hypotheses": run.num_hypotheses}
+            make_scene_run(run, self.run_dir, "feedback", partial(feedback_scene, **chosen))
             return
         from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import feedback

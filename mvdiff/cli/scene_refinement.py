@@ -39,17 +39,15 @@ class SceneRefinement:
             raise InputError("Give one of --photo, --edited-view, --undo-station and --reroll-station.")
         from mvdiff.runs.scene_refine import change_station, refine_scene
 
-        change: Any
-        if photo is None and edited_view is None:
+        station = self.undo_station if self.reroll_station is None else self.reroll_station
+        if station is not None:
             again = self.reroll_station is not None
-            station = self.reroll_station if again else self.undo_station
             change = partial(change_station, station=station, again=again, hypothesis=self.hypothesis)
             make_scene_run(new_run, run_dir, "station", change)
             return
         evidence = self._photo(photo) if photo is not None else _edited(edited_view, run_dir)
-        own = {"resample": new_run.resample, "num_hypotheses": new_run.num_hypotheses}
-        change = partial(refine_scene, evidence=evidence, **own)
-        make_scene_run(new_run, run_dir, "refined", change)
+        own: dict[str, Any] = {"resample": new_run.resample, "num_hypotheses": new_run.num_hypotheses}
+        make_scene_run(new_run, run_dir, "refined", partial(refine_scene, evidence=evidence, **own))
 
     def _photo(self, path: Path) -> Any:
         from mvdiff.runs.scene_photo_pose import SecondPhoto

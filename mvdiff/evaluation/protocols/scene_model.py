@@ -56,9 +56,9 @@ class SceneModel:
         s = self.settings
         targets = case.cameras[list(own)]
         if not made:
-            first = self._sampled(case.photo, case.cameras[:1], targets, generators, s.shift, s.num_inference_steps)
+            joint = self._sampled(case.photo, case.cameras[:1], targets, generators, s.shift, s.num_inference_steps)
             steps, shift, scale = s.station_steps, s.station_shift, s.guidance_scale
-            return anchored(self.pipeline, case.photo, case.cameras[:1], first, generators, steps, shift, scale)
+            return anchored(self.pipeline, case.photo, case.cameras[:1], joint, generators, steps, shift, scale)
         shift, steps = s.station_shift, s.station_steps
         elsewhere = [k for k in made if case.stations[k] > 0]
         if case.roles[own[0]] != "revisit" or not elsewhere:
@@ -71,6 +71,7 @@ class SceneModel:
         for k, generator in enumerate(generators):
             mine = {name: _only(value, k) for name, value in known.items()}
             front = mine["photo_geometry"]
+            assert isinstance(front, ViewSet)
             photo, cameras = front.rgb[0, 0], front.cameras[0]
             parts.append(self._sampled(photo, cameras, targets, [generator], shift, steps, **mine))
         return ViewSet.cat(parts)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from mvdiff.cli.new_run import NewRun
+from mvdiff.cli.scene_actions import make_scene_run
 from mvdiff.runs.choices import numbers
 from recon.core.errors import InputError
 
@@ -34,6 +35,16 @@ class Command:
         keep, reject = numbers("--keep", self.keep), numbers("--reject", self.reject)
         if not keep and not reject:
             raise InputError("Name hypotheses: --keep 0,3 or --reject 5.")
+        from mvdiff.runs.run_folder import holds_scenes
+
+        if holds_scenes(self.run_dir):
+            from mvdiff.runs.scene_refine import feedback_scene
+
+            run = self.new_run
+            chosen: dict[str, Any] = {"keep": keep, "reject": reject, "strength": self.strength}
+            chosen |= {"resample": run.resample, "num_hypotheses": run.num_hypotheses}
+            make_scene_run(run, self.run_dir, "feedback", partial(feedback_scene, **chosen))
+            return
         from mvdiff.runs.folder import FolderStore
         from mvdiff.runs.refine import feedback
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from mvdiff.cli.scene_actions import plan_next_photo
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.settings import check_count
 
@@ -15,6 +16,7 @@ from mvdiff.sampling.settings import check_count
 class Command:
     """Rank directions by the expected information (bits) of a photo from there about the true hypothesis.
 
+    Of scenes, places that are safe to walk to are ranked, too.
     Writes next_view.json and next_view.png into the run's folder.
     """
 
@@ -27,6 +29,11 @@ class Command:
 
     def run(self) -> None:
         check_count("photos to plan", self.num_views, 64)
+        from mvdiff.runs.run_folder import holds_scenes
+
+        if holds_scenes(self.run_dir):
+            plan_next_photo(self.run_dir, self.num_views, self.json)
+            return
         from mvdiff.runs.folder import FolderStore
         from recon.posterior.next_view import next_view
 

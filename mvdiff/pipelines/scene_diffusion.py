@@ -138,6 +138,8 @@ class SceneDiffusionPipeline(DiffusionPipeline):
         known_views: ViewSet | None = None,
         known_level: float = 0.05,
         warp: Warped | None = None,
+        initial_views: ViewSet | None = None,
+        strength: float = 1.0,
         num_inference_steps: int = 6,
         scheduler: SchedulerMixin | None = None,
         guidance_scale: float = 1.0,
@@ -158,6 +160,9 @@ class SceneDiffusionPipeline(DiffusionPipeline):
             known_views: [1 k] or [n k], views that are known with their geometry.
             known_level: noise level from 0 to 1 at which known geometry is given.
             warp: [1 v] or [n v], what is known of the target views (:func:`recon.rendering.warp.forward_warp`).
+            initial_views: [1 v] or [n v], the target views to start from, noised up to ``strength`` (SDEdit, Meng et
+                al. 2021); with the photo's own geometry as a further first view, [n 1+v], that starts there, too.
+            strength: above 0, at most 1, which ignores ``initial_views``.
             scheduler: solver of this call alone; the pipeline's own by default. Neither is changed by the call.
             guidance_scale: 1 is what the network knows; more follows the photo harder, at two passes a step.
             generator: one for each hypothesis.
@@ -167,7 +172,10 @@ class SceneDiffusionPipeline(DiffusionPipeline):
             InputError: pictures, cameras and hypotheses do not fit together.
         """
         sets = {"further photos": more_photos, "known views": known_views, "photo's geometry": photo_geometry}
+        sets["initial views"] = initial_views
         self.check_inputs(photo, photo_cameras, targets, num_hypotheses, num_inference_steps, generator, sets)
+        if not 0 < strength <= 1:
+            raise InputError(f"The strength lies above 0 and is at most 1, got {strength:g}.")
         n, size = num_hypotheses, self.transformer.config.sample_size
         targets = targets if len(targets.shape) == 2 else targets.reshape(1, -1)
         pictured = _photo_view(photo, photo_cameras, photo_geometry, size)
@@ -179,18 +187,22 @@ class SceneDiffusionPipeline(DiffusionPipeline):
         cameras = [_expanded(views.cameras.to("cpu"), n) for views, _ in (*parts, *known)]
         cameras = Cameras.cat([*cameras, _expanded(targets.to("cpu"), n)], 1)
         condition = _condition(warp, n, len(given.clean[0]), targets.shape[1], size)
+        start = _start(initial_views, given, targets.shape[1])
+        start = None if strength == 1 else start
         noise = self.prepare_samples(generator or [None] * n, tuple(given.clean.shape[1:]))
         samples, chunk = [], chunk_size or n
         self._num_timesteps = num_inference_steps
         with self.progress_bar(total=num_inference_steps * -(-n // chunk)) as progress:
-            for start in range(0, n, chunk):
-                own = slice(start, start + chunk)
+            for first in range(0, n, chunk):
+                own = slice(first, first + chunk)
                 samples.append(
                     self._sample_chunk(
                         noise[own],
                         given[own],
                         cameras[own],
                         None if condition is None else condition[own],
+                        None if start is None else start[own],
+                        strength,
                         copy.deepcopy(scheduler or self.scheduler),  # it keeps state from step to step
                         num_inference_steps,
                         guidance_scale,
@@ -219,6 +231,8 @@ class SceneDiffusionPipeline(DiffusionPipeline):
         given: _Given,
         cameras: Cameras,
         condition: Float[Tensor, "n v e h w"] | None,
+        start: Float[Tensor, "n v c h w"] | None,
+        strength: float,
         scheduler: SchedulerMixin,
         num_inference_steps: int,
         guidance_scale: float,
@@ -242,7 +256,13 @@ class SceneDiffusionPipeline(DiffusionPipeline):
             drop = torch.full((len(state),), hidden, device=device)
             return denoise_scene(self.transformer, state.to(dtype), level, cameras, photo.to(dtype), drop, condition)
 
-        for index, timestep in enumerate(set_timesteps(scheduler, num_inference_steps, device)):
+        timesteps, begin = set_timesteps(scheduler, num_inference_steps, device), 0
+        if start is not None:
+            levels = [float(timestep) / scheduler.config.num_train_timesteps for timestep in timesteps]
+            begin = min(sum(level > strength for level in levels), len(levels) - 1)
+            sample = torch.where(known, held, torch.lerp(start.to(device), noise, levels[begin]))
+            scheduler.set_begin_index(begin)
+        for index, timestep in enumerate(timesteps[begin:], begin):
             sigma = float(timestep) / scheduler.config.num_train_timesteps
             prediction = predict(sigma, hidden=False)
             if guidance_scale != 1:
@@ -288,6 +308,20 @@ def _photo_view(photo: Float[Tensor, "3 h w"], cameras: Cameras, geometry: ViewS
     if geometry is not None:
         return replace(geometry.to("cpu")._map(lambda value: value.expand(len(rgb), *value.shape[1:])), rgb=rgb)
     return ViewSet(rgb, torch.ones(shape).expand(len(rgb), -1, -1, -1, -1), cameras)
+
+
+def _start(views: ViewSet | None, given: _Given, targets: int) -> Float[Tensor, "n v 8 h w"] | None:
+    """The views to start from in their places among all views; known views stand as they are."""
+    if views is None:
+        return None
+    code = SceneCode().encode(views.to("cpu")).expand(len(given.clean), -1, -1, -1, -1)
+    if code.shape[1] not in (targets, targets + 1):
+        raise InputError(f"There are {code.shape[1]} initial views for {targets} target views: give one for each.")
+    start = given.clean.clone()
+    start[:, start.shape[1] - targets :] = code[:, code.shape[1] - targets :]
+    if code.shape[1] > targets:
+        start[:, :1] = code[:, :1]
+    return start
 
 
 def _expanded(cameras: Cameras, n: int) -> Cameras:

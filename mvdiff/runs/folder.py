@@ -11,8 +11,8 @@ from PIL import Image
 from mvdiff.runs.files.photo import photo_path, write_photo
 from mvdiff.runs.files.result import read_result, read_summary, write_evidence, write_result
 from mvdiff.runs.files.samples import load_sample, save_samples, write_transforms
-from mvdiff.runs.remote import Mirror, is_url
 from mvdiff.runs.result import GenerationResult
+from mvdiff.runs.run_folder import NEXT_VIEW, RunFolder
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.sampler import Sampled
@@ -20,73 +20,23 @@ from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.paths import is_file
 from recon.core.views import ViewSet
-from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.io.folders import atomic_write, write_json
 from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, load_hypothesis, save_hypothesis
 from recon.posterior.next_view import NextView
 
-NEXT_VIEW = ("next_view.json", "next_view.png")
 
-
-class FolderStore:
+class FolderStore(RunFolder):
     """A :class:`~mvdiff.runs.store.RunStore` in a local folder, or in one behind an fsspec URL.
 
     The folder holds ``manifest.json``, ``photo.webp``, ``reference.*``, ``views/``, ``hypotheses/``, ``posterior.*``,
-    ``summary.json`` and ``report.html``. A URL is mirrored: each stage is written to a local folder and then uploaded,
-    the manifest last.
+    ``summary.json`` and ``report.html``.
     """
 
-    def __init__(self, output: OutputFolder, mirror: Mirror | None = None) -> None:
-        self.output = output
-        self._mirror = mirror
-
-    @staticmethod
-    def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "FolderStore":
-        """Make or resume the folder of a run that ``inputs`` describe.
-
-        Raises:
-            InputError: the folder holds something else and ``overwrite`` is not set, or cannot be written to.
-        """
-        mirror = Mirror.pull(str(path)) if is_url(path) else None
-        output = OutputFolder.create(mirror.folder if mirror else path, inputs, overwrite=overwrite)
-        if not output.resumed:
-            for name in NEXT_VIEW:  # made later from the run that was replaced
-                (output.path / name).unlink(missing_ok=True)
-        store = FolderStore(output, mirror)
-        store._publish()
-        return store
-
-    @staticmethod
-    def open(path: str | os.PathLike) -> "FolderStore":
-        """Open the folder of a complete run.
-
-        Raises:
-            InputError: there is no run, it is not complete, or it has no hypotheses.
-        """
-        mirror = Mirror.pull(str(path)) if is_url(path) else None
-        folder = mirror.folder if mirror else Path(path)
-        if not is_file(folder / MANIFEST):
-            raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff generate`.")
-        store = FolderStore(OutputFolder(folder, resumed=True), mirror)
-        inputs = store.manifest["inputs"]
+    def _check_kind(self, path: str | os.PathLike) -> None:
+        inputs = self.manifest["inputs"]
         if inputs.get("verb") in ("views", "reconstruct") or "config" not in inputs:
             raise InputError(f"'{path}' holds no hypotheses with their posterior: give a folder of `mvdiff generate`.")
-        if not store.complete:
-            raise InputError(f"The run in '{path}' is not complete: run its own command again to go on, then this one.")
-        return store
-
-    @property
-    def path(self) -> Path:
-        """The local folder."""
-        return self.output.path
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        return self.output.manifest
-
-    @property
-    def complete(self) -> bool:
-        return bool(self.manifest["complete"]) and all(is_file(self.path / name) for name in self.manifest["files"])
 
     @property
     def num_hypotheses(self) -> int:
@@ -97,14 +47,6 @@ class FolderStore:
     def summary(self) -> dict[str, Any]:
         """Contents of ``summary.json`` of a complete run."""
         return read_summary(self.output)
-
-    def note(self, **entries: Any) -> None:
-        self.output.update(**entries)
-
-    def add_seconds(self, stage: str, seconds: float) -> None:
-        timings = self.manifest.get("seconds", {})
-        self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
-        self._publish()
 
     def finish(self, **entries: Any) -> None:
         """Drop what only an interrupted run needs, and mark the run as complete."""
@@ -182,7 +124,3 @@ class FolderStore:
         with atomic_write(self.path / NEXT_VIEW[1]) as temporary:
             draw_next_view(view, meshes).save(temporary, optimize=True)
         self._publish(*NEXT_VIEW)
-
-    def _publish(self, *more: str) -> None:
-        if self._mirror is not None:
-            self._mirror.push([*self.manifest["files"], *more])

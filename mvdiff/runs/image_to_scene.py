@@ -22,6 +22,8 @@ from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.scene_anchor import anchored
 from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera, sphere_cameras
+from mvdiff.sampling.scene_conditions import SceneConditions
+from mvdiff.sampling.scene_memory import joined
 from mvdiff.sampling.scene_photo import ScenePhoto, Source
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
 from mvdiff.weights import packing
@@ -30,8 +32,10 @@ from recon.core.cameras import Cameras
 #: Called with a stage's name and its finished and total steps.
 Progress = Callable[[str, int, int], None]
 
+#: Makes the samples of the hypotheses of these indices.
+Draw = Callable[[Sequence[int]], dict[int, SceneSample]]
 #: Streams of random numbers of one hypothesis: its camera, its sphere, then its stations.
-_CAMERA, _SPHERE, _STATIONS = 0, 1, 2
+CAMERA, SPHERE, STATIONS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,40 @@ class ImageToScene:
             return self._result(photo, config, self.sample(photo, config, progress))
         folder = SceneFolder.create(output_dir, self.inputs(photo, config, path), overwrite)
         folder.save_photo(photo)
+        return self.run(photo, config, folder, progress, path)
+
+    def run(
+        self,
+        photo: ScenePhoto,
+        config: SceneGenerationConfig,
+        folder: SceneFolder,
+        progress: Progress | None = None,
+        path: ScenePath | None = None,
+        draw: Draw | None = None,
+        weigh: Callable[[Sequence[SceneSample]], tuple[float, ...]] | None = None,
+    ) -> SceneResult:
+        """Sample what ``folder`` does not hold yet, and write everything.
+
+        Args:
+            draw: makes the samples of the hypotheses of these indices; those of the photo alone by default.
+            weigh: weights of all samples; all alike by default.
+        """
+        progress = progress or _no_progress
         with _timed(folder, "sample"):
-            result = self._result(photo, config, self.sample(photo, config, progress, folder))
+            samples = self.sample(photo, config, progress, folder, draw)
+        result = self._result(photo, config, samples, None if weigh is None else weigh(samples))
         if not folder.complete:
             self._write(result, folder, progress, path)
         return result
 
-    def _result(self, photo: ScenePhoto, config: SceneGenerationConfig, samples: Sequence[SceneSample]) -> SceneResult:
-        return SceneResult(photo, config, tuple(samples), statement=self.statement)
+    def _result(
+        self,
+        photo: ScenePhoto,
+        config: SceneGenerationConfig,
+        samples: Sequence[SceneSample],
+        weights: tuple[float, ...] | None = None,
+    ) -> SceneResult:
+        return SceneResult(photo, config, tuple(samples), statement=self.statement, weights=weights)
 
     def sample(
         self,
@@ -134,6 +164,7 @@ class ImageToScene:
         config: SceneGenerationConfig,
         progress: Progress | None = None,
         folder: SceneFolder | None = None,
+        draw: Draw | None = None,
     ) -> list[SceneSample]:
         """Sampled hypotheses, chunk by chunk; those that ``folder`` holds are loaded.
 
@@ -148,20 +179,30 @@ class ImageToScene:
         progress("sample", len(found), config.num_hypotheses)
         chunk = self.chunk_size or (8 if self.device.type == "cuda" else 1)
         for start in range(0, len(missing), chunk):
-            for k, sample in self._sample_chunk(photo, config, missing[start : start + chunk]).items():
+            own = missing[start : start + chunk]
+            drawn = self.draw(photo, config, own) if draw is None else draw(own)
+            for k, sample in drawn.items():
                 found[k] = sample
                 if folder is not None:
                     folder.save_sample(k, sample)
             progress("sample", len(found), config.num_hypotheses)
         return [found[k] for k in range(config.num_hypotheses)]
 
-    def _sample_chunk(
-        self, photo: ScenePhoto, config: SceneGenerationConfig, indices: Sequence[int]
+    def draw(
+        self,
+        photo: ScenePhoto,
+        config: SceneGenerationConfig,
+        indices: Sequence[int],
+        conditions: SceneConditions | None = None,
     ) -> dict[int, SceneSample]:
+        """Samples of the hypotheses ``indices``; hypothesis k is the same for any choice of the others."""
         seeds = [hypothesis_seed(config.seed, k) for k in indices]
-        drawn = [SceneCamera.draw(config, photo.fov, _generator(seed, _CAMERA)) for seed in seeds]
+        known = conditions or SceneConditions()
+        drawn = known.cameras_of(indices) or [
+            SceneCamera.draw(config, photo.fov, random_stream(seed, CAMERA)) for seed in seeds
+        ]
         cameras = Cameras.cat([camera.cameras(self.size) for camera in drawn])
-        generators, guidance = [_generator(seed, _SPHERE) for seed in seeds], config.guidance_scale
+        generators, guidance = [random_stream(seed, SPHERE) for seed in seeds], config.guidance_scale
         first = self.pipeline(
             photo.rgb,
             cameras,
@@ -170,16 +211,36 @@ class ImageToScene:
             num_inference_steps=config.num_inference_steps,
             guidance_scale=guidance,
             generator=generators,
-        ).views
-        steps = config.station_steps
-        views = anchored(self.pipeline, photo.rgb, cameras, first, generators, steps, guidance_scale=guidance).rounded()
-        samples = [SceneSample(views[i], drawn[i]) for i in range(len(seeds))]
-        for station in range(config.stations):
-            samples = [
-                with_station(self.pipeline, photo, sample, config, _generator(seed, _STATIONS + station))
-                for sample, seed in zip(samples, seeds, strict=True)
-            ]
-        return dict(zip(indices, samples, strict=True))
+            more_photos=known.photos_of(indices),
+            **known.start_of(indices),
+        ).views.to("cpu")
+        count = known.further_photos
+        own, more = [0, *range(1 + count, first.num_views)], list(range(1, 1 + count))
+        views = anchored(
+            self.pipeline,
+            photo.rgb,
+            cameras,
+            first.select_views(own),
+            generators,
+            config.station_steps,
+            guidance_scale=guidance,
+            known_views=first.select_views(more) if more else None,
+            **known.start_of(indices),
+        )
+        views = (joined(views, first.select_views(more)) if more else views).rounded()
+        samples = [SceneSample(views[i], drawn[i], further_photos=count) for i in range(len(seeds))]
+        return {
+            k: self.with_stations(photo, sample, config, seed)
+            for k, sample, seed in zip(indices, samples, seeds, strict=True)
+        }
+
+    def with_stations(
+        self, photo: ScenePhoto, sample: SceneSample, config: SceneGenerationConfig, seed: int, first: int = 0
+    ) -> SceneSample:
+        """The sample with the stations from number ``first`` on that ``config`` asks for."""
+        for station in range(first, config.stations):
+            sample = with_station(self.pipeline, photo, sample, config, random_stream(seed, STATIONS + station))
+        return sample
 
     def _write(
         self, result: SceneResult, folder: SceneFolder, progress: Progress, path: ScenePath | None = None
@@ -193,7 +254,7 @@ class ImageToScene:
             progress("reconstruct", k, len(result))
             with _timed(folder, "reconstruct"):
                 scene = result.scene(k)
-                shown.append(shown_in_explorer(scene, spread, 1 / len(result)))
+                shown.append(shown_in_explorer(scene, spread, float(result.weight[k])))
             with _timed(folder, "write"):
                 if not folder.has_scene(k):
                     folder.save_scene(k, scene, result.config.preset)
@@ -218,7 +279,8 @@ class ImageToScene:
         }
 
 
-def _generator(seed: int, stream: int) -> torch.Generator:
+def random_stream(seed: int, stream: int) -> torch.Generator:
+    """Random numbers of one hypothesis for one purpose."""
     return torch.Generator().manual_seed(hypothesis_seed(seed, stream))
 
 

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import torch
+from PIL import Image
 
 from mvdiff.runs.files.scene_sheet import scene_sheet
+from mvdiff.runs.run_folder import NEXT_VIEW, RunFolder
 from mvdiff.runs.scene_path import ScenePath
 from mvdiff.runs.scene_result import SceneResult, SceneSample
+from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera
 from mvdiff.sampling.scene_photo import ScenePhoto
+from mvdiff.sampling.scene_settings import SceneGenerationConfig
 from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.core.reading import fit, read_json, reading
 from recon.core.views import ViewSet
-from recon.io.folders import MANIFEST, OutputFolder, atomic_write, write_json
+from recon.io.folders import MANIFEST, atomic_write, write_json
 from recon.posterior.scene_storage import save_scene_posterior
 from recon.scenes import Scene
 from recon.scenes.files.export import SceneExportConfig, export_scene
@@ -33,45 +39,18 @@ EXPLORER, POSTERIOR = "explorer.html", "posterior.npz"
 _REMEDY = "run the command that made this run again, with --overwrite"
 
 
-class SceneFolder:
+class SceneFolder(RunFolder):
     """A folder of scenes.
 
     It holds ``manifest.json``, ``photo.webp``, ``views/NNN/``, ``hypotheses/NNN/``, ``explorer.html``,
     ``posterior.npz``, ``summary.json`` and ``sheet.png``.
     """
 
-    def __init__(self, output: OutputFolder) -> None:
-        self.output = output
+    verb = "scene"
 
-    @staticmethod
-    def create(path: str | os.PathLike, inputs: dict[str, Any], overwrite: bool = False) -> "SceneFolder":
-        """Make or resume the folder of a run that ``inputs`` describe.
-
-        Raises:
-            InputError: the folder holds something else and ``overwrite`` is not set, or cannot be written to.
-        """
-        return SceneFolder(OutputFolder.create(path, inputs, overwrite=overwrite))
-
-    @staticmethod
-    def open(path: str | os.PathLike) -> "SceneFolder":
-        """Open the folder of a complete run of `mvdiff scene`; raises :class:`InputError` for any other."""
-        if not is_file(Path(path) / MANIFEST):
-            raise InputError(f"'{path}' holds no run: give the output folder of a finished `mvdiff scene`.")
-        folder = SceneFolder(OutputFolder(Path(path), resumed=True))
-        if "scene" not in folder.output.manifest["inputs"]:
+    def _check_kind(self, path: str | os.PathLike) -> None:
+        if "scene" not in self.manifest["inputs"]:
             raise InputError(f"'{path}' holds no scenes: give the output folder of a finished `mvdiff scene`.")
-        if not folder.complete:
-            raise InputError(f"The run in '{path}' is not complete: run its own command again to go on.")
-        return folder
-
-    @property
-    def path(self) -> Path:
-        return self.output.path
-
-    @property
-    def complete(self) -> bool:
-        manifest = self.output.manifest
-        return bool(manifest["complete"]) and all(is_file(self.path / name) for name in manifest["files"])
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -89,6 +68,19 @@ class SceneFolder:
         with self.output.write("photo.webp") as temporary:
             picture.save(temporary, quality=90)
 
+    def copy_photo(self, other: "SceneFolder") -> None:
+        """Take over the photo of another run, byte by byte."""
+        if not self.output.has("photo.webp"):
+            with self.output.write("photo.webp") as temporary:
+                temporary.write_bytes((other.path / "photo.webp").read_bytes())
+
+    def save_evidence(self, picture: Image.Image) -> None:
+        """Keep the further picture that a refined run is conditioned on."""
+        if not self.output.has("evidence.png"):
+            picture.thumbnail((_PHOTO_SIZE, _PHOTO_SIZE))
+            with self.output.write("evidence.png") as temporary:
+                picture.save(temporary)
+
     def load_sample(self, index: int) -> SceneSample | None:
         """The sample of one hypothesis; None where it was not written whole."""
         record, tensors = _sample_files(index)
@@ -96,18 +88,20 @@ class SceneFolder:
             return None
         with reading(self.path / record, "camera of a photo", _REMEDY):
             values = read_json(self.path / record, _Record)
-        return SceneSample(ViewSet.load(self.path / tensors), values.camera, values.notes)
+        return SceneSample(ViewSet.load(self.path / tensors), values.camera, values.notes, values.further_photos)
 
     def save_sample(self, index: int, sample: SceneSample) -> None:
         record, tensors = _sample_files(index)
         self.output.list_files(record, tensors)
         sample.views.save((self.path / tensors).parent)
-        write_json(self.path / record, {"camera": asdict(sample.camera), "notes": list(sample.notes)})
+        values = {"camera": asdict(sample.camera), "notes": list(sample.notes), "further_photos": sample.further_photos}
+        write_json(self.path / record, values)
+        self._publish()
 
     def _noted(self, entry: str, kind: Any) -> dict[str, Any]:
         """An entry of the manifest beside those that every folder has; empty where it is not there."""
         with reading(self.path / MANIFEST, "manifest", _REMEDY):
-            return fit(self.output.manifest.get(entry, {}), kind)
+            return fit(self.manifest.get(entry, {}), kind)
 
     def has_scene(self, index: int) -> bool:
         """Whether all files of one hypothesis are there."""
@@ -139,17 +133,42 @@ class SceneFolder:
         """Write the files about all hypotheses, and mark the run as complete."""
         self.output.list_files("summary.json", "sheet.png", POSTERIOR)
         save_scene_posterior(result.posterior, self.path / POSTERIOR)
-        ends = self.output.manifest.get("path_ends", {})
+        ends = self.manifest.get("path_ends", {})
         summary = result.summary()
         summary["warnings"] += [f"Hypothesis {index}: {why}" for index, why in ends.items()]
         write_json(self.path / "summary.json", summary)
         with atomic_write(self.path / "sheet.png") as temporary:
             scene_sheet(result.views).save(temporary)
-        self.output.finish(device=device)
+        self.output.finish(device=device, weights=None if result.weights is None else list(result.weights))
+        self._publish()
 
-    def add_seconds(self, stage: str, seconds: float) -> None:
-        timings = self._noted("seconds", dict[str, float])
-        self.output.update(seconds=timings | {stage: round(timings.get(stage, 0.0) + seconds, 3)})
+    def photo(self) -> ScenePhoto:
+        """The part of the photo that was used, at the size at which it is kept."""
+        known = self.manifest["inputs"]["photo"]
+        with reading(self.path / "photo.webp", "photo", _REMEDY), Image.open(self.path / "photo.webp") as picture:
+            rgb = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32).copy()).permute(2, 0, 1) / 255
+        return ScenePhoto(rgb, known["fov"], known["name"])
+
+    def load_result(self, statement: SceneStatement | None = None) -> SceneResult:
+        """The result of a complete run; ``statement`` is the calibration of its model."""
+        config = SceneGenerationConfig.from_manifest(self.manifest["inputs"]["scene"])
+        samples = [self.load_sample(index) for index in range(config.num_hypotheses)]
+        found = tuple(sample for sample in samples if sample is not None)
+        if len(found) < config.num_hypotheses:
+            raise InputError(f"The run in '{self.path}' lost some of its views: {_REMEDY}.")
+        weights = self._noted_weights()
+        return SceneResult(self.photo(), config, found, statement=statement or SceneStatement(), weights=weights)
+
+    def _noted_weights(self) -> tuple[float, ...] | None:
+        with reading(self.path / MANIFEST, "manifest", _REMEDY):
+            return fit(self.manifest.get("weights"), tuple[float, ...] | None)
+
+    def save_next_view(self, record: dict[str, Any], picture: Image.Image) -> None:
+        """Write ``next_view.json`` and its map; a run is complete without them."""
+        write_json(self.path / NEXT_VIEW[0], record)
+        with atomic_write(self.path / NEXT_VIEW[1]) as temporary:
+            picture.save(temporary, optimize=True)
+        self._publish(*NEXT_VIEW)
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -157,6 +176,7 @@ class _Record(msgspec.Struct, frozen=True):
 
     camera: SceneCamera
     notes: tuple[str, ...] = ()
+    further_photos: int = 0
 
 
 def _sample_files(index: int) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.scene_calibrations import SceneStatement
 from mvdiff.sampling.scene_camera import SceneCamera
+from mvdiff.sampling.scene_memory import trust_of
 from mvdiff.sampling.scene_photo import ScenePhoto
 from mvdiff.sampling.scene_rig import SPHERE_VIEWS
 from mvdiff.sampling.scene_settings import SceneGenerationConfig, ScenePreset
@@ -30,9 +31,29 @@ class SceneSample:
     """One hypothesis as it was sampled."""
 
     views: ViewSet
-    """[1 v]: the photo, the sphere of eight views around it, then eight views of each station."""
+    """[1 v]: the photo, the sphere of eight views around it, further photos, then eight views of each station."""
     camera: SceneCamera
     notes: tuple[str, ...] = ()
+    further_photos: int = 0
+
+    @property
+    def stations(self) -> int:
+        """Number of further places whose views were sampled."""
+        return (self.views.num_views - self._own) // SPHERE_VIEWS
+
+    @property
+    def _own(self) -> int:
+        return 1 + SPHERE_VIEWS + self.further_photos
+
+    def with_stations(self, count: int) -> "SceneSample":
+        """The sample with its first ``count`` stations alone."""
+        return replace(self, views=self.views.select_views(slice(0, self._own + SPHERE_VIEWS * count)))
+
+    @property
+    def trust(self) -> Float[Tensor, "v"]:
+        """Trust in each view: photos before sampled views."""
+        photos = {0, *range(1 + SPHERE_VIEWS, self._own)}
+        return trust_of([0 if k in photos else k for k in range(self.views.num_views)])
 
     @property
     def metres(self) -> float:
@@ -69,6 +90,8 @@ class SceneResult:
     notes: tuple[str, ...] = field(default=())
     statement: SceneStatement = field(default_factory=SceneStatement)
     """The calibration of the model."""
+    weights: tuple[float, ...] | None = None
+    """Weights of the hypotheses, which sum to one; None where all are alike."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -82,16 +105,21 @@ class SceneResult:
         """Build the scene of one hypothesis; takes seconds."""
         return self.samples[index].build(self.photo.rgb, self.config.preset)
 
+    @property
+    def weight(self) -> Float[Tensor, "n"]:
+        """Weights of the hypotheses, also where all are alike."""
+        even = [1 / len(self)] * len(self)
+        return torch.tensor(even if self.weights is None else list(self.weights))
+
     @cached_property
     def posterior(self) -> ScenePosterior:
         """The hypotheses compared on one coarse grid."""
         grid = scene_grid(self.views, SceneConfig(cells=_COMPARED_CELLS))
-        weights = torch.full((len(self),), 1 / len(self))
         depth = self.views.depth
         assert depth is not None, "scenes are sampled with depth"
         unit = float(depth[:, 0][depth[:, 0] > 0].median())
         field = fuse_scene(self.views, grid)
-        return ScenePosterior(self.views, field, weights, unit, self.statement.calibration)
+        return ScenePosterior(self.views, field, self.weight, unit, self.statement.calibration)
 
     def summary(self) -> dict[str, Any]:
         """Summary of all hypotheses, JSON-ready."""
@@ -100,7 +128,8 @@ class SceneResult:
         return {
             "num_hypotheses": len(self),
             "hypotheses": [
-                _record(sample, hypothesis_seed(self.config.seed, k)) for k, sample in enumerate(self.samples)
+                _record(sample, hypothesis_seed(self.config.seed, k)) | {"weight": round(float(self.weight[k]), 4)}
+                for k, sample in enumerate(self.samples)
             ],
             "modes": [{"members": list(mode.members), "share": round(mode.mass, 4)} for mode in modes],
             "depth_spread": depth_spread(posterior),

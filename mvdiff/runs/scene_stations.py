@@ -9,15 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.runs.scene_result import SceneSample, floor_distance
+from mvdiff.sampling.scene_alignment import settled
 from mvdiff.sampling.scene_camera import sphere_cameras
-from mvdiff.sampling.scene_memory import MEMORY, covering, trust_of
+from mvdiff.sampling.scene_memory import MEMORY, covering, joined
 from mvdiff.sampling.scene_photo import ScenePhoto
 from mvdiff.sampling.scene_settings import SceneGenerationConfig
 from mvdiff.sampling.schedulers import make_scheduler
-from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
-from recon.rendering.warp import Warped, forward_warp
+from recon.rendering.warp import forward_warp
 from recon.scenes import Body, SceneConfig, fuse_scene, scene_grid, walkable
+from recon.scenes.surface_warp import surface_warp
 
 #: Shift of the noise levels of stations, as in training.
 _SHIFT = 3.0
@@ -26,8 +27,8 @@ _CELLS = 150_000
 _REACH, _APART, _CLEAR = 2.25, 0.5, 0.35
 #: Places compared, pixels of the pictures they are compared by, and the least share of new pixels.
 _CANDIDATES, _SIZE, _LEAST_NEW = 8, 32, 0.02
-#: Pixels of overlap from which a scale is fitted, and the residual of log-depth from which a station is rejected.
-_OVERLAP, _WORST = 200, math.log(1.1)
+#: Residual of log-depth from which a station is rejected.
+_WORST = math.log(1.1)
 
 
 def with_station(
@@ -47,7 +48,7 @@ def with_station(
         return replace(sample, notes=(*sample.notes, "no further place that is known to be free shows anything new"))
     views, size = sample.views, pipeline.transformer.config.sample_size
     targets = sphere_cameras(size, (float(place[0]), float(place[1]), float(place[2])))
-    warp = forward_warp(views, targets.reshape(1, -1), trust_of(range(views.num_views))[None])
+    warp = surface_warp(views, targets.reshape(1, -1), sample.trust[None])
     memory = covering(views, targets, range(1, views.num_views), MEMORY)
     new = pipeline(
         photo.rgb,
@@ -62,11 +63,11 @@ def with_station(
         scheduler=make_scheduler("unipc", _SHIFT),
         generator=[generator],
     ).views.to("cpu")
-    aligned, residual = align(new.select_views(slice(1, None)), warp)
-    if residual > _WORST:
-        note = f"a further place contradicts the others by {residual:.0%} of depth and is left out"
+    settled_views, residual = settled(new.select_views(slice(1, None)), warp)
+    if float(residual) > _WORST:
+        note = f"a further place contradicts the others by {float(residual):.0%} of depth and is left out"
         return replace(sample, notes=(*sample.notes, note))
-    return replace(sample, views=joined(views, first_writer(aligned, warp).rounded()))
+    return replace(sample, views=joined(views, settled_views.rounded()))
 
 
 def next_place(views: ViewSet) -> Float[Tensor, "3"] | None:
@@ -92,35 +93,3 @@ def _gain(views: ViewSet, place: Float[Tensor, "3"]) -> float:
     targets = sphere_cameras(_SIZE, (float(place[0]), float(place[1]), float(place[2])))
     unknown = 1 - float(forward_warp(views, targets.reshape(1, -1)).valid.mean())
     return unknown * (1 - float(place.norm()) / (2 * _REACH))
-
-
-def align(new: ViewSet, warp: Warped) -> tuple[ViewSet, float]:
-    """Scale the depths of new views [1 v] to those warped into them; also the median residual of log-depth."""
-    assert new.depth is not None
-    overlap = (warp.valid > 0.5) & (warp.depth > 0) & (new.depth > 0)
-    if int(overlap.sum()) < _OVERLAP:
-        return new, 0.0
-    ratio = (warp.depth[overlap] / new.depth[overlap]).log()
-    shift = ratio.median()
-    return replace(new, depth=new.depth * shift.exp()), float((ratio - shift).abs().median())
-
-
-def first_writer(new: ViewSet, warp: Warped) -> ViewSet:
-    """New views with what was known before put back."""
-    assert new.depth is not None
-    known = warp.valid > 0.5
-    return replace(
-        new,
-        rgb=torch.where(known, warp.rgb, new.rgb),
-        alpha=torch.where(known, (warp.depth > 0).to(new.alpha), new.alpha),
-        depth=torch.where(known, warp.depth, new.depth),
-    )
-
-
-def joined(first: ViewSet, second: ViewSet) -> ViewSet:
-    """Views of the same hypotheses, one set after the other."""
-    channels = {
-        name: torch.cat([getattr(first, name), getattr(second, name)], 1)
-        for name in ("rgb", "alpha", "normal", "depth")
-    }
-    return ViewSet(cameras=Cameras.cat([first.cameras, second.cameras], 1), **channels)

@@ -26,6 +26,7 @@ def anchored(
     steps: int,
     shift: float = STATION_SHIFT,
     guidance_scale: float = 1.0,
+    **conditions: Any,
 ) -> ViewSet:
     """Sample the views around a photo again, given the geometry that was sampled with them.
 
@@ -42,6 +43,7 @@ def anchored(
         steps: Denoising steps.
         shift: Shift of the noise levels.
         guidance_scale: Scale of classifier-free guidance; 1 is none.
+        conditions: Further arguments of the pipeline, such as known views.
 
     Returns:
         The photo as it was and its surroundings, [n 1+v], on the CPU.
@@ -60,6 +62,7 @@ def anchored(
         scheduler=make_scheduler("unipc", shift),
         guidance_scale=guidance_scale,
         generator=generators,
+        **conditions,
     ).views.to("cpu")
     known = torch.cat([torch.zeros_like(own.alpha), warp.valid], 1) > 0.5
     shown = torch.cat([own.rgb, warp.rgb], 1)

@@ -1,6 +1,7 @@
 """Views of a scene that are known already, as conditions for further ones."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,3 +38,10 @@ def covering(views: ViewSet, targets: Cameras, candidates: Sequence[int], count:
         chosen.append(best)
         covered |= shown[best]
     return sorted(chosen)
+
+
+def joined(*parts: ViewSet) -> ViewSet:
+    """Views of the same hypotheses, one set after the other; all with normals and depth."""
+    names = ("rgb", "alpha", "normal", "depth")
+    channels: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in names}
+    return ViewSet(cameras=Cameras.cat([part.cameras for part in parts], 1), **channels)

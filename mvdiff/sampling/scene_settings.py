@@ -17,8 +17,7 @@ class SceneGenerationConfig:
     num_hypotheses: int = 4
     """Number of scenes to sample."""
     stations: int = 0
-    """Further places, 0 to 3, from which more views of each scene are sampled. Experimental: surfaces that come near
-    are speckled."""
+    """Further places, 0 to 3, from which more views of each scene are sampled. Not calibrated."""
     seed: int = 0
     """Seed of the run. Hypothesis k has a seed of its own that does not depend on the number of hypotheses."""
     fov: float | None = None

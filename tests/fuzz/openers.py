@@ -21,7 +21,15 @@ _RAW |= {
 _RAW |= {"open", "gzip.open", "csv.reader", "np.fromfile", "read_image"}
 
 #: Methods of that name that open no file, or leave it to another function here.
-_OTHER = {"os.open", "wall.open", "FolderStore.open", "SceneFolder.open", "FinishedRun.open", "Records.open"}
+_OTHER = {
+    "os.open",
+    "wall.open",
+    "FolderStore.open",
+    "SceneFolder.open",
+    "FinishedRun.open",
+    "FinishedScenes.open",
+    "Records.open",
+}
 _OTHER |= {"RgbdSequence.open", "rgbd.RgbdSequence.open", "Gltf.open", "self._open"}
 
 #: Functions that only read what this package ships, wrote a moment ago, or the machine tells.

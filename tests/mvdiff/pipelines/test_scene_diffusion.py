@@ -87,6 +87,25 @@ def test_known_geometry_views_and_warps_are_taken(pipeline, truth):
     assert not torch.equal(guided.rgb, plain.rgb)
 
 
+def test_sampling_starts_from_given_views_at_the_strength(pipeline, truth):
+    """At strength 1 they do not matter; below, steps above it are skipped, and their noise is mixed with the views."""
+    start = truth.select_views(list(range(4)))  # the photo's own geometry and three targets
+    plain = sample(pipeline, truth, num_inference_steps=4)
+    assert torch.equal(sample(pipeline, truth, num_inference_steps=4, initial_views=start).rgb, plain.rgb)
+    steps: list[int] = []
+    more = {"num_inference_steps": 4, "callback_on_step_end": lambda p, index, t, tensors: steps.append(index)}
+    changed = sample(pipeline, truth, initial_views=start, strength=0.9, **more)
+    assert 1 <= len(steps) < 4
+    assert steps[-1] == 3
+    assert not torch.equal(changed.rgb[:, 1:], plain.rgb[:, 1:])
+    other = sample(pipeline, truth, initial_views=truth.select_views([0, 5, 6, 7]), strength=0.9, **more)
+    assert not torch.equal(changed.rgb[:, 1:], other.rgb[:, 1:])
+    with pytest.raises(InputError, match="one for each"):
+        sample(pipeline, truth, initial_views=truth.select_views([1]))
+    with pytest.raises(InputError, match="strength"):
+        sample(pipeline, truth, initial_views=start, strength=0.0)
+
+
 def test_photos_of_any_size_and_schedulers_of_diffusers(pipeline, truth):
     big = torch.rand(3, 48, 64)
     views = pipeline(big, truth.cameras[:, 0], truth.cameras[0, 1:3], 1, num_inference_steps=1).views

@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on(model, finished, tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(InputError, match="not complete"):
         SceneFolder.open(tmp_path / "out")
-    monkeypatch.setattr(ImageToScene, "_sample_chunk", None)  # nothing is sampled again
+    monkeypatch.setattr(ImageToScene, "draw", None)  # nothing is sampled again
     written = (tmp_path / "out/hypotheses/000/scene.glb").stat().st_mtime_ns
     model.generate(picture(), tmp_path / "out", num_hypotheses=2, **QUICK)
     assert (tmp_path / "out/hypotheses/000/scene.glb").stat().st_mtime_ns == written

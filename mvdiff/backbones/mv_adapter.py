@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.backbones.memory import memory_told
 from mvdiff.backbones.mvadapter.denoising import denoise
 from mvdiff.backbones.mvadapter.loading import load_networks
 from mvdiff.backbones.mvadapter.networks import Networks
@@ -25,6 +24,7 @@ from mvdiff.sampling.candidates import generators
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage, prepare
+from mvdiff.sampling.reframe import resized_rgba
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplerInfo, SamplingRequest
 from mvdiff.weights.pulled import open_weights
 from recon.core.cameras import Cameras
@@ -42,6 +42,8 @@ class MVAdapterSampler:
     info: SamplerInfo
     view_size: int = 768
     """Pixels along each side of a view."""
+    encoder: Encoder | None = None
+    """Features that registration compares beside silhouettes and colors."""
 
     @staticmethod
     def from_pretrained(
@@ -87,9 +89,8 @@ class MVAdapterSampler:
         pixels = as_pixels(framed(replace(request.reference, rgba=photo).picture(), size))
         streams, control = generators(request.seeds), control_images(rig(size))
         steps, guidance = settings.num_inference_steps, settings.guidance_scale
-        with memory_told(self.device, len(streams)):
-            latents = denoise(self.networks, pixels, control, streams, steps, guidance, on_step)
-            colors = self.networks.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+        latents = denoise(self.networks, pixels, control, streams, steps, guidance, on_step)
+        colors = self.networks.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         cameras = rig(size)[None].expand(len(streams), -1)
         six = cut_out(colors.cpu(), None, cameras, "gray")
         return self._placed(ViewSet(six.rgb, six.alpha, cameras), photo)
@@ -111,11 +112,11 @@ class MVAdapterSampler:
 
     def _placed(self, views: ViewSet, photo: Float[Tensor, "4 s s"]) -> Sampled:
         """Views [n 6] in the photo's frame, and before them the photo."""
-        found = [in_photo_frame(views[k], photo) for k in range(len(views))]
+        found = [in_photo_frame(views[k], photo, self.encoder) for k in range(len(views))]
         cameras = Cameras.cat([each for each, _ in found])
         photo_cameras = PhotoCamera.cat([each for _, each in found])
         size = self.view_size
-        shown = _resized(photo, size)[None, None].expand(len(views), -1, -1, -1, -1)
+        shown = resized_rgba(photo, size)[None, None].expand(len(views), -1, -1, -1, -1)
         of_photo = photo_cameras.cameras(size).reshape(len(views), 1)
         placed = ViewSet(
             torch.cat([shown[:, :, :3], views.rgb], 1),
@@ -123,14 +124,6 @@ class MVAdapterSampler:
             Cameras.cat([of_photo, cameras], 1),
         )
         return Sampled(placed.to(self.device), photo_cameras.to(self.device))
-
-
-def _resized(rgba: Float[Tensor, "4 s s"], size: int) -> Float[Tensor, "4 {size} {size}"]:
-    weighted = torch.cat([rgba[:3] * rgba[3:], rgba[3:]])[None]
-    taken = torch.nn.functional.interpolate(
-        weighted, (size, size), mode="bilinear", align_corners=False, antialias=True
-    )[0]
-    return torch.cat([taken[:3] / taken[3:].clamp_min(1e-3), taken[3:]]).clamp(0, 1)
 
 
 def _finest(reference: ReferenceImage) -> Float[Tensor, "4 s s"]:

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mvdiff.backbones.memory import memory_told
 from mvdiff.backbones.novelty import photo_in_view
 from mvdiff.backbones.zero123 import sheet
 from mvdiff.backbones.zero123.denoising import Reference, Streams, denoise
@@ -124,11 +123,10 @@ class Zero123PlusSampler:
             if on_step is not None and finished % passes == 0:
                 on_step(finished // passes)
 
-        with memory_told(self.device, len(streams)):
-            colors = drawn(None, report)
-            if networks.control is None:
-                return colors, None
-            return colors, drawn(2 * colors - 1, lambda finished: report(steps + finished))
+        colors = drawn(None, report)
+        if networks.control is None:
+            return colors, None
+        return colors, drawn(2 * colors - 1, lambda finished: report(steps + finished))
 
     def picture(self, reference: ReferenceImage) -> Image.Image:
         """The photo as the networks see it: RGB over the even background."""

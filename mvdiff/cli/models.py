@@ -69,7 +69,7 @@ class Pull:
 
         row = catalog.find(self.name)
         if not row.parts:
-            raise InputError(f"The weights of {row.name} are in this package: there is nothing to pull.")
+            raise InputError(_nothing_to_pull(row))
         if self.accept_license is not None:
             licenses.accept(self.accept_license)
         if row.non_commercial:
@@ -101,6 +101,15 @@ class Pull:
             commit = commits.get(part.repo, commits.get(repo, part.revision if repo == part.repo else None))
             found.append(Wanted(repo, check_revision(repo, commit), part.patterns, part.into))
         return found
+
+
+def _nothing_to_pull(row: catalog.Checkpoint) -> str:
+    if not row.pickle_of:
+        return f"The weights of {row.name} are in this package: there is nothing to pull."
+    return (
+        f"The weights of {row.name} are published as a pickle, which is not pulled: download "
+        f"{', '.join(row.pickle_of.values())} and run `mvdiff models convert`."
+    )
 
 
 def _pairs(values: tuple[str, ...], first: str) -> dict[str, str]:

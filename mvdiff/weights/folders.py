@@ -3,7 +3,8 @@
 Only safetensors are read and only classes that the caller names are built; nothing is looked for on a network.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,29 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
     if renames:
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    with reading(folder, "folder of weights", "pull these weights again"):
+    with reading(folder, "folder of weights", "pull these weights again"), without_bars():
         loaded = kind.from_pretrained(folder, **options)
     if renames:
         loaded, info = loaded
         _check_loaded(info, folder)
     return loaded.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Leave out the progress bars of transformers inside the block, where it is installed."""
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        yield
+        return
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _check_loaded(info: Mapping[str, Any], folder: Path) -> None:

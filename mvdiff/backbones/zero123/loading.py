@@ -8,12 +8,12 @@ import msgspec
 import torch
 
 from mvdiff.backbones.catalog import find
+from mvdiff.backbones.photo_estimator import embedded_estimator
 from mvdiff.backbones.zero123.attention import install_reference_attention
 from mvdiff.backbones.zero123.networks import Networks
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.sampling.sampler import Channel, SamplerInfo
-from mvdiff.weights import licenses, packing
-from mvdiff.weights.architecture import read_config
+from mvdiff.weights import licenses
 from mvdiff.weights.folders import load_network
 from mvdiff.weights.pulled import open_weights
 from recon.core.errors import InputError
@@ -51,7 +51,7 @@ def load(
         ),
         defaults=row.defaults,
     )
-    return networks, _estimator(device, dtype), info
+    return networks, embedded_estimator(device, dtype), info
 
 
 def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Networks:
@@ -105,10 +105,3 @@ def _empty_prompt(folder: Path, dtype: torch.dtype) -> torch.Tensor:
         length = tokenizer.model_max_length
         tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     return load_network(CLIPTextModel, folder / "text_encoder", dtype)(tokens.input_ids)[0]
-
-
-def _estimator(device: torch.device, dtype: torch.dtype) -> PhotoCameraEstimator:
-    """The estimator of this package, which asks for nothing but the photo's crop."""
-    estimator = PhotoCameraEstimator.from_config(read_config(packing.EMBEDDED, "camera_estimator"))
-    packing.load_packed(packing.EMBEDDED, "camera_estimator", estimator)
-    return estimator.eval().to(device, dtype)

@@ -84,6 +84,7 @@ _TRELLIS = tuple(
     for name in ("ss_flow_img_dit_L_16l8_fp16", "ss_dec_conv3d_16l8_fp16")
     for suffix in (".json", ".safetensors")
 )
+_VAE = "diffusion_pytorch_model.safetensors"
 _SDXL = ("unet", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 _NORMALS = Part("sudo-ai/controlnet-zp12-normal-gen-v1", ("",), "controlnet", optional=True)
 _CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0"
@@ -155,7 +156,8 @@ CHECKPOINTS = (
         real_weights=NEVER_RUN,
         parts=(
             Part("stabilityai/stable-diffusion-xl-base-1.0", _SDXL),
-            Part("madebyollin/sdxl-vae-fp16-fix", ("",), "vae"),
+            # The repository also holds the same weights in files of other names.
+            Part("madebyollin/sdxl-vae-fp16-fix", (), "vae", single=("config.json", _VAE)),
             Part("huanngzh/mv-adapter", (), "adapter", single=("mvadapter_i2mv_sdxl.safetensors",)),
         ),
         defaults={"num_inference_steps": 50, "guidance_scale": 3.0, "candidates": 1},

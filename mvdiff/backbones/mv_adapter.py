@@ -13,13 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.backbones.catalog import find
 from mvdiff.backbones.mvadapter.denoising import denoise
 from mvdiff.backbones.mvadapter.loading import load_networks
 from mvdiff.backbones.mvadapter.networks import Networks
 from mvdiff.backbones.mvadapter.registration import in_photo_frame
 from mvdiff.backbones.mvadapter.views import as_pixels, control_images, framed, rig
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123.sheet import cut_out
 from mvdiff.devices import fast_dtype, pick_device
+from mvdiff.helpers.dinov2 import Dinov2Encoder, features_record
 from mvdiff.sampling.candidates import generators
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
@@ -30,6 +33,7 @@ from mvdiff.weights.pulled import open_weights
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
+from recon.registration.matching import Encoder
 
 NAME, LICENSE = "mv-adapter", "Apache-2.0 AND CreativeML-OpenRAIL++-M"
 
@@ -52,6 +56,8 @@ class MVAdapterSampler:
         dtype: torch.dtype | None = None,
         lora: str | Path | None = None,
         lora_scale: float = 1.0,
+        features: str | Path | None = None,
+        offload: bool = False,
     ) -> "MVAdapterSampler":
         """Load weights from this machine; nothing is fetched.
 
@@ -59,18 +65,28 @@ class MVAdapterSampler:
             weights: folder of weights, or "embedded" for what ``mvdiff models pull`` stored.
             device: "auto", "cpu", "cuda" or "cuda:N".
             dtype: precision of the networks; the device's fast one by default.
-            lora: none is supported.
-            lora_scale: without meaning here.
+            lora: file of a LoRA of SDXL's UNet, fused into it.
+            lora_scale: factor of the LoRA.
+            features: folder of DINOv2, whose features registration then compares.
+            offload: keep on the device only the network that is in use.
 
         Raises:
             InputError: weights are missing, damaged or of another model.
         """
-        if lora is not None:
-            raise InputError(f"The backbone {NAME} takes no LoRA: leave out --lora.")
-        place = pick_device(device)
+        place, adapter = pick_device(device), None if lora is None else Lora.read(lora, lora_scale)
         folder, record = open_weights(NAME, LICENSE, weights)
-        info = SamplerInfo(name=NAME, license=LICENSE, weights=record, photo_camera="estimated")
-        return MVAdapterSampler(load_networks(folder, place, dtype or fast_dtype(place)), info)
+        encoder = None if features is None else Dinov2Encoder.from_folder(Path(features), place)
+        record |= features_record(encoder) | ({} if adapter is None else adapter.record())
+        info = SamplerInfo(
+            name=NAME,
+            license=LICENSE,
+            weights=record,
+            photo_camera="estimated",
+            settings=frozenset({"num_inference_steps", "guidance_scale"}),
+            defaults=find(NAME).defaults,
+        )
+        networks = load_networks(folder, place, dtype or fast_dtype(place), adapter, offload)
+        return MVAdapterSampler(networks, info, encoder=encoder)
 
     @property
     def device(self) -> torch.device:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mvdiff.backbones.novelty import photo_in_view
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123 import sheet
 from mvdiff.backbones.zero123.denoising import Reference, Streams, denoise
 from mvdiff.backbones.zero123.networks import Networks
@@ -26,7 +27,6 @@ from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplerInfo, SamplingRequest
 from recon.core.cameras import Cameras
-from recon.core.errors import InputError
 from recon.core.views import ViewSet
 
 _LEVELS = {"gray": (127, 127, 127), "white": (255, 255, 255)}
@@ -53,6 +53,7 @@ class Zero123PlusSampler:
         lora: str | Path | None = None,
         lora_scale: float = 1.0,
         name: str = "zero123plus",
+        offload: bool = False,
     ) -> "Zero123PlusSampler":
         """Load weights from this machine; nothing is fetched.
 
@@ -60,19 +61,18 @@ class Zero123PlusSampler:
             weights: folder of weights, or "embedded" for what ``mvdiff models pull`` stored.
             device: "auto", "cpu", "cuda" or "cuda:N".
             dtype: precision of the networks; the device's fast one by default.
-            lora: none is supported.
-            lora_scale: without meaning here.
+            lora: file of a LoRA of the UNet, fused into it.
+            lora_scale: factor of the LoRA.
             name: "zero123plus", or "zero123plus-white" for InstantMesh's UNet on white.
+            offload: keep on the device only the network that is in use.
 
         Raises:
             InputError: weights are missing, damaged or of another model, or their license is not accepted.
         """
         from mvdiff.backbones.zero123.loading import load
 
-        if lora is not None:
-            raise InputError(f"The backbone {name} takes no LoRA: leave out --lora.")
-        place = pick_device(device)
-        networks, estimator, info = load(name, weights, place, dtype or fast_dtype(place))
+        place, adapter = pick_device(device), None if lora is None else Lora.read(lora, lora_scale)
+        networks, estimator, info = load(name, weights, place, dtype or fast_dtype(place), adapter, offload)
         return Zero123PlusSampler(networks, estimator, info, "white" if name.endswith("white") else "gray")
 
     @property

@@ -9,6 +9,7 @@ import torch
 
 from mvdiff.backbones.catalog import find
 from mvdiff.backbones.photo_estimator import embedded_estimator
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123.attention import install_reference_attention
 from mvdiff.backbones.zero123.networks import Networks
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
@@ -28,21 +29,26 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def load(
-    name: str, weights: str | Path, device: torch.device, dtype: torch.dtype
+    name: str,
+    weights: str | Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    lora: Lora | None = None,
+    offload: bool = False,
 ) -> tuple[Networks, PhotoCameraEstimator, SamplerInfo]:
     """Networks, camera estimator and description of the checkpoint ``name``."""
     row = find(name)
     if row.non_commercial:
         licenses.require(name, row.license, row.license_url)
     folder, record = open_weights(name, row.license, weights)
-    networks = load_networks(folder, device, dtype)
+    networks = load_networks(folder, device, dtype, lora, offload)
     channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
     if networks.control is not None:
         channels |= {"normal"}
     info = SamplerInfo(
         name=name,
         license=row.license,
-        weights=record,
+        weights=record | ({} if lora is None else lora.record()),
         channels=channels,
         photo_camera="estimated",
         conditions=frozenset({"elevation", "photo_cameras"}),
@@ -54,7 +60,9 @@ def load(
     return networks, embedded_estimator(device, dtype), info
 
 
-def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Networks:
+def load_networks(
+    folder: Path, device: torch.device, dtype: torch.dtype, lora: Lora | None = None, offload: bool = False
+) -> Networks:
     """All parts of the published layout; ``controlnet`` may be missing."""
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     try:
@@ -73,7 +81,10 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
     }
     if is_folder(folder / "controlnet"):
         networks["control"] = load_network(ControlNetModel, folder / "controlnet", dtype)
+    if lora is not None:
+        lora.fuse_into(networks["unet"])
     install_reference_attention(networks["unet"])
+    place = torch.device("cpu") if offload else device
     prompt = _empty_prompt(folder, dtype)
     if len(ramp) != prompt.shape[1]:
         raise InputError(
@@ -86,12 +97,13 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
             for name in ("clip", "vae")
         ]
     return Networks(
-        **{name: None if network is None else network.to(device) for name, network in networks.items()},
+        **{name: None if network is None else network.to(place) for name, network in networks.items()},
         prompt=prompt.to(device),
         ramp=torch.tensor(ramp, dtype=dtype, device=device),
         scheduler=EulerAncestralDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing"),
         vision_processor=processors[0],
         vae_processor=processors[1],
+        execution=device if offload else None,
     )
 
 

@@ -263,10 +263,10 @@ def test_weights_of_half_precision_under_their_own_names_are_read(zero123_folder
 
 def test_a_lack_of_memory_says_how_much_and_what_to_pass() -> None:
     said = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"
-    with pytest.raises(InputError, match=r"8 objects at a time need more memory than cpu has \(2.50 GiB more") as error:
-        with memory_told(torch.device("cpu"), 8):
-            raise torch.OutOfMemoryError(said)
+    words = r"8 objects at a time need more memory than cpu has \(2.50 GiB more were asked for\)"
+    with pytest.raises(InputError, match=words) as error, memory_told(torch.device("cpu"), 8):
+        raise torch.OutOfMemoryError(said)
     assert "pass --chunk-size 4, or pass --offload" in str(error.value)
-    with pytest.raises(InputError, match="One object needs more memory than cpu has: pass --offload"):
-        with memory_told(torch.device("cpu"), 1):
-            raise torch.OutOfMemoryError("none")
+    alone = "One object needs more memory than cpu has: pass --offload"
+    with pytest.raises(InputError, match=alone), memory_told(torch.device("cpu"), 1):
+        raise torch.OutOfMemoryError("none")

@@ -24,7 +24,7 @@ def memory_told(device: torch.device, count: int) -> Iterator[None]:
 
 
 def _amounts(device: torch.device, error: BaseException) -> str:
-    """What was asked for, what was in use and what there is, in GB, as far as that is known."""
+    """Amounts of memory that were asked for and in use, as far as they are known, in parentheses."""
     asked = re.search(r"allocate ([\d.]+ [KMGT]i?B)", str(error))
     parts = [f"{asked[1]} more were asked for"] if asked else []
     if device.type == "cuda":

@@ -83,7 +83,7 @@ def _distance_from_others(features: Float[Tensor, "m d"], index: int) -> Float[T
 
 @dataclass(frozen=True)
 class Likeness:
-    """How common a photo is among known ones."""
+    """Likeness of a photo to known ones."""
 
     p_value: float
     """Share of the known photos, this one included, that are at least as far from all others."""

@@ -345,7 +345,7 @@ class ImageTo3D:
         """The sampled shapes themselves, or what :meth:`reconstruct` makes of the sampled views."""
         if sampled.shapes:
             return hypotheses_of_shapes(sampled, (config or GenerationConfig()).seed)
-        return self.reconstruct(*sampled, config, reference, seen)
+        return self.reconstruct(sampled.views, sampled.photo_cameras, config, reference, seen)
 
     def fields(self, views: ViewSet, config: ReconstructionConfig | None = None) -> FusedFields:
         """Signed distances of each hypothesis of ``views`` [n v], before anything is meshed."""

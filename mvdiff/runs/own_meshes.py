@@ -119,7 +119,7 @@ class OwnMeshes:
         # What puts all the rest in question comes first.
         told = (*registered.warnings, *posterior.warnings, *unseen_notes([h.mesh for h in hypotheses]), *self.notes)
         posterior = replace(posterior, warnings=told)
-        result = GenerationResult(self.reference, *sampled, tuple(hypotheses), posterior)
+        result = GenerationResult(self.reference, sampled.views, sampled.photo_cameras, tuple(hypotheses), posterior)
         progress("write", 0, 1)
         store.save_result(result, "cpu")
         progress("write", 1, 1)

@@ -54,7 +54,7 @@ def shape_notes(shapes: Sequence[PlacedShape]) -> list[str]:
 
 
 def unseen_notes(meshes: Sequence) -> list[str]:
-    """How much of the surfaces the photo does not show, where they were painted from it."""
+    """Share of the surfaces that the photo does not show, as a warning, where they were painted from it."""
     shares = [share for share in map(unseen_share, meshes) if share is not None]
     if not shares:
         return []

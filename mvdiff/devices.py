@@ -35,3 +35,8 @@ def fast_dtype(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def dtype_of(precision: str) -> torch.dtype | None:
+    """Precision by name: "fp32", "fp16" or "bf16"; None stands for "auto", the device's fast one."""
+    return {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

@@ -7,13 +7,14 @@ from mvdiff.backbones.catalog import CHECKPOINTS, facts
 PAGE = Path(__file__).resolve().parents[1] / "docs/models.md"
 _HEAD = """# Models
 
-`--backbone NAME` takes any of these, and `mvdiff models list` prints the same table. All but the embedded model are
-published by others: `mvdiff models pull NAME` downloads their weights at a pinned commit, and no other verb downloads
+The column "option" says how each is chosen, and `mvdiff models list` prints the same table. All but the embedded model
+are published by others: `mvdiff models pull NAME` downloads their weights at one commit, and no other verb downloads
 anything. The code that runs them is this project's own, on stock classes of diffusers and transformers.
 
 No model hub could be reached where this was written. What "conformance" says was tested with random weights that both
-implementations shared; "never run with its real weights" means that the quality of the results is unknown here. Pinned
-revisions are missing for the same reason, so `pull` asks for `--revision`.
+implementations shared; "never run with its real weights" means that the quality of the results is unknown here. The
+commits to use could not be looked up for the same reason: where the last column says `COMMIT`, `pull` asks for
+`--revision`, and says where to find it.
 """
 _TAIL = """
 ## Loading
@@ -27,6 +28,14 @@ _TAIL = """
   honored.
 - Non-commercial weights ask for `--accept-license ID` once. Their license stands in the manifest, in the report and
   in the extras of each GLB.
+
+- `--precision fp16` or `bf16` sets the precision of the networks. `mvdiff models pull NAME --variant fp16` downloads
+  files of half precision where the publisher has them, which takes half the disk.
+- `--chunk-size N` draws fewer objects at a time and `--offload` keeps only the network in use on the GPU. The message
+  on a lack of memory says how much was asked for and which of the two to pass.
+- `--lora FILE` fuses a LoRA of the UNet into Zero123++ or MV-Adapter, in the names of diffusers or of kohya.
+- The base of MV-Adapter can be another model: `mvdiff models pull mv-adapter --repo
+  stabilityai/stable-diffusion-xl-base-1.0=OWNER/NAME` takes a fine-tuned SDXL.
 
 ## Zero123++
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from recon.core.errors import InputError
 
 #: What is true of every checkpoint but the embedded one, wherever this was written: no model hub could be reached.
 NEVER_RUN = "never run with its real weights"
+#: What a checkpoint gives: views to reconstruct, shapes, or shapes of views that others sampled.
+Kind = Literal["views", "shapes", "reconstructor"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Checkpoint:
     """One row of the table."""
 
     name: str
-    """Name that ``--backbone`` takes."""
+    """Name that ``--backbone`` takes, or ``--reconstructor``."""
     title: str
     code_license: str
     license: str
     """SPDX identifier of the weights' license."""
     license_url: str
-    vram_gb: float
-    """GPU memory that the authors or this project report, in GB."""
+    vram_gb: float | None
+    """GPU memory that the authors or this project report, in GB; None where nobody does."""
     frame: str
     """Frame of the hypotheses."""
     views: str
@@ -56,6 +58,7 @@ class Checkpoint:
     """Reference that its code was compared with, and the tolerance."""
     real_weights: str
     """Whether it has run with its real weights."""
+    kind: Kind = "views"
     parts: tuple[Part, ...] = ()
     non_commercial: bool = False
     pickle_of: Mapping[str, str] = field(default_factory=dict)
@@ -63,10 +66,25 @@ class Checkpoint:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Settings of sampling that suit this checkpoint."""
 
+    @property
+    def option(self) -> str:
+        """Option of the command line that takes its name."""
+        return f"{'--reconstructor' if self.kind == 'reconstructor' else '--backbone'} {self.name}"
 
+
+_REWEIGHTING = "reweighting by refine and feedback, own calibration"
+_SHAPES = "reweighting by refine and feedback, own calibration, colors by --paint; no candidates, elevation or geometry"
+_TESTED = "upstream {}: same tensors for the same weights (1e-5; 1e-4 after four steps)"
 _ZERO123 = "sudo-ai/zero123plus-v1.2"
 _SHARED = ("vae", "text_encoder", "tokenizer", "vision_encoder", "scheduler")
 _PROCESSORS = ("feature_extractor_clip", "feature_extractor_vae")
+_TRIPOSG = ("transformer", "vae", "scheduler", "image_encoder_dinov2", "feature_extractor_dinov2")
+_TRELLIS = tuple(
+    f"ckpts/{name}{suffix}"
+    for name in ("ss_flow_img_dit_L_16l8_fp16", "ss_dec_conv3d_16l8_fp16")
+    for suffix in (".json", ".safetensors")
+)
+_VAE = "diffusion_pytorch_model.safetensors"
 _SDXL = ("unet", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 _NORMALS = Part("sudo-ai/controlnet-zp12-normal-gen-v1", ("",), "controlnet", optional=True)
 _CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0"
@@ -98,7 +116,7 @@ CHECKPOINTS = (
         frame="photo's azimuth, gravity",
         views="6 of 320 px, 30 degrees, and the photo",
         channels=("rgb", "alpha", "normal"),
-        capabilities="reweighting by refine and feedback",
+        capabilities=_REWEIGHTING,
         conformance=_CHECKED,
         real_weights=NEVER_RUN,
         parts=(Part(_ZERO123, ("unet", *_SHARED, *_PROCESSORS)), _NORMALS),
@@ -115,7 +133,7 @@ CHECKPOINTS = (
         frame="photo's azimuth, gravity; larger in the picture than the photo's object",
         views="6 of 320 px, 30 degrees, and the photo",
         channels=("rgb", "alpha"),
-        capabilities="reweighting by refine and feedback",
+        capabilities=_REWEIGHTING,
         conformance=_CHECKED,
         real_weights=NEVER_RUN,
         parts=(Part(_ZERO123, (*_SHARED, *_PROCESSORS), single=("unet/config.json",)),),
@@ -133,15 +151,69 @@ CHECKPOINTS = (
         frame="its own, registered to the photo",
         views="6 of 768 px, orthographic, and the photo",
         channels=("rgb", "alpha"),
-        capabilities="reweighting by refine and feedback",
+        capabilities=_REWEIGHTING,
         conformance="upstream 4277e00: same tensors for the same weights (1e-5; 1e-4 after four steps)",
         real_weights=NEVER_RUN,
         parts=(
             Part("stabilityai/stable-diffusion-xl-base-1.0", _SDXL),
-            Part("madebyollin/sdxl-vae-fp16-fix", ("",), "vae"),
+            # The repository also holds the same weights in files of other names.
+            Part("madebyollin/sdxl-vae-fp16-fix", (), "vae", single=("config.json", _VAE)),
             Part("huanngzh/mv-adapter", (), "adapter", single=("mvadapter_i2mv_sdxl.safetensors",)),
         ),
         defaults={"num_inference_steps": 50, "guidance_scale": 3.0, "candidates": 1},
+    ),
+    Checkpoint(
+        name="triposg",
+        title="TripoSG, 1.5 billion parameters",
+        code_license="Apache-2.0",
+        license="MIT",
+        license_url="https://huggingface.co/VAST-AI/TripoSG",
+        vram_gb=8.0,
+        frame="its own (+Y up), registered to the photo",
+        views="shapes: signed distances on 128^3 cells, and renderings of them",
+        channels=("geometry", "color of the photo where it shows the surface"),
+        capabilities=_SHAPES,
+        conformance=_TESTED.format("fc5c409"),
+        real_weights=NEVER_RUN,
+        kind="shapes",
+        parts=(Part("VAST-AI/TripoSG", _TRIPOSG),),
+        defaults={"num_inference_steps": 50, "guidance_scale": 7.0, "candidates": 1},
+    ),
+    Checkpoint(
+        name="trellis-coarse",
+        title="TRELLIS, first stage",
+        code_license="Apache-2.0",
+        license="MIT",
+        license_url="https://huggingface.co/microsoft/TRELLIS-image-large",
+        vram_gb=None,
+        frame="its own (+Z up), registered to the photo",
+        views="shapes: occupancy of 64^3 voxels, and renderings of them",
+        channels=("geometry", "color of the photo where it shows the surface"),
+        capabilities=_SHAPES,
+        conformance=_TESTED.format("6b0d647"),
+        real_weights=NEVER_RUN,
+        kind="shapes",
+        parts=(
+            Part("microsoft/TRELLIS-image-large", (), single=_TRELLIS),
+            Part("facebook/dinov2-with-registers-large", ("",), "image_encoder"),
+        ),
+        defaults={"num_inference_steps": 25, "guidance_scale": 6.0, "candidates": 1},
+    ),
+    Checkpoint(
+        name="lrm",
+        title="InstantMesh's large reconstruction model",
+        code_license="Apache-2.0",
+        license="Apache-2.0",
+        license_url="https://huggingface.co/TencentARC/InstantMesh",
+        vram_gb=None,
+        frame="that of the views",
+        views="shapes of up to 6 pinhole views of any backbone, drawn at 320 px",
+        channels=("geometry", "color where no view looks"),
+        capabilities="own calibration; no geometry of the photo",
+        conformance="upstream 08822c5: same tensors for the same weights (1e-5)",
+        real_weights=NEVER_RUN,
+        kind="reconstructor",
+        pickle_of={".": "instant_mesh_large.ckpt of TencentARC/InstantMesh (prefix lrm_generator.)"},
     ),
 )
 
@@ -160,11 +232,15 @@ def find(name: str) -> Checkpoint:
 
 def facts(row: Checkpoint) -> dict[str, str]:
     """Columns of the table, as `mvdiff models list` and the documentation print them."""
-    sources = [f"{part.repo}@{part.revision[:12] if part.revision else 'no revision pinned'}" for part in row.parts]
-    sources += [f"{network}: {pickle}, to be converted" for network, pickle in row.pickle_of.items()]
+    sources = [f"{part.repo}@{part.revision[:12] if part.revision else 'COMMIT'}" for part in row.parts]
+    sources += [
+        f"{pickle}, to be converted" if network == "." else f"{network}: {pickle}, to be converted"
+        for network, pickle in row.pickle_of.items()
+    ]
     return {
         "license": f"code {row.code_license}, weights {row.license}{' (non-commercial)' if row.non_commercial else ''}",
-        "GPU memory": f"{row.vram_gb:g} GB",
+        "option": row.option,
+        "GPU memory": "not reported" if row.vram_gb is None else f"{row.vram_gb:g} GB",
         "frame": row.frame,
         "views": row.views,
         "channels": ", ".join(row.channels),

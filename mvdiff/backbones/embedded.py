@@ -148,4 +148,4 @@ class EmbeddedSampler:
         """
         if sampled.views.rgb.shape[-1] != self.pipeline.transformer.config.sample_size:
             return {}
-        return novelty_scores(self.pipeline, reference, *sampled)
+        return novelty_scores(self.pipeline, reference, sampled.views, sampled.photo_cameras)

@@ -13,23 +13,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.backbones.memory import memory_told
+from mvdiff.backbones.catalog import find
 from mvdiff.backbones.mvadapter.denoising import denoise
 from mvdiff.backbones.mvadapter.loading import load_networks
 from mvdiff.backbones.mvadapter.networks import Networks
 from mvdiff.backbones.mvadapter.registration import in_photo_frame
 from mvdiff.backbones.mvadapter.views import as_pixels, control_images, framed, rig
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123.sheet import cut_out
 from mvdiff.devices import fast_dtype, pick_device
+from mvdiff.helpers.dinov2 import Dinov2Encoder, features_record
 from mvdiff.sampling.candidates import generators
 from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage, prepare
+from mvdiff.sampling.reframe import resized_rgba
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplerInfo, SamplingRequest
 from mvdiff.weights.pulled import open_weights
 from recon.core.cameras import Cameras
 from recon.core.errors import InputError
 from recon.core.views import ViewSet
+from recon.registration.matching import Encoder
 
 NAME, LICENSE = "mv-adapter", "Apache-2.0 AND CreativeML-OpenRAIL++-M"
 
@@ -42,6 +46,8 @@ class MVAdapterSampler:
     info: SamplerInfo
     view_size: int = 768
     """Pixels along each side of a view."""
+    encoder: Encoder | None = None
+    """Features that registration compares beside silhouettes and colors."""
 
     @staticmethod
     def from_pretrained(
@@ -50,6 +56,8 @@ class MVAdapterSampler:
         dtype: torch.dtype | None = None,
         lora: str | Path | None = None,
         lora_scale: float = 1.0,
+        features: str | Path | None = None,
+        offload: bool = False,
     ) -> "MVAdapterSampler":
         """Load weights from this machine; nothing is fetched.
 
@@ -57,18 +65,28 @@ class MVAdapterSampler:
             weights: folder of weights, or "embedded" for what ``mvdiff models pull`` stored.
             device: "auto", "cpu", "cuda" or "cuda:N".
             dtype: precision of the networks; the device's fast one by default.
-            lora: none is supported.
-            lora_scale: without meaning here.
+            lora: file of a LoRA of SDXL's UNet, fused into it.
+            lora_scale: factor of the LoRA.
+            features: folder of DINOv2, whose features registration then compares.
+            offload: keep on the device only the network that is in use.
 
         Raises:
             InputError: weights are missing, damaged or of another model.
         """
-        if lora is not None:
-            raise InputError(f"The backbone {NAME} takes no LoRA: leave out --lora.")
-        place = pick_device(device)
+        place, adapter = pick_device(device), None if lora is None else Lora.read(lora, lora_scale)
         folder, record = open_weights(NAME, LICENSE, weights)
-        info = SamplerInfo(name=NAME, license=LICENSE, weights=record, photo_camera="estimated")
-        return MVAdapterSampler(load_networks(folder, place, dtype or fast_dtype(place)), info)
+        encoder = None if features is None else Dinov2Encoder.from_folder(Path(features), place)
+        record |= features_record(encoder) | ({} if adapter is None else adapter.record())
+        info = SamplerInfo(
+            name=NAME,
+            license=LICENSE,
+            weights=record,
+            photo_camera="estimated",
+            settings=frozenset({"num_inference_steps", "guidance_scale"}),
+            defaults=find(NAME).defaults,
+        )
+        networks = load_networks(folder, place, dtype or fast_dtype(place), adapter, offload)
+        return MVAdapterSampler(networks, info, encoder=encoder)
 
     @property
     def device(self) -> torch.device:
@@ -87,9 +105,8 @@ class MVAdapterSampler:
         pixels = as_pixels(framed(replace(request.reference, rgba=photo).picture(), size))
         streams, control = generators(request.seeds), control_images(rig(size))
         steps, guidance = settings.num_inference_steps, settings.guidance_scale
-        with memory_told(self.device, len(streams)):
-            latents = denoise(self.networks, pixels, control, streams, steps, guidance, on_step)
-            colors = self.networks.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+        latents = denoise(self.networks, pixels, control, streams, steps, guidance, on_step)
+        colors = self.networks.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         cameras = rig(size)[None].expand(len(streams), -1)
         six = cut_out(colors.cpu(), None, cameras, "gray")
         return self._placed(ViewSet(six.rgb, six.alpha, cameras), photo)
@@ -111,11 +128,11 @@ class MVAdapterSampler:
 
     def _placed(self, views: ViewSet, photo: Float[Tensor, "4 s s"]) -> Sampled:
         """Views [n 6] in the photo's frame, and before them the photo."""
-        found = [in_photo_frame(views[k], photo) for k in range(len(views))]
+        found = [in_photo_frame(views[k], photo, self.encoder) for k in range(len(views))]
         cameras = Cameras.cat([each for each, _ in found])
         photo_cameras = PhotoCamera.cat([each for _, each in found])
         size = self.view_size
-        shown = _resized(photo, size)[None, None].expand(len(views), -1, -1, -1, -1)
+        shown = resized_rgba(photo, size)[None, None].expand(len(views), -1, -1, -1, -1)
         of_photo = photo_cameras.cameras(size).reshape(len(views), 1)
         placed = ViewSet(
             torch.cat([shown[:, :, :3], views.rgb], 1),
@@ -123,14 +140,6 @@ class MVAdapterSampler:
             Cameras.cat([of_photo, cameras], 1),
         )
         return Sampled(placed.to(self.device), photo_cameras.to(self.device))
-
-
-def _resized(rgba: Float[Tensor, "4 s s"], size: int) -> Float[Tensor, "4 {size} {size}"]:
-    weighted = torch.cat([rgba[:3] * rgba[3:], rgba[3:]])[None]
-    taken = torch.nn.functional.interpolate(
-        weighted, (size, size), mode="bilinear", align_corners=False, antialias=True
-    )[0]
-    return torch.cat([taken[:3] / taken[3:].clamp_min(1e-3), taken[3:]]).clamp(0, 1)
 
 
 def _finest(reference: ReferenceImage) -> Float[Tensor, "4 s s"]:

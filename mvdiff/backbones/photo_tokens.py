@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.reframe import on_background
-from mvdiff.weights.folders import read_config, weight_files
+from mvdiff.weights.folders import read_config, weight_files, without_bars
 from recon.core.errors import InputError
 from recon.core.reading import reading
 
@@ -61,7 +61,7 @@ def _loaded(kind: Any, folder: Path) -> Any:
     """A network of transformers with all of its weights; that library has other names for them than the files."""
     read_config(folder)
     weight_files(folder)
-    with reading(folder, "folder of weights", "fetch these weights again"):
+    with reading(folder, "folder of weights", "fetch these weights again"), without_bars():
         network, report = kind.from_pretrained(
             folder,
             dtype=torch.float32,

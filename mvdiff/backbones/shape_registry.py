@@ -1,14 +1,13 @@
-"""Native-3D sources of shapes by name. Free of torch until one is loaded, so that help texts stay fast."""
+"""Native-3D sources of shapes by name, in frames of their own; :mod:`.registered_shapes` makes backbones of them."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from recon.core.errors import InputError
 
 if TYPE_CHECKING:
     from mvdiff.sampling.shape_sampler import ShapeSampler
 
-ShapeBackbone = Literal["trellis-coarse", "triposg"]
 _OWN = {
     "trellis-coarse": ("mvdiff.backbones.trellis_coarse", "TrellisCoarse"),
     "triposg": ("mvdiff.backbones.triposg", "TripoSG"),

@@ -1,6 +1,5 @@
 """Published networks of shape generators in local folders."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ import msgspec
 import torch
 from torch import nn
 
-from mvdiff.weights.folders import weight_files
 from mvdiff.weights.published import load_published, read_published
 from recon.core.errors import InputError
 from recon.core.paths import is_file
-from recon.core.reading import file_sha256, fit, read_json, reading
+from recon.core.reading import fit, read_json, reading
 
 
 def read_arguments(path: Path, kind: type[msgspec.Struct], name: str) -> dict[str, Any]:
@@ -46,10 +44,3 @@ def filled(
     """
     load_published(module, read_published(files, dtype), name_of, files[0], ignored)
     module.eval().requires_grad_(False)
-
-
-def record_of(root: Path, name: str, parts: Sequence[Path]) -> dict[str, Any]:
-    """Record for manifests: the hash of each file of weights by its place in the folder."""
-    files = [file for part in parts for file in ([part] if is_file(part) else weight_files(part))]
-    hashes = {path.relative_to(root).as_posix(): file_sha256(path) for path in files}
-    return {"name": name, "sha256": hashlib.sha256("".join(hashes.values()).encode()).hexdigest(), "files": hashes}

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.backbones.photo_tokens import PhotoEncoder
-from mvdiff.backbones.shape_weights import filled, read_arguments, record_of
+from mvdiff.backbones.shape_weights import filled, read_arguments
 from mvdiff.devices import pick_device
 from mvdiff.models.trellis.decoder import DecoderConfig, OccupancyDecoder
 from mvdiff.models.trellis.flow import IGNORED, FlowConfig, LatentFlow, published_name
@@ -21,10 +21,11 @@ from mvdiff.sampling.rectified_flow import FlowSettings, draw_noise, integrate
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.sampler import OnStep
 from mvdiff.sampling.shape_sampler import SampledShapes, ShapeRequest, ShapeSamplerInfo, steps_after
+from mvdiff.weights.pulled import open_weights
 from recon.ops.sdf import reinitialize
 from recon.surface.smoothing import smooth_fields
 
-NAME, REPOSITORY, ENCODER = "trellis-coarse", "microsoft/TRELLIS-image-large", "facebook/dinov2-with-registers-large"
+NAME, LICENSE = "trellis-coarse", "MIT"
 #: Files of the two networks (.json and .safetensors) and the folder of the photo's encoder, below the weights' folder.
 FLOW, DECODER, PHOTO = "ckpts/ss_flow_img_dit_L_16l8_fp16", "ckpts/ss_dec_conv3d_16l8_fp16", "image_encoder"
 #: Half side of the generator's cube.
@@ -71,13 +72,16 @@ class TrellisCoarse:
     """Shapes sampled at a time; by default 16 on a GPU and 1 on a CPU."""
 
     @staticmethod
-    def from_pretrained(weights: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> "TrellisCoarse":
+    def from_pretrained(
+        weights: str | Path = "embedded", device: str = "auto", dtype: torch.dtype | None = None
+    ) -> "TrellisCoarse":
         """Load a folder with the published ``ckpts`` and, as ``image_encoder``, DINOv2 with registers.
 
         Raises:
             InputError: the device cannot be used, or the folder lacks a part or holds another model.
         """
-        place, root = pick_device(device), Path(weights)
+        place = pick_device(device)
+        root, record = open_weights(NAME, LICENSE, weights)
         own = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
         flow_arguments, decoder_arguments = (
             read_arguments(root / f"{name}.json", kind, NAME) for name, kind in ((FLOW, _Flow), (DECODER, _Decoder))
@@ -88,13 +92,17 @@ class TrellisCoarse:
         filled(flow, [root / f"{FLOW}.safetensors"], published_name, own, IGNORED)
         filled(decoder, [root / f"{DECODER}.safetensors"], str, torch.float32)
         encoder = PhotoEncoder.load(root / PHOTO, registers=True, size=518, margin=1.2, background=0.0, own_norm=False)
-        record = record_of(root, NAME, [root / f"{FLOW}.safetensors", root / f"{DECODER}.safetensors", root / PHOTO])
-        info = ShapeSamplerInfo(NAME, "MIT", "z-up", DEFAULTS, record)
+        info = ShapeSamplerInfo(NAME, LICENSE, "z-up", DEFAULTS, record)
         return TrellisCoarse(flow.to(place), decoder.to(place), encoder.to(place), info)
 
     @property
     def device(self) -> torch.device:
         return next(self.flow.parameters()).device
+
+    @property
+    def chunk(self) -> int:
+        """Shapes sampled at a time."""
+        return self.chunk_size or (16 if self.device.type == "cuda" else 1)
 
     def prepare(self, photo: Any, matting: bool = True, framing: Framing = "recentre") -> ReferenceImage:
         """Cut the object out at the size of the photo's encoder."""
@@ -104,8 +112,7 @@ class TrellisCoarse:
     def sample(self, request: ShapeRequest, on_step: OnStep | None = None) -> SampledShapes:
         """Draw one shape for each seed; each from its own random numbers."""
         photo = self.encoder.tokens(request.reference)
-        chunk = self.chunk_size or (16 if self.device.type == "cuda" else 1)
-        parts = [request.seeds[i : i + chunk] for i in range(0, len(request.seeds), chunk)]
+        parts = [request.seeds[i : i + self.chunk] for i in range(0, len(request.seeds), self.chunk)]
         logits: list[Tensor] = []
         for number, part in enumerate(parts):
             done = number * request.settings.steps

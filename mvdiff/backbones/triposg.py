@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mvdiff.backbones.photo_tokens import PhotoEncoder
-from mvdiff.backbones.shape_weights import filled, read_arguments, record_of
+from mvdiff.backbones.shape_weights import filled, read_arguments
 from mvdiff.devices import pick_device
 from mvdiff.models.triposg import decoder as decoder_names
 from mvdiff.models.triposg import transformer as flow_names
@@ -24,10 +24,11 @@ from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.sampler import OnStep
 from mvdiff.sampling.shape_sampler import SampledShapes, ShapeRequest, ShapeSamplerInfo, steps_after
 from mvdiff.weights.folders import weight_files
+from mvdiff.weights.pulled import open_weights
 from recon.core.grid import VoxelGrid
 from recon.ops.sdf import distance_near_surface, reinitialize
 
-NAME, REPOSITORY = "triposg", "VAST-AI/TripoSG"
+NAME, LICENSE = "triposg", "MIT"
 #: Half side of the cube in which the published code looks for surfaces.
 EXTENT = 1.005
 #: Latent vectors of a shape.
@@ -86,13 +87,16 @@ class TripoSG:
     """Shapes sampled at a time; by default 4 on a GPU and 1 on a CPU."""
 
     @staticmethod
-    def from_pretrained(weights: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> "TripoSG":
+    def from_pretrained(
+        weights: str | Path = "embedded", device: str = "auto", dtype: torch.dtype | None = None
+    ) -> "TripoSG":
         """Load a folder of the published layout.
 
         Raises:
             InputError: the device cannot be used, or the folder lacks a part or holds another model.
         """
-        place, root = pick_device(device), Path(weights)
+        place = pick_device(device)
+        root, record = open_weights(NAME, LICENSE, weights)
         own = dtype or (torch.float16 if place.type == "cuda" else torch.float32)
         flow_config = VectorFlowConfig(**read_arguments(root / "transformer/config.json", _Flow, NAME))
         decoder_config = VectorDecoderConfig(**read_arguments(root / "vae/config.json", _Decoder, NAME))
@@ -108,14 +112,18 @@ class TripoSG:
         margin = 1.2 * crop / processor["size"]["shortest_edge"]
         photo = root / "image_encoder_dinov2"
         encoder = PhotoEncoder.load(photo, False, crop, margin, background=1.0, own_norm=True)
-        record = record_of(root, NAME, [root / "transformer", root / "vae", photo])
         defaults = FlowSettings(_STEPS, _GUIDANCE, shift=shift)
-        info = ShapeSamplerInfo(NAME, "MIT", "y-up", defaults, record)
+        info = ShapeSamplerInfo(NAME, LICENSE, "y-up", defaults, record)
         return TripoSG(flow.to(place), decoder.to(place), encoder.to(place), info)
 
     @property
     def device(self) -> torch.device:
         return next(self.flow.parameters()).device
+
+    @property
+    def chunk(self) -> int:
+        """Shapes sampled at a time."""
+        return self.chunk_size or (4 if self.device.type == "cuda" else 1)
 
     def prepare(self, photo: Any, matting: bool = True, framing: Framing = "recentre") -> ReferenceImage:
         """Cut the object out at twice the size of the photo's encoder."""
@@ -125,8 +133,7 @@ class TripoSG:
     def sample(self, request: ShapeRequest, on_step: OnStep | None = None) -> SampledShapes:
         """Draw one shape for each seed; each from its own random numbers."""
         photo = self.encoder.tokens(request.reference)
-        chunk = self.chunk_size or (4 if self.device.type == "cuda" else 1)
-        parts = [request.seeds[i : i + chunk] for i in range(0, len(request.seeds), chunk)]
+        parts = [request.seeds[i : i + self.chunk] for i in range(0, len(request.seeds), self.chunk)]
         fields: list[Tensor] = []
         for number, part in enumerate(parts):
             done = number * request.settings.steps

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mvdiff.backbones.memory import memory_told
 from mvdiff.backbones.novelty import photo_in_view
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123 import sheet
 from mvdiff.backbones.zero123.denoising import Reference, Streams, denoise
 from mvdiff.backbones.zero123.networks import Networks
@@ -27,7 +27,6 @@ from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage, prepare
 from mvdiff.sampling.sampler import OnStep, Sampled, SamplerInfo, SamplingRequest
 from recon.core.cameras import Cameras
-from recon.core.errors import InputError
 from recon.core.views import ViewSet
 
 _LEVELS = {"gray": (127, 127, 127), "white": (255, 255, 255)}
@@ -54,6 +53,7 @@ class Zero123PlusSampler:
         lora: str | Path | None = None,
         lora_scale: float = 1.0,
         name: str = "zero123plus",
+        offload: bool = False,
     ) -> "Zero123PlusSampler":
         """Load weights from this machine; nothing is fetched.
 
@@ -61,19 +61,18 @@ class Zero123PlusSampler:
             weights: folder of weights, or "embedded" for what ``mvdiff models pull`` stored.
             device: "auto", "cpu", "cuda" or "cuda:N".
             dtype: precision of the networks; the device's fast one by default.
-            lora: none is supported.
-            lora_scale: without meaning here.
+            lora: file of a LoRA of the UNet, fused into it.
+            lora_scale: factor of the LoRA.
             name: "zero123plus", or "zero123plus-white" for InstantMesh's UNet on white.
+            offload: keep on the device only the network that is in use.
 
         Raises:
             InputError: weights are missing, damaged or of another model, or their license is not accepted.
         """
         from mvdiff.backbones.zero123.loading import load
 
-        if lora is not None:
-            raise InputError(f"The backbone {name} takes no LoRA: leave out --lora.")
-        place = pick_device(device)
-        networks, estimator, info = load(name, weights, place, dtype or fast_dtype(place))
+        place, adapter = pick_device(device), None if lora is None else Lora.read(lora, lora_scale)
+        networks, estimator, info = load(name, weights, place, dtype or fast_dtype(place), adapter, offload)
         return Zero123PlusSampler(networks, estimator, info, "white" if name.endswith("white") else "gray")
 
     @property
@@ -124,11 +123,10 @@ class Zero123PlusSampler:
             if on_step is not None and finished % passes == 0:
                 on_step(finished // passes)
 
-        with memory_told(self.device, len(streams)):
-            colors = drawn(None, report)
-            if networks.control is None:
-                return colors, None
-            return colors, drawn(2 * colors - 1, lambda finished: report(steps + finished))
+        colors = drawn(None, report)
+        if networks.control is None:
+            return colors, None
+        return colors, drawn(2 * colors - 1, lambda finished: report(steps + finished))
 
     def picture(self, reference: ReferenceImage) -> Image.Image:
         """The photo as the networks see it: RGB over the even background."""

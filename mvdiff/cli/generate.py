@@ -55,6 +55,7 @@ class Command:
         segmenter = self.selection.load(self.model.device)
         geometry = self.geometry.load(self.model.device)
         model = replace(self.model.load(self.preset, self.calibration), geometry=geometry)
+        model.check(self.config)
         if selections:
             self._run_selected(model, photos[0], selections, segmenter)
             return

@@ -15,7 +15,6 @@ VERBS = {
     "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
     "scene": "turn a photo of a place into N scenes that can be walked through",
     "views": "sample views of photos, without reconstructing them",
-    "shapes": "sample shapes of a photo with a native-3D generator, as meshes in its own frame",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
     "posterior": "infer the posterior of meshes from elsewhere, given a photo of their object",
     "next-view": "find the direction from which the next photo is expected to be most informative",

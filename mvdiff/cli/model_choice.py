@@ -8,7 +8,7 @@ import tyro
 
 from mvdiff.models.attention_backends import AttentionBackend
 from mvdiff.reconstructors.names import ReconstructorName
-from mvdiff.sampling.generation import GenerationConfig, Preset
+from mvdiff.sampling.generation import GenerationConfig, Precision, Preset
 from recon.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ModelChoice:
     device: Device = "auto"
     """Device to run on; "auto" takes a GPU if there is one."""
     backbone: Annotated[str, tyro.conf.arg(metavar="NAME")] = "embedded"
-    """Source of the views, see `mvdiff models list`; its own settings are the defaults of the other options."""
+    """Source of the views or shapes, see `mvdiff models list`; its own settings are the defaults of other options."""
     weights: Annotated[str, tyro.conf.arg(metavar="{embedded}|FOLDER")] = "embedded"
     """Weights to load: "embedded" (in this package, or those that `mvdiff models pull` stored), or a folder."""
     accept_license: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
@@ -44,6 +44,16 @@ class ModelChoice:
     """Way from views to shapes: "fusion", or "lrm", InstantMesh's network, which needs weights."""
     reconstructor_weights: Path | None = None
     """Folder of the reconstructor's converted weights."""
+    precision: Precision = "auto"
+    """Precision of the networks; "auto" takes the device's fast one."""
+    offload: bool = False
+    """Keep on the GPU only the network that is in use: slower, for GPUs with little memory."""
+    features: Path | None = None
+    """Folder of DINOv2, whose features registration to the photo and semantic novelty compare."""
+    paint: Annotated[str | None, tyro.conf.arg(metavar="NAME[:FOLDER]")] = None
+    """Backbone of views that colors shapes where the photo does not show them, such as zero123plus."""
+    known_photos: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """Photos of known objects, or a file of their features: the report says how unlike them the photo is."""
 
     def load(self, preset: Preset = "default", calibration: str = "default") -> "ImageTo3D":
         """Load it, with a reconstruction ``preset`` and a ``calibration``."""
@@ -65,5 +75,10 @@ class ModelChoice:
             self.reconstructor,
             self.reconstructor_weights,
             self.backbone,
+            precision=self.precision,
+            offload=self.offload,
+            features=self.features,
+            paint=self.paint,
+            known_photos=self.known_photos,
         )
         return replace(model, chunk_size=self.chunk_size)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -57,6 +57,8 @@ class Pull:
     """Folder for the weights, to be passed as --weights; by default $HF_HOME/mvdiff/NAME, where it is found."""
     normals: Annotated[bool, tyro.conf.arg(help="Leave out the optional repositories.")] = True
     """Also download the optional repositories."""
+    variant: Literal["fp16", "bf16"] | None = None
+    """Precision of the files to prefer, where the publisher has it; by default the files of full precision."""
     accept_license: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     """License of non-commercial weights that you accept, such as cc-by-nc-4.0; remembered for later commands."""
     size_only: bool = False
@@ -69,7 +71,7 @@ class Pull:
 
         row = catalog.find(self.name)
         if not row.parts:
-            raise InputError(f"The weights of {row.name} are in this package: there is nothing to pull.")
+            raise InputError(_nothing_to_pull(row))
         if self.accept_license is not None:
             licenses.accept(self.accept_license)
         if row.non_commercial:
@@ -99,8 +101,17 @@ class Pull:
         for part in parts:
             repo = moved.get(part.repo, part.repo)
             commit = commits.get(part.repo, commits.get(repo, part.revision if repo == part.repo else None))
-            found.append(Wanted(repo, check_revision(repo, commit), part.patterns, part.into))
+            found.append(Wanted(repo, check_revision(repo, commit), part.patterns, part.into, self.variant))
         return found
+
+
+def _nothing_to_pull(row: catalog.Checkpoint) -> str:
+    if not row.pickle_of:
+        return f"The weights of {row.name} are in this package: there is nothing to pull."
+    return (
+        f"The weights of {row.name} are published as a pickle, which is not pulled: download "
+        f"{', '.join(row.pickle_of.values())} and run `mvdiff models convert`."
+    )
 
 
 def _pairs(values: tuple[str, ...], first: str) -> dict[str, str]:

@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recon.core.errors import InputError
-from recon.core.paths import exists, is_folder, natural_key
+from recon.core.paths import PICTURES, exists, is_folder, natural_key
 
-PICTURES = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
-    *(".heic", ".heif", ".hif", ".avif"),
-)
 T = TypeVar("T")
 
 

@@ -1,16 +1,21 @@
 """``mvdiff posterior``: meshes of any origin and a photo to a posterior."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from mvdiff.cli.finished import finished_record, finished_sentence
+from mvdiff.cli.model_choice import Device
 from mvdiff.cli.progress import progress_bars
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import FileFormat, GenerationConfig, Matting, Weighting
+from recon.core.errors import InputError
+
+if TYPE_CHECKING:
+    from mvdiff.runs.coloring import Coloring
 
 Frame = Literal["auto", "y-up", "z-up", "photo"]
 
@@ -24,7 +29,7 @@ class Command:
     """
 
     meshes: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MESH…")]
-    """Meshes of one object (.glb, .gltf, .obj, .ply, .stl, .off, .usd…), one for each hypothesis."""
+    """Meshes of one object (.glb, .gltf, .obj, .ply, .stl, .off, .usd…), a hypothesis each; or folders of meshes."""
     photo: Path
     """Photo of the object. A cut-out with transparency is used as it is."""
     frame: Frame = "auto"
@@ -34,6 +39,14 @@ class Command:
     """Weights of the hypotheses: by their agreement with the "photo", or "uniform"."""
     coverage: float = 0.9
     """Share of the true surface that the stated band and intervals are to hold."""
+    project_photo: bool = False
+    """Project the photo onto the registered meshes as their texture, in place of colors of their own."""
+    paint: Annotated[str | None, tyro.conf.arg(metavar="NAME[:FOLDER]")] = None
+    """Backbone of views that colors what the projected photo does not show, such as embedded or zero123plus."""
+    features: Path | None = None
+    """Folder of DINOv2, whose features registration compares beside silhouettes and colors."""
+    device: Device = "auto"
+    """Device of the networks that --paint and --features name."""
     matting: Matting = True
     """Cut the object out of a photo without transparency."""
     format: FileFormat = "glb"
@@ -52,7 +65,11 @@ class Command:
             coverage=self.coverage, weighting=self.weighting, matting=self.matting, format=self.format
         )
         config.check()
-        meshes = OwnMeshes.read(self.meshes, self.photo, self.frame, config)
+        meshes = replace(
+            OwnMeshes.read(self.meshes, self.photo, self.frame, config),
+            coloring=self._coloring(),
+            encoder=self._encoder(),
+        )
         with progress_bars(self.photo.name) as progress:
             meshes.run(self.output_dir, self.overwrite, progress)
         record = finished_record(self.photo, self.output_dir, meshes.reference.matte.warnings)
@@ -60,3 +77,18 @@ class Command:
             print(json.dumps(record, allow_nan=False))
         else:
             say(finished_sentence(record))
+
+    def _coloring(self) -> "Coloring":
+        from mvdiff.backbones.options import load_painter
+        from mvdiff.runs.coloring import Coloring
+
+        if self.paint is not None and not self.project_photo:
+            raise InputError("--paint colors what a projected photo does not show: add --project-photo.")
+        return Coloring(self.project_photo, None if self.paint is None else load_painter(self.paint, self.device))
+
+    def _encoder(self) -> Any:
+        if self.features is None:
+            return None
+        from mvdiff.helpers.dinov2 import Dinov2Encoder
+
+        return Dinov2Encoder.from_folder(self.features, self.device)

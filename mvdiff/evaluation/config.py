@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from mvdiff.evaluation.benchmarks.machine import config_to_json
+from mvdiff.reconstructors.names import ReconstructorName
 from mvdiff.sampling.generation import Framing, GenerationConfig, Preset
 from mvdiff.sampling.settings import SamplingConfig
 from recon.core.errors import InputError
@@ -28,6 +29,12 @@ class JobConfig(SamplingConfig):
     """Source of the views, see `mvdiff models list`."""
     weights: str = "embedded"
     """Weights to judge: "embedded" (in this package, or those that `mvdiff models pull` stored), or a folder."""
+    reconstructor: ReconstructorName = "fusion"
+    """Way from views to shapes: "fusion", or "lrm", InstantMesh's network, which needs weights."""
+    reconstructor_weights: Path | None = None
+    """Folder of the reconstructor's converted weights."""
+    features: Path | None = None
+    """Folder of DINOv2, whose features registration to the photo compares."""
     device: str = "auto"
     """Device to run on: auto, cpu or cuda."""
     limit: int | None = None
@@ -83,7 +90,18 @@ class JobConfig(SamplingConfig):
         """Load the configured model."""
         from mvdiff.runs.loading import load_model
 
-        return load_model(self.weights, self.device, self.preset, lora, calibration, lora_scale, backbone=self.backbone)
+        return load_model(
+            self.weights,
+            self.device,
+            self.preset,
+            lora,
+            calibration,
+            lora_scale,
+            reconstructor=self.reconstructor,
+            reconstructor_weights=self.reconstructor_weights,
+            backbone=self.backbone,
+            features=self.features,
+        )
 
     def for_device(self, kind: str) -> tuple[int, int]:
         """(batch_objects, workers) on a device of type ``kind``."""
@@ -93,7 +111,8 @@ class JobConfig(SamplingConfig):
 
     def identity(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON values; a resumed run must agree in all of it."""
-        place = ("meshes", "output", "backbone", "weights", "lora", "limit", "overwrite")
+        model = ("backbone", "weights", "lora", "reconstructor", "reconstructor_weights", "features")
+        place = ("meshes", "output", *model, "limit", "overwrite")
         free = (*place, "device", "batch_objects", "workers", "processes")
         return {name: value for name, value in config_to_json(self).items() if name not in free}
 

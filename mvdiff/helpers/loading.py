@@ -1,5 +1,6 @@
 """Folders of helpers' networks, checked before anything is built from them."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,8 @@ def weights_record(name: str, folder: Path) -> dict[str, Any]:
     """Name and digest of a helper's weights, for manifests of runs."""
     files = {path.name: file_sha256(path) for path in weight_files(folder)}
     return {"name": name, "files": files}
+
+
+def weights_digest(folder: Path) -> str:
+    """One SHA-256 for all files of a network."""
+    return hashlib.sha256("".join(file_sha256(path) for path in weight_files(folder)).encode()).hexdigest()

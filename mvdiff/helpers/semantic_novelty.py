@@ -1,15 +1,19 @@
 """Semantic novelty of a photo: its distance to known photos in the features of a pretrained encoder."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvdiff.sampling.reference import ReferenceImage
+from mvdiff.helpers.dinov2 import Dinov2Encoder, features_record
+from mvdiff.sampling.reference import ReferenceImage, prepare
 from recon.core.errors import InputError
+from recon.core.paths import PICTURES, is_folder
 from recon.core.reading import check_finite, read_safetensors, reading
 from recon.core.tensors import safetensors_bytes
 from recon.io.folders import write_bytes
@@ -19,6 +23,8 @@ Encoder = Callable[[Float[Tensor, "c 4 h w"]], Float[Tensor, "c d"]]
 _FORMAT = "mvdiff-features/1"
 _FEWEST = 5
 _NEIGHBORS = 3
+#: p-value from which on a photo counts as unlike all known ones.
+_UNLIKE = 0.05
 
 
 @dataclass(frozen=True)
@@ -73,3 +79,65 @@ def encode(encoder: Encoder, reference: ReferenceImage) -> Float[Tensor, "1 d"]:
 def _distance_from_others(features: Float[Tensor, "m d"], index: int) -> Float[Tensor, ""]:
     others = torch.cat([features[:index], features[index + 1 :]])
     return KnownPhotos(others).distances(features[index : index + 1])[0]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Likeness of a photo to known ones."""
+
+    p_value: float
+    """Share of the known photos, this one included, that are at least as far from all others."""
+    known: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if self.p_value > _UNLIKE:
+            return ()
+        return (
+            f"Nothing like this is among the {self.known} known photos (semantic novelty, p = {self.p_value:.3f}): the "
+            "hypotheses may miss what it is.",
+        )
+
+    def record(self) -> dict[str, Any]:
+        return {"p_value": self.p_value, "known": self.known}
+
+
+@dataclass(frozen=True)
+class SemanticNovelty:
+    """An encoder and the photos that it knows."""
+
+    encoder: Encoder
+    known: KnownPhotos
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Identity for manifests."""
+        data = self.known.features.contiguous().numpy().tobytes()
+        return features_record(self.encoder) | {"sha256": hashlib.sha256(data).hexdigest()}
+
+    def judge(self, reference: ReferenceImage) -> Likeness:
+        return Likeness(self.known.p_value(self.encoder, reference), len(self.known.features))
+
+
+def load_semantic(
+    features: str | Path | None, known: str | Path | None, device: str = "auto"
+) -> SemanticNovelty | None:
+    """Load an encoder and encode a folder of known photos, or read a file of their features; None without ``known``.
+
+    Raises:
+        InputError: there is no encoder, a photo cannot be used, or there are fewer than 5.
+    """
+    if known is None:
+        return None
+    if features is None:
+        raise InputError("Known photos are compared by features: pass --features FOLDER of DINOv2.")
+    encoder, place = Dinov2Encoder.from_folder(Path(features), device), Path(known)
+    if not is_folder(place):
+        found = KnownPhotos.load(place)
+        if found.features.shape[1] != (own := encoder.size):
+            raise InputError(
+                f"'{place}' has features of {found.features.shape[1]} numbers, not of {own}: make it again."
+            )
+        return SemanticNovelty(encoder, found)
+    photos = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
+    return SemanticNovelty(encoder, KnownPhotos.of(encoder, [prepare(path) for path in photos]))

@@ -31,6 +31,11 @@ def check_capabilities(info: SamplerInfo, config: SamplingConfig, conditions: It
     for condition in sorted(needed - info.conditions):
         words, remedy = _NEEDS[condition]
         raise InputError(f"The backbone {info.name} cannot be conditioned on {words}: {remedy}.")
+    if config.candidates > 1 and info.gives == "shapes":
+        raise InputError(
+            f"Candidates are compared by how far their views contradict each other, and the shapes of the backbone "
+            f"{info.name} have no views that could: pass --candidates 1."
+        )
     if config.candidates > 1 and "depth" not in info.channels:
         raise InputError(
             f"The views of the backbone {info.name} have no depth by which candidates are compared: "
@@ -46,3 +51,10 @@ def check_capabilities(info: SamplerInfo, config: SamplingConfig, conditions: It
     if idle:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
         raise InputError(f"The backbone {info.name} has no such setting: leave out {flags}.")
+
+
+def check_shape_options(info: SamplerInfo, reconstructor: bool, geometry: bool) -> None:
+    """Raise :class:`InputError` for options of the way from views to shapes, which a source of shapes does not take."""
+    for given, flag in ((reconstructor, "--reconstructor"), (geometry, "--geometry")):
+        if given:
+            raise InputError(f"The backbone {info.name} gives shapes, so nothing is reconstructed: leave out {flag}.")

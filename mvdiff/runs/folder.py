@@ -10,7 +10,7 @@ from PIL import Image
 
 from mvdiff.runs.files.photo import photo_path, write_photo
 from mvdiff.runs.files.result import read_result, read_summary, write_evidence, write_result
-from mvdiff.runs.files.samples import load_sample, save_samples, write_transforms
+from mvdiff.runs.files.samples import load_sample, save_samples, shape_file, write_transforms
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.run_folder import NEXT_VIEW, RunFolder
 from mvdiff.sampling.photo_camera import PhotoCamera
@@ -50,7 +50,7 @@ class FolderStore(RunFolder):
 
     def finish(self, **entries: Any) -> None:
         """Drop what only an interrupted run needs, and mark the run as complete."""
-        for name in self._stage_files():
+        for name in [*self._stage_files(), *map(shape_file, range(self.num_hypotheses))]:
             (self.path / name).unlink(missing_ok=True)
         kept = [name for name in self.manifest["files"] if is_file(self.path / name)]
         self.output.finish(files=kept, **entries)

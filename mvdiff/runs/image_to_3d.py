@@ -14,14 +14,18 @@ import torch
 from PIL import Image
 
 import mvdiff
+from mvdiff.backbones.memory import memory_told
 from mvdiff.backbones.novelty import Novelty, judge
+from mvdiff.backbones.options import load_painter, registration_features
 from mvdiff.backbones.registry import load_sampler
 from mvdiff.devices import pick_device
 from mvdiff.helpers.geometry import ImageGeometry
 from mvdiff.helpers.observing import GeometryPrior
+from mvdiff.helpers.semantic_novelty import SemanticNovelty, load_semantic
 from mvdiff.reconstructors.registry import load_reconstructor
-from mvdiff.runs.capabilities import check_capabilities
+from mvdiff.runs.capabilities import check_capabilities, check_shape_options
 from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.placed_shapes import fields_of_shapes, hypotheses_of_shapes, shape_notes
 from mvdiff.runs.result import GenerationResult
 from mvdiff.runs.store import MemoryStore, RunStore
 from mvdiff.sampling.calibrations import Calibrations, settings_of
@@ -30,7 +34,7 @@ from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
-from mvdiff.sampling.sampler import OnStep, Sampled, SamplingRequest, SelfJudging, ViewSampler
+from mvdiff.sampling.sampler import OnStep, Sampled, SamplingRequest, SelfJudging, ShapeGiving, ViewSampler
 from mvdiff.weights import packing
 from mvdiff.weights.pulled import weights_folder
 from recon import ReconstructionConfig, ViewSet, reconstruct
@@ -73,6 +77,8 @@ class ImageTo3D:
     """Estimator of the photo's geometry, a further observation of the visible side."""
     reconstructor: Reconstructor | None = None
     """Source of the shapes, or None for fusion and fitting."""
+    semantic: SemanticNovelty | None = None
+    """Comparison of the photo with known ones in the features of a pretrained encoder."""
 
     @staticmethod
     def from_pretrained(
@@ -88,6 +94,10 @@ class ImageTo3D:
         attention_backend: str = "native",
         reconstructor: str = "fusion",
         reconstructor_weights: str | Path | None = None,
+        features: str | Path | None = None,
+        paint: str | None = None,
+        known_photos: str | Path | None = None,
+        offload: bool = False,
     ) -> "ImageTo3D":
         """Load a model.
 
@@ -104,19 +114,28 @@ class ImageTo3D:
             backbone: source of the views, see :func:`mvdiff.backbones.registry.backbone_names`.
             reconstructor: "fusion", or another way from views to shapes, see :mod:`mvdiff.reconstructors.registry`.
             reconstructor_weights: folder of the reconstructor's weights, where it has any.
+            features: folder of DINOv2, for registration (of backbones that register) and for semantic novelty.
+            paint: backbone of views, as NAME or NAME:FOLDER, that colors shapes where the photo does not show them.
+            known_photos: folder of photos of known objects, or a file of their features, for semantic novelty.
+            offload: keep on the GPU only the network that is in use.
 
         Raises:
             InputError: one of these does not exist or does not fit the others.
         """
-        options = {"weights": weights, "device": device, "dtype": dtype, "lora": lora, "lora_scale": lora_scale}
-        if attention_backend != "native":
-            options["attention_backend"] = attention_backend
+        options: dict[str, Any] = {"weights": weights, "device": device, "dtype": dtype, "lora": lora}
+        options |= {"lora_scale": lora_scale} if lora is not None or lora_scale != 1.0 else {}
+        options |= {"attention_backend": attention_backend} if attention_backend != "native" else {}
+        options["features"] = registration_features(backbone, features, known_photos is not None)
+        options["offload"] = offload or None
+        options["painter"] = None if paint is None else load_painter(paint, device)
+        semantic = load_semantic(features, known_photos, device)
         made = load_reconstructor(reconstructor, reconstructor_weights, pick_device(device))
         model = ImageTo3D(
             load_sampler(backbone, **options),
             reconstruction or ReconstructionConfig(),
             posterior or PosteriorConfig(),
             reconstructor=made,
+            semantic=semantic,
         )
         folder = packing.resolve(weights) if backbone == "embedded" else weights_folder(backbone, weights)
         return replace(model, calibrations=Calibrations.find(calibration, folder, model.weights))
@@ -190,12 +209,13 @@ class ImageTo3D:
         """
         store, progress = store or MemoryStore(), progress or _no_progress
         with _timed(store, "sample"):
-            views, photo_cameras = self.sample(reference, config, store, progress, conditions)
+            sampled = self.sample(reference, config, store, progress, conditions)
+        views, photo_cameras = sampled
         hypotheses = store.load_hypotheses(views)
         if hypotheses is None:
             progress("reconstruct", 0, 1)
             with _timed(store, "reconstruct"):
-                hypotheses = self.reconstruct(views, photo_cameras, config, reference, seen)
+                hypotheses = self.hypotheses(sampled, config, reference, seen)
                 if config.weighting == "photo":
                     cameras = photo_cameras.cameras(reference.rgba.shape[-1])
                     hypotheses = weigh_by_photo(hypotheses, reference.rgba, cameras).of(hypotheses)
@@ -207,9 +227,11 @@ class ImageTo3D:
             posterior = self.infer(hypotheses, config)
             # Views that are known beyond the photo come first, and are no sample of the photo's own.
             novelty = None if conditions else self.novelty(reference, views, photo_cameras, config)
-            if novelty:
-                posterior = replace(posterior, warnings=(*posterior.warnings, *novelty.warnings))
-        result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior, novelty)
+            likeness = None if self.semantic is None else self.semantic.judge(reference)
+            notes = [*(novelty.warnings if novelty else ()), *(likeness.warnings if likeness else ())]
+            notes += shape_notes(sampled.shapes)
+            posterior = replace(posterior, warnings=(*posterior.warnings, *notes))
+        result = GenerationResult(reference, views, photo_cameras, tuple(hypotheses), posterior, novelty, likeness)
         progress("write", 0, 1)
         with _timed(store, "write"):
             store.save_result(result, str(self.device))
@@ -229,8 +251,8 @@ class ImageTo3D:
         """
         coarse = replace(self.reconstruction, resolution=_COARSE, fit=replace(self.reconstruction.fit, steps=0))
         for count in AUTO_COUNTS:
-            views, _ = self.sample(reference, replace(config, num_hypotheses=count), store, progress)
-            inside = self.fields(views, coarse).values.cpu() < 0
+            sampled = self.sample(reference, replace(config, num_hypotheses=count), store, progress)
+            inside = self.sampled_fields(sampled, coarse).values.cpu() < 0
             if convergence(inside)[-1].occupancy_error <= config.tolerance:
                 break
         return count
@@ -275,7 +297,8 @@ class ImageTo3D:
             found += [sample for sample in kept.values() if sample is not None]
             progress("sample", (start + len(indices)) * steps, total)
         views, cameras = zip(*found, strict=True)
-        return Sampled(ViewSet.cat(views), PhotoCamera.cat(cameras))
+        shapes = tuple(shape for each in found for shape in each.shapes)
+        return Sampled(ViewSet.cat(views), PhotoCamera.cat(cameras), shapes)
 
     @property
     def _objects_at_a_time(self) -> int:
@@ -297,13 +320,32 @@ class ImageTo3D:
             config.elevation,
             conditions.select([k for k in indices for _ in range(config.candidates)]),
         )
-        drawn = self.sampler.sample(request, report)
-        views = drawn.views.rounded()
+        sampler = self.sampler.meshed(self.reconstruction) if isinstance(self.sampler, ShapeGiving) else self.sampler
+        with memory_told(self.device, len(request.seeds)):
+            drawn = sampler.sample(request, report)
+        views, cameras, shapes = drawn.views.rounded(), drawn.photo_cameras, drawn.shapes
         kept = most_consistent(views, config.candidates).tolist()
-        cameras = drawn.photo_cameras
         return {
-            k: Sampled(views[i].to("cpu"), cameras[i : i + 1].to("cpu")) for k, i in zip(indices, kept, strict=True)
+            k: Sampled(views[i].to("cpu"), cameras[i : i + 1].to("cpu"), shapes[i : i + 1])
+            for k, i in zip(indices, kept, strict=True)
         }
+
+    def sampled_fields(self, sampled: Sampled, config: ReconstructionConfig | None = None) -> FusedFields:
+        """Signed distances of each hypothesis: of its own shape where the source gives shapes, else of its views."""
+        config = config or self.reconstruction
+        return fields_of_shapes(sampled.shapes, config) if sampled.shapes else self.fields(sampled.views, config)
+
+    def hypotheses(
+        self,
+        sampled: Sampled,
+        config: GenerationConfig | None = None,
+        reference: ReferenceImage | Sequence[ReferenceImage] | None = None,
+        seen: ImageGeometry | None = None,
+    ) -> list[Hypothesis]:
+        """The sampled shapes themselves, or what :meth:`reconstruct` makes of the sampled views."""
+        if sampled.shapes:
+            return hypotheses_of_shapes(sampled, (config or GenerationConfig()).seed)
+        return self.reconstruct(sampled.views, sampled.photo_cameras, config, reference, seen)
 
     def fields(self, views: ViewSet, config: ReconstructionConfig | None = None) -> FusedFields:
         """Signed distances of each hypothesis of ``views`` [n v], before anything is meshed."""
@@ -388,13 +430,19 @@ class ImageTo3D:
                 margin.factor(config.coverage)
         return calibration, notes
 
+    def check(self, config: GenerationConfig) -> None:
+        """Raise :class:`InputError` where the backbone cannot do what ``config`` asks for."""
+        check_capabilities(self.sampler.info, config)
+        if self.sampler.info.gives == "shapes":
+            check_shape_options(self.sampler.info, self.reconstructor is not None, self.geometry is not None)
+
     def inputs(self, reference: ReferenceImage, config: GenerationConfig, photo: str | None = None) -> dict[str, Any]:
         """All that the results depend on, for the manifest.
 
         Raises:
             InputError: the backbone cannot do what ``config`` asks for.
         """
-        check_capabilities(self.sampler.info, config)
+        self.check(config)
         calibration, _ = self._calibration(config)
         return {
             "version": mvdiff.__version__,
@@ -405,6 +453,7 @@ class ImageTo3D:
             "posterior": asdict(self.posterior),
             "calibration": None if calibration is None else calibration.name,
             **({} if self.geometry is None else {"geometry": self.geometry.record}),
+            **({} if self.semantic is None else {"known_photos": self.semantic.record}),
         }
 
 

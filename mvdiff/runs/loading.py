@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mvdiff.devices import pick_device
+from mvdiff.devices import dtype_of, pick_device
 from mvdiff.runs.image_to_3d import ImageTo3D
 from recon import ReconstructionConfig
 
@@ -18,6 +18,11 @@ def load_model(
     reconstructor: str = "fusion",
     reconstructor_weights: Path | None = None,
     backbone: str = "embedded",
+    precision: str = "auto",
+    offload: bool = False,
+    features: Path | None = None,
+    paint: str | None = None,
+    known_photos: Path | None = None,
 ) -> ImageTo3D:
     """Load a model; the device is checked before the weights are read."""
     from diffusers.utils import logging
@@ -35,4 +40,9 @@ def load_model(
         reconstructor=reconstructor,
         reconstructor_weights=reconstructor_weights,
         backbone=backbone,
+        dtype=dtype_of(precision),
+        offload=offload,
+        features=features,
+        paint=paint,
+        known_photos=known_photos,
     )

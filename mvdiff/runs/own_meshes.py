@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import mvdiff
+from mvdiff.helpers.dinov2 import features_record
+from mvdiff.runs.coloring import Coloring
 from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.placed_shapes import unseen_notes
 from mvdiff.runs.result import GenerationResult
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.reference import ReferenceImage, prepare
@@ -16,16 +19,17 @@ from mvdiff.sampling.rig import DEFAULT_RIG
 from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
-from recon.core.paths import is_file, is_folder
+from recon.core.paths import is_file, is_folder, natural_key
 from recon.core.reading import file_sha256
 from recon.core.views import ViewSet
 from recon.io.folders import write_json
-from recon.io.meshes.files import load_mesh
+from recon.io.meshes.files import READABLE, load_mesh
 from recon.io.meshes.notes import Notes
 from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, Posterior, PosteriorConfig
 from recon.posterior.from_meshes import MeshHypotheses, hypotheses_of_meshes
 from recon.registration import FrameChoice
+from recon.registration.matching import Encoder
 from recon.rendering import render_mesh
 
 REGISTRATION = "registration.json"
@@ -46,16 +50,18 @@ class OwnMeshes:
     config: GenerationConfig = field(default_factory=GenerationConfig)
     """Its ``weighting``, ``coverage``, ``matting`` and ``format`` count."""
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+    coloring: Coloring = field(default_factory=Coloring)
+    encoder: Encoder | None = None
+    """Features that registration compares beside silhouettes and colors."""
 
     @staticmethod
     def read(paths: Sequence[Path], photo: Path, frame: FrameChoice, config: GenerationConfig) -> "OwnMeshes":
-        """Read the files.
+        """Read the files; a folder stands for the meshes in it, in the order of their names.
 
         Raises:
             InputError: A file cannot be read, or the photo shows no object.
         """
-        if not paths:
-            raise InputError("No mesh was given: name at least one file.")
+        paths = find_meshes(paths)
         notes = [Notes() for _ in paths]
         meshes = [load_mesh(path, own) for path, own in zip(paths, notes, strict=True)]
         told = [f"'{p}' is not read in full: {n.text()}." for p, n in zip(paths, notes, strict=True) if n.text()]
@@ -85,6 +91,8 @@ class OwnMeshes:
             "config": asdict(self.config),
             "posterior": asdict(self.posterior),
             "calibration": None,
+            **self.coloring.record,
+            **features_record(self.encoder),
         }
 
     def run(
@@ -108,8 +116,10 @@ class OwnMeshes:
         self._save_registration(store, registered)
         progress("posterior", 0, 1)
         posterior = Posterior.from_hypotheses(hypotheses, replace(self.posterior, coverage=self.config.coverage))
-        posterior = replace(posterior, warnings=(*posterior.warnings, *registered.warnings, *self.notes))
-        result = GenerationResult(self.reference, *sampled, tuple(hypotheses), posterior)
+        # What puts all the rest in question comes first.
+        told = (*registered.warnings, *posterior.warnings, *unseen_notes([h.mesh for h in hypotheses]), *self.notes)
+        posterior = replace(posterior, warnings=told)
+        result = GenerationResult(self.reference, sampled.views, sampled.photo_cameras, tuple(hypotheses), posterior)
         progress("write", 0, 1)
         store.save_result(result, "cpu")
         progress("write", 1, 1)
@@ -124,21 +134,48 @@ class OwnMeshes:
             self.frame,
             self.names,
             self.config.weighting,
+            encoder=self.encoder,
             done=lambda ready: progress("register", ready, total),
         )
 
     def _with_views(self, registered: MeshHypotheses) -> tuple[list[Hypothesis], Sampled]:
         """The hypotheses with views by the rig of sampled ones, so that all that reads a run finds the same."""
-        cameras = DEFAULT_RIG.cameras(registered.placed.cameras.elevation)
-        views = in_threads(lambda k: render_mesh(registered.placed.meshes[k], cameras[k]), range(len(self.meshes)))
-        hypotheses = [replace(h, views=v) for h, v in zip(registered.hypotheses, views, strict=True)]
-        return hypotheses, Sampled(ViewSet.cat(views).rounded(), registered.placed.cameras)
+        photo_cameras = registered.placed.cameras
+        meshes = self.coloring.of(registered.placed.meshes, self.reference, photo_cameras)
+        cameras = DEFAULT_RIG.cameras(photo_cameras.elevation)
+        views = in_threads(lambda k: render_mesh(meshes[k], cameras[k]), range(len(meshes)))
+        made = zip(registered.hypotheses, meshes, views, strict=True)
+        hypotheses = [replace(hypothesis, mesh=mesh, views=own) for hypothesis, mesh, own in made]
+        return hypotheses, Sampled(ViewSet.cat(views).rounded(), photo_cameras)
 
     def _save_registration(self, store: FolderStore, registered: MeshHypotheses) -> None:
         found = registered.placed.registrations
         entries = [{"mesh": n} | r.to_dict() for n, r in zip(self.names, found, strict=True)]
         store.output.list_files(REGISTRATION)
         write_json(store.path / REGISTRATION, {"frame": self.frame, "meshes": entries})
+
+
+def find_meshes(paths: Sequence[Path]) -> list[Path]:
+    """The given files, and the meshes of given folders in the order of their names.
+
+    Raises:
+        InputError: There is none, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not is_folder(path):
+            found.append(path)
+            continue
+        inside = (p for p in path.iterdir() if p.suffix.lower() in READABLE and not p.name.startswith("."))
+        meshes = sorted(inside, key=natural_key)
+        if not meshes:
+            raise InputError(
+                f"The folder '{path}' holds no meshes ({', '.join(READABLE)}): name files or another folder."
+            )
+        found += meshes
+    if not found:
+        raise InputError("No mesh was given: name at least one file.")
+    return found
 
 
 def _holds_files(output_dir: str | os.PathLike) -> bool:

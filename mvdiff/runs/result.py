@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mvdiff.backbones.novelty import Novelty
+from mvdiff.helpers.semantic_novelty import Likeness
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.views import ViewSet
@@ -22,3 +23,5 @@ class GenerationResult:
     posterior: Posterior
     novelty: Novelty | None = None
     """Whether the model knows this kind of photo; None where the backbone cannot tell."""
+    likeness: Likeness | None = None
+    """Whether known photos look like this one; None where none were given."""

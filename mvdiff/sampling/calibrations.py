@@ -42,9 +42,13 @@ def settings_of(generation: SamplingConfig, reconstruction: Any, depth: bool = T
 
 
 def owner_of(weights: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Identity of a model from the record of its weights; another adapter, scale of it or reconstructor is another."""
+    """Identity of a model from the record of its weights.
+
+    Another adapter, scale of it, reconstructor or encoder of the registration is another model.
+    """
     names = ("backbone", "revision", "sha256", "lora_sha256", "lora_scale")
-    return *(weights.get(name) for name in names), weights.get("reconstructor", {}).get("sha256")
+    parts = ("reconstructor", "features")
+    return *(weights.get(name) for name in names), *(weights.get(part, {}).get("sha256") for part in parts)
 
 
 def read_calibrations(path: Path) -> tuple[dict[str, Calibration], dict[str, Any]]:

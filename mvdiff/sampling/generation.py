@@ -15,6 +15,8 @@ Framing = Literal["recentre", "keep"]
 Weighting = Literal["uniform", "photo"]
 #: Names that :meth:`recon.ReconstructionConfig.preset` takes.
 Preset = Literal["fast", "default", "quality"]
+#: Precision of networks by name; "auto" is the fast one of the device.
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
 #: A switch that is on unless ``--no-matting`` is passed; its help describes that flag.
 Matting = Annotated[
     bool,

@@ -19,3 +19,12 @@ def on_background(
     pad = round((margin / MARGIN - 1) / 2 * color.shape[-1])
     padded = torch.nn.functional.pad(color[None], (pad,) * 4, value=background)
     return torch.nn.functional.interpolate(padded, (size, size), mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def resized_rgba(rgba: Float[Tensor, "4 h w"], size: int) -> Float[Tensor, "4 {size} {size}"]:
+    """A cut-out square at another size, antialiased with premultiplied colors."""
+    weighted = torch.cat([rgba[:3] * rgba[3:], rgba[3:]])[None]
+    taken = torch.nn.functional.interpolate(
+        weighted, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )[0]
+    return torch.cat([taken[:3] / taken[3:].clamp_min(1e-3), taken[3:]]).clamp(0, 1)

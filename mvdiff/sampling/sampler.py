@@ -4,9 +4,9 @@ A backbone implements :class:`ViewSampler` in one file of ``mvdiff/backbones``. 
 nothing else about it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,9 @@ from mvdiff.sampling.generation import Framing
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.settings import SamplingConfig
+from recon.core.mesh import TexturedMesh
 from recon.core.views import ViewSet
+from recon.objects import ReconstructionConfig
 
 Channel = Literal["rgb", "alpha", "normal", "depth"]
 Condition = Literal["elevation", "known_views", "more_photos", "initial_views", "photo_cameras"]
@@ -28,13 +30,29 @@ OnStep = Callable[[int], None]
 OnViews = Callable[[int, Float[Tensor, "n v 4 h w"]], None]
 
 
-class Sampled(NamedTuple):
-    """Views of n hypotheses and the camera of the photo in each of them."""
+@dataclass(frozen=True)
+class PlacedShape:
+    """Shape of a native-3D source in the photo's frame."""
+
+    mesh: TexturedMesh
+    registration: Mapping[str, Any]
+    """JSON-ready record of how it was registered to the photo, see :meth:`recon.registration.Registration.to_dict`."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Views of n hypotheses and the camera of the photo in each of them; it unpacks into these two."""
 
     views: ViewSet
     """[n v]"""
     photo_cameras: PhotoCamera
     """[n]"""
+    shapes: tuple[PlacedShape, ...] = ()
+    """The hypotheses themselves where the source gives shapes: nothing is reconstructed from the views then."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.views
+        yield self.photo_cameras
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,8 @@ class SamplerInfo:
     """SPDX identifier of the weights' license."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Record for manifests: name, sha256, revision, adapters."""
+    gives: Literal["views", "shapes"] = "views"
+    """Source of the hypotheses: views, of which they are reconstructed, or shapes of the sampler's own."""
     channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
     """Channels of the sampled views."""
     rig: Literal["any", "fixed"] = "fixed"
@@ -99,6 +119,15 @@ class ViewSampler(Protocol):
         self, reference: ReferenceImage, seeds: Sequence[int], elevation: float | None = None, azimuth: float = 0.0
     ) -> PhotoCamera:
         """Draw the camera [n] of a photo that was taken ``azimuth`` degrees from the first one."""
+        ...
+
+
+@runtime_checkable
+class ShapeGiving(Protocol):
+    """Optional capability: hypotheses are shapes of the sampler's own, see :attr:`Sampled.shapes`."""
+
+    def meshed(self, config: ReconstructionConfig) -> ViewSampler:
+        """This sampler, with meshes and textures as ``config`` says."""
         ...
 
 

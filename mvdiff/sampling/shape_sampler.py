@@ -74,6 +74,11 @@ class ShapeSampler(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    @property
+    def chunk(self) -> int:
+        """Shapes sampled at a time, each time by as many steps as the settings say."""
+        ...
+
     def prepare(self, photo: Any, matting: bool = True, framing: Framing = "recentre") -> ReferenceImage:
         """Cut the object out of a photo (path, picture or array) and frame it as this generator expects it."""
         ...

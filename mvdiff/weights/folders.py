@@ -3,7 +3,9 @@
 Only safetensors are read and only classes that the caller names are built; nothing is looked for on a network.
 """
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ Shapes = dict[str, tuple[int, ...]]
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 #: Names of the attention of VAEs that diffusers wrote before version 0.18, and today's.
 _EARLIER = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
+#: Files of a variant: model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model.safetensors.index.fp16.json.
+_VARIANT = re.compile(r"\.([a-zA-Z]\w*)(?:-\d+-of-\d+)?\.safetensors$|\.safetensors\.index\.(\w+)\.json$")
 #: Constants that earlier versions of transformers stored.
 _CONSTANTS = ("position_ids",)
 
@@ -38,14 +42,33 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     if not renames:
         check_keys(found, expected_shapes(kind, config), folder)
     options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    if variant := variant_of(weight_files(folder)[0].name):
+        options["variant"] = variant
     if renames:
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    with reading(folder, "folder of weights", "pull these weights again"):
+    with reading(folder, "folder of weights", "pull these weights again"), without_bars():
         loaded = kind.from_pretrained(folder, **options)
     if renames:
         loaded, info = loaded
         _check_loaded(info, folder)
     return loaded.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Leave out the progress bars of transformers inside the block, where it is installed."""
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        yield
+        return
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _check_loaded(info: Mapping[str, Any], folder: Path) -> None:
@@ -76,7 +99,8 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none, only pickles, or some of the shards that the index lists are missing.
     """
-    indices = sorted(folder.glob("*.safetensors.index.json")) if is_folder(folder) else []
+    named = ("*.safetensors.index.json", "*.safetensors.index.*.json")
+    indices = [path for kind in named for path in sorted(folder.glob(kind))] if is_folder(folder) else []
     if indices:
         with reading(indices[0], "index of shards", "pull these weights again"):
             names = sorted(set(read_json(indices[0], _ShardIndex).weight_map.values()))
@@ -96,10 +120,16 @@ def weight_files(folder: Path) -> list[Path]:
     return _one_variant(found)
 
 
+def variant_of(name: str) -> str | None:
+    """Variant that a file of weights or an index of shards is named after, such as fp16; None for plain ones."""
+    found = _VARIANT.search(name)
+    return None if found is None else found[1] or found[2]
+
+
 def _one_variant(found: list[Path]) -> list[Path]:
-    """Weights in full, where the folder also has them in half precision under other names."""
-    plain = [path for path in found if path.name.count(".") == 1]
-    return plain or found
+    """The plain files; where there are none, those of the first variant."""
+    plain = [path for path in found if variant_of(path.name) is None]
+    return plain or [path for path in found if variant_of(path.name) == variant_of(found[0].name)]
 
 
 def read_shapes(folder: Path) -> Shapes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mvdiff.weights.folders import variant_of
 from mvdiff.weights.manifest import FILE, Manifest, Source, make_manifest
 from recon.core.errors import InputError
 from recon.core.reading import file_sha256, reason
@@ -26,6 +27,8 @@ class Wanted:
     patterns: Sequence[str]
     into: str = "."
     """Folder of these files below that of the weights."""
+    variant: str | None = None
+    """Variant to prefer, such as fp16, where a network has it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ def list_files(wanted: Wanted) -> Listing:
 
     with _hub_told(wanted.repo):
         info = HfApi().model_info(wanted.repo, revision=wanted.revision, files_metadata=True)
-    files = {each.rfilename: each for each in info.siblings or [] if _matches(each.rfilename, wanted.patterns)}
+    matching = [each for each in info.siblings or [] if _matches(each.rfilename, wanted.patterns)]
+    kept = one_variant([each.rfilename for each in matching], wanted.variant)
+    files = {each.rfilename: each for each in matching if each.rfilename in kept}
     if not any(name.endswith(".safetensors") for name in files):
         pickles = [each.rfilename for each in info.siblings or [] if each.rfilename.endswith(_PICKLES)]
         held = f"only pickles ({pickles[0]}), to be converted by `mvdiff models convert`" if pickles else "none"
@@ -108,6 +113,15 @@ def _check_hashes(listing: Listing, place: Path) -> None:
         (place / name).unlink()
     if wrong:
         raise InputError(f"The SHA-256 of {', '.join(wrong)} is not the hub's: run the command again to fetch it anew.")
+
+
+def one_variant(names: Sequence[str], variant: str | None) -> set[str]:
+    """Names without the files of other variants; a network that lacks the wanted one is taken in its plain files."""
+    kept, weights = set(), [name for name in names if ".safetensors" in name]
+    for folder in {name.rpartition("/")[0] for name in weights}:
+        own = [name for name in weights if name.rpartition("/")[0] == folder]
+        kept |= {name for name in own if variant_of(name) == variant} or {n for n in own if variant_of(n) is None}
+    return kept | (set(names) - set(weights))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

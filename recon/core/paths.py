@@ -8,6 +8,11 @@ from recon.core.errors import InputError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NUMBER = re.compile(r"(\d+)")
+#: Suffixes of pictures that can be read.
+PICTURES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2"),
+    *(".heic", ".heif", ".hif", ".avif"),
+)
 #: Bytes of a file's name on the usual file systems.
 _LONGEST = 255
 

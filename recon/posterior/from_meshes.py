@@ -20,7 +20,7 @@ LEAST_OVERLAP = 0.85
 #: Overlap that at least one mesh must reach.
 _REFUSED = 0.7
 #: Confidence below which the pose of a mesh counts as ambiguous.
-_SURE = 0.8
+SURE = 0.8
 UNCALIBRATED = "Uncalibrated: no calibration is known for meshes that were made elsewhere."
 
 
@@ -77,7 +77,7 @@ def hypotheses_of_meshes(
         found = weigh_by_photo(found, rgba, placed.cameras.cameras(rgba.shape[-1])).of(found)
     notes = [_strange(names[k], placed.registrations[k]) for k in strange]
     notes += [
-        _ambiguous(names[k], r) for k, r in enumerate(placed.registrations) if r.confidence < _SURE and k not in strange
+        _ambiguous(names[k], r) for k, r in enumerate(placed.registrations) if r.confidence < SURE and k not in strange
     ]
     return MeshHypotheses(tuple(found), placed, (*notes, UNCALIBRATED))
 

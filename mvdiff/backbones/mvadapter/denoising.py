@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvdiff.backbones.mvadapter.attention import Bank
 from mvdiff.backbones.mvadapter.networks import Networks
 
 Streams = Sequence[torch.Generator]
@@ -39,18 +40,35 @@ def denoise(
     side = size // networks.factor
     latents = _noise((v, networks.unet.config.in_channels, side, side), streams).flatten(0, 1).to(networks.device)
     latents = latents * scheduler.init_noise_sigma
-    bank = networks.bank(_reference(networks, picture, streams), size)
+    reference, features = _reference(networks, picture, streams), networks.camera_features(control, n * (1 + guided))
+    with networks.using(networks.unet):
+        bank = networks.bank(reference, size)
+        return _denoised(networks, latents, bank, features, scheduler, guidance, v, size, on_step).unflatten(0, (n, v))
+
+
+def _denoised(
+    networks: Networks,
+    latents: Float[Tensor, "b c y x"],
+    bank: Bank,
+    features: list[Tensor],
+    scheduler: Any,
+    guidance: float,
+    v: int,
+    size: int,
+    on_step: Callable[[int], None] | None,
+) -> Float[Tensor, "b c y x"]:
+    """The loop itself, with its UNet on the device."""
+    guided = guidance > 1
     if guided:
         bank = {name: torch.cat([torch.zeros_like(tokens), tokens]) for name, tokens in bank.items()}
-    given = networks.conditions(n * v, size, guided) | {"cross_attention_kwargs": {"bank": bank, "num_views": v}}
-    features = networks.camera_features(control, n * (1 + guided))
+    given = networks.conditions(len(latents), size, guided) | {"cross_attention_kwargs": {"bank": bank, "num_views": v}}
     for index, timestep in enumerate(scheduler.timesteps):
         state = scheduler.scale_model_input(torch.cat([latents] * (1 + guided)), timestep).to(networks.dtype)
         predicted = _predict(networks, state, timestep, given, features, guidance)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
         if on_step is not None:
             on_step(index + 1)
-    return latents.unflatten(0, (n, v))
+    return latents
 
 
 def _predict(

@@ -9,6 +9,7 @@ import torch
 from mvdiff.backbones.mvadapter.attention import install_decoupled_attention
 from mvdiff.backbones.mvadapter.networks import Networks, Prompt
 from mvdiff.backbones.mvadapter.schedule import shifted
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.weights.folders import check_keys, load_network
 from recon.core.errors import InputError
 from recon.core.paths import is_file
@@ -21,7 +22,9 @@ PROMPT, NEGATIVE = "high quality", "watermark, ugly, deformed, noisy, blurry, lo
 _CAMERA_CHANNELS, _REPAIR = 6, "pull these weights again"
 
 
-def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Networks:
+def load_networks(
+    folder: Path, device: torch.device, dtype: torch.dtype, lora: Lora | None = None, offload: bool = False
+) -> Networks:
     """All parts: SDXL's folders, ``vae``, and the published file of the adapter in ``adapter``."""
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -29,18 +32,21 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
     unet = load_network(UNet2DConditionModel, folder / "unet", dtype)
     if unet.config.addition_embed_type != "text_time":
         raise InputError(f"'{folder / 'unet'}' is no UNet of SDXL: give SDXL 1.0 or a model fine-tuned from it.")
-    vae = load_network(AutoencoderKL, folder / "vae", dtype)
+    if lora is not None:
+        lora.fuse_into(unet)
+    vae, resting = load_network(AutoencoderKL, folder / "vae", dtype), torch.device("cpu") if offload else device
     prompt, negative = _prompts(folder, dtype, device)
     place = folder / "adapter" / ADAPTER_FILE
     branches, cameras = _adapter(place)
     return Networks(
-        unet=_with_adapter(unet, branches, place).to(device),
-        adapter=torch.nn.Module.to(_camera_encoder(unet, cameras, place), device, dtype),
+        unet=_with_adapter(unet, branches, place).to(resting),
+        adapter=torch.nn.Module.to(_camera_encoder(unet, cameras, place), resting, dtype),
         # Stock SDXL's VAE overflows in half precision, and says so.
-        vae=(vae.float() if vae.config.force_upcast else vae).to(device),
+        vae=(vae.float() if vae.config.force_upcast else vae).to(resting),
         prompt=prompt,
         negative=negative,
         scheduler=_scheduler(folder / "scheduler"),
+        execution=device if offload else None,
     )
 
 

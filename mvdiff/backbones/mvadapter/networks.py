@@ -33,6 +33,7 @@ class Networks(LatentNetworks):
     negative: Prompt
     scheduler: Any
     """Scheduler with shifted noise; copied for each call."""
+    execution: torch.device | None = None
 
     def conditions(self, count: int, size: int, guided: bool) -> dict[str, Any]:
         """Text and size arguments of the UNet for ``count`` pictures; with guidance, the negative half comes first."""
@@ -45,8 +46,9 @@ class Networks(LatentNetworks):
 
     def posterior(self, pixels: Float[Tensor, "1 3 h w"]) -> tuple[Float[Tensor, "1 c y x"], Float[Tensor, "1 c y x"]]:
         """Mean and standard deviation of the VAE's latents, scaled as the UNet takes them."""
-        found, scale = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist, self._scale
-        return found.mean.float() * scale, found.std.float() * scale
+        with self.using(self.vae):
+            found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        return found.mean.float() * self._scale, found.std.float() * self._scale
 
     @property
     def _scale(self) -> float:
@@ -61,10 +63,12 @@ class Networks(LatentNetworks):
 
     def camera_features(self, control: Float[Tensor, "v 6 h w"], copies: int) -> list[Float[Tensor, "b _ _ _"]]:
         """Feature maps of the cameras that the UNet's blocks add, for ``copies`` sets of v views."""
-        return [each.repeat(copies, 1, 1, 1) for each in self.adapter(control.to(self.device, self.dtype))]
+        with self.using(self.adapter):
+            return [each.repeat(copies, 1, 1, 1) for each in self.adapter(control.to(self.device, self.dtype))]
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """Pictures in [0, 1], one at a time to bound memory."""
-        scaled = (latents / self._scale).to(self.vae.device, self.vae.dtype)
-        pictures = [self.vae.decode(one[None], return_dict=False)[0].float() for one in scaled]
+        scaled = (latents / self._scale).to(self.device, self.vae.dtype)
+        with self.using(self.vae):
+            pictures = [self.vae.decode(one[None], return_dict=False)[0].float() for one in scaled]
         return (torch.cat(pictures) / 2 + 0.5).clamp(0, 1)

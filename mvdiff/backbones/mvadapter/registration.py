@@ -10,19 +10,23 @@ from mvdiff.sampling.photo_camera import RADIUS, PhotoCamera
 from recon import ReconstructionConfig, ViewSet, reconstruct
 from recon.core.cameras import Cameras
 from recon.registration import register_to_photo
+from recon.registration.matching import Encoder
 
 #: Pixels along each side of the pictures that registration reconstructs.
 _SIZE = 128
 
 
-def in_photo_frame(views: ViewSet, photo: Float[Tensor, "4 s s"]) -> tuple[Cameras, PhotoCamera]:
+def in_photo_frame(
+    views: ViewSet, photo: Float[Tensor, "4 s s"], encoder: Encoder | None = None
+) -> tuple[Cameras, PhotoCamera]:
     """Cameras [1 v] of one object's views in the photo's frame, and the photo's camera [1] at azimuth 0.
 
     The views [1 v] have the frame of an object that stands upright and faces +Z, whatever the photo shows of it. Their
     visual hull is registered to the cut-out photo; the object's bounding sphere gets the radius 0.5.
+    The features of an ``encoder`` are compared beside silhouettes and colors.
     """
     mesh = reconstruct(_reduced(views).to("cpu"), ReconstructionConfig.preset("fast"))[0].mesh.to("cpu")
-    found = register_to_photo(mesh.normalized(RADIUS), photo.cpu(), "y-up")
+    found = register_to_photo(mesh.normalized(RADIUS), photo.cpu(), "y-up", encoder=encoder)
     low, high = mesh.bounds
     center = (low + high) / 2
     scale = RADIUS / float((mesh.vertices - center).norm(dim=-1).amax())

@@ -56,6 +56,20 @@ def denoise(
         control: sheets in [-1, 1] that the ControlNet turns into others.
         on_step: called with the number of finished steps.
     """
+    with networks.using(networks.unet, None if control is None else networks.control):
+        return _denoised(networks, reference, streams, steps, size, control, on_step)
+
+
+def _denoised(
+    networks: Networks,
+    reference: Reference,
+    streams: Streams,
+    steps: int,
+    size: tuple[int, int],
+    control: Float[Tensor, "n 3 h w"] | None,
+    on_step: Callable[[int], None] | None,
+) -> Float[Tensor, "n c y x"]:
+    """The loop itself, with its networks on the device."""
     scheduler = copy.deepcopy(networks.scheduler)
     scheduler.set_timesteps(steps, device=networks.device)
     shape = (networks.unet.config.in_channels, *(side // networks.factor for side in size))

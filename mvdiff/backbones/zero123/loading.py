@@ -8,12 +8,13 @@ import msgspec
 import torch
 
 from mvdiff.backbones.catalog import find
+from mvdiff.backbones.photo_estimator import embedded_estimator
+from mvdiff.backbones.unet_lora import Lora
 from mvdiff.backbones.zero123.attention import install_reference_attention
 from mvdiff.backbones.zero123.networks import Networks
 from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.sampling.sampler import Channel, SamplerInfo
-from mvdiff.weights import licenses, packing
-from mvdiff.weights.architecture import read_config
+from mvdiff.weights import licenses
 from mvdiff.weights.folders import load_network
 from mvdiff.weights.pulled import open_weights
 from recon.core.errors import InputError
@@ -28,21 +29,26 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def load(
-    name: str, weights: str | Path, device: torch.device, dtype: torch.dtype
+    name: str,
+    weights: str | Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    lora: Lora | None = None,
+    offload: bool = False,
 ) -> tuple[Networks, PhotoCameraEstimator, SamplerInfo]:
     """Networks, camera estimator and description of the checkpoint ``name``."""
     row = find(name)
     if row.non_commercial:
         licenses.require(name, row.license, row.license_url)
     folder, record = open_weights(name, row.license, weights)
-    networks = load_networks(folder, device, dtype)
+    networks = load_networks(folder, device, dtype, lora, offload)
     channels: frozenset[Channel] = frozenset({"rgb", "alpha"})
     if networks.control is not None:
         channels |= {"normal"}
     info = SamplerInfo(
         name=name,
         license=row.license,
-        weights=record,
+        weights=record | ({} if lora is None else lora.record()),
         channels=channels,
         photo_camera="estimated",
         conditions=frozenset({"elevation", "photo_cameras"}),
@@ -51,10 +57,12 @@ def load(
         ),
         defaults=row.defaults,
     )
-    return networks, _estimator(device, dtype), info
+    return networks, embedded_estimator(device, dtype), info
 
 
-def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Networks:
+def load_networks(
+    folder: Path, device: torch.device, dtype: torch.dtype, lora: Lora | None = None, offload: bool = False
+) -> Networks:
     """All parts of the published layout; ``controlnet`` may be missing."""
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     try:
@@ -73,7 +81,10 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
     }
     if is_folder(folder / "controlnet"):
         networks["control"] = load_network(ControlNetModel, folder / "controlnet", dtype)
+    if lora is not None:
+        lora.fuse_into(networks["unet"])
     install_reference_attention(networks["unet"])
+    place = torch.device("cpu") if offload else device
     prompt = _empty_prompt(folder, dtype)
     if len(ramp) != prompt.shape[1]:
         raise InputError(
@@ -86,12 +97,13 @@ def load_networks(folder: Path, device: torch.device, dtype: torch.dtype) -> Net
             for name in ("clip", "vae")
         ]
     return Networks(
-        **{name: None if network is None else network.to(device) for name, network in networks.items()},
+        **{name: None if network is None else network.to(place) for name, network in networks.items()},
         prompt=prompt.to(device),
         ramp=torch.tensor(ramp, dtype=dtype, device=device),
         scheduler=EulerAncestralDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing"),
         vision_processor=processors[0],
         vae_processor=processors[1],
+        execution=device if offload else None,
     )
 
 
@@ -105,10 +117,3 @@ def _empty_prompt(folder: Path, dtype: torch.dtype) -> torch.Tensor:
         length = tokenizer.model_max_length
         tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     return load_network(CLIPTextModel, folder / "text_encoder", dtype)(tokens.input_ids)[0]
-
-
-def _estimator(device: torch.device, dtype: torch.dtype) -> PhotoCameraEstimator:
-    """The estimator of this package, which asks for nothing but the photo's crop."""
-    estimator = PhotoCameraEstimator.from_config(read_config(packing.EMBEDDED, "camera_estimator"))
-    packing.load_packed(packing.EMBEDDED, "camera_estimator", estimator)
-    return estimator.eval().to(device, dtype)

@@ -33,16 +33,19 @@ class Networks(LatentNetworks):
     """``EulerAncestralDiscreteScheduler``; copied for each call."""
     vision_processor: Any
     vae_processor: Any
+    execution: torch.device | None = None
 
     def embedding(self, picture: Any) -> Float[Tensor, "1 t e"]:
         """Prompt embedding of an RGB picture: that of no words plus the ramped CLIP embedding of the picture."""
         pixels = self.vision_processor(images=picture, return_tensors="pt").pixel_values
-        embeds = self.vision(pixels.to(self.device, self.dtype)).image_embeds
+        with self.using(self.vision):
+            embeds = self.vision(pixels.to(self.device, self.dtype)).image_embeds
         return self.prompt + embeds[:, None] * self.ramp[:, None]
 
     def posterior(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c y x"], Float[Tensor, "b c y x"]]:
         """Mean and standard deviation of the VAE's latents, not scaled."""
-        found = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist
+        with self.using(self.vae):
+            found = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist
         return found.mean.float(), found.std.float()
 
     def reference_pixels(self, picture: Any) -> Float[Tensor, "1 3 h w"]:
@@ -52,7 +55,8 @@ class Networks(LatentNetworks):
     def decode(self, latents: Float[Tensor, "n c y x"]) -> Float[Tensor, "n 3 h w"]:
         """Pictures in [0, 1] of sheet latents, one at a time to bound memory."""
         scaled = unscale_latents(latents) / self.vae.config.scaling_factor
-        pictures = [self.vae.decode(one[None].to(self.dtype), return_dict=False)[0].float() for one in scaled]
+        with self.using(self.vae):
+            pictures = [self.vae.decode(one[None].to(self.dtype), return_dict=False)[0].float() for one in scaled]
         return (unscale_colors(torch.cat(pictures)) / 2 + 0.5).clamp(0, 1)
 
 

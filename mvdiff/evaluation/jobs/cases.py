@@ -48,7 +48,9 @@ class Case:
     """Objects without a posterior, in the photo's frame, see :mod:`mvdiff.evaluation.protocols.baselines`."""
 
     def meshed(self, config: ReconstructionConfig) -> "Case":
-        """With hypotheses of geometry only, made from ``fields``."""
+        """With hypotheses of geometry only, made from ``fields``; those of a source of shapes are there already."""
+        if self.fields is None or self.sampled_views is None:
+            return self
         made = extract_untextured(self.fields, self.sampled_views, config)
         hypotheses = [Hypothesis(m.mesh, m.sdf, m.extent, seed=k, residual=m.residual) for k, m in enumerate(made)]
         return replace(self, hypotheses=hypotheses, fields=None, sampled_views=None)

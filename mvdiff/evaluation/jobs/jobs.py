@@ -19,6 +19,7 @@ from mvdiff.evaluation.jobs.objects import ObjectSet, View, photograph
 from mvdiff.evaluation.jobs.records import Records
 from mvdiff.evaluation.protocols.baselines import baseline_meshes
 from mvdiff.runs.image_to_3d import ImageTo3D
+from mvdiff.sampling.calibrations import owner_of
 from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.photo_camera import PhotoCamera
 from mvdiff.sampling.reference import ReferenceImage
@@ -36,8 +37,9 @@ Finish = Callable[[Case, Any, ImageTo3D], Result]
 
 def identity_of(config: JobConfig, model: ImageTo3D) -> dict[str, Any]:
     """Everything that the numbers depend on, the model included."""
+    sha256 = model.weights.get("sha256")
     return config.identity() | {
-        "weights": model.weights.get("sha256"),
+        "weights": sha256 if set(owner_of(model.weights)) <= {sha256, None} else owner_of(model.weights),
         "reconstruction": config_to_json(model.reconstruction),
         "posterior": asdict(model.posterior),
         "version": mvdiff.__version__,
@@ -157,15 +159,21 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
         seconds = {"sample": time.perf_counter() - start}
         novelty = self_errors(model, prepared, sampled[-1]) if config.judges_novelty else {}
         rig_views = slice(int(DEFAULT_RIG.photo_view), None)
-        case = Case(name, view, truth, reference, (), rig_views, seconds, novelty, photo_cameras=sampled[-1][1])
+        case = Case(
+            name, view, truth, reference, (), rig_views, seconds, novelty, photo_cameras=sampled[-1].photo_cameras
+        )
         if config.makes_baselines:
-            meshes = baseline_meshes(model, prepared, sampled[-1][0], generation, rig_views)
+            meshes = baseline_meshes(model, prepared, sampled[-1].views, generation, rig_views)
             case = replace(case, baselines=meshes)
         cases.append(case)
     start = time.perf_counter()
-    views = ViewSet.cat([views for views, _ in sampled])
-    cameras = PhotoCamera.cat([camera for _, camera in sampled])
-    if config.geometry_only:
+    together = Sampled(
+        ViewSet.cat([each.views for each in sampled]),
+        PhotoCamera.cat([each.photo_cameras for each in sampled]),
+        tuple(shape for each in sampled for shape in each.shapes),
+    )
+    views = together.views
+    if config.geometry_only and not together.shapes:
         fields = model.fields(views).to("cpu")
         each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
         return [
@@ -177,7 +185,7 @@ def make_cases(config: JobConfig, model: ImageTo3D, objects: ObjectSet, indices:
             )
             for place, case in enumerate(cases)
         ]
-    hypotheses = model.reconstruct(views, cameras, reference=references)
+    hypotheses = model.hypotheses(together, reference=references)
     each, n = (time.perf_counter() - start) / len(cases), config.num_hypotheses
     return [
         replace(

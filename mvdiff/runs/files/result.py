@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from mvdiff.backbones.novelty import Novelty
+from mvdiff.helpers.semantic_novelty import Likeness
 from mvdiff.runs.files.photo import photo_path
 from mvdiff.runs.result import GenerationResult
 from mvdiff.sampling.reference import ReferenceImage
@@ -57,9 +58,11 @@ def read_result(output: OutputFolder, sampled: Sampled) -> GenerationResult:
         )
         for index in range(len(posterior))
     )
-    record = read_summary(output).get("out_of_distribution")
+    summary = read_summary(output)
+    record, known = summary.get("out_of_distribution"), summary.get("semantic_novelty")
     novelty = None if record is None else Novelty(record["scores"], record["p_value"])
-    return GenerationResult(ReferenceImage.load(output.path), views, cameras, hypotheses, posterior, novelty)
+    likeness = None if known is None else Likeness(**known)
+    return GenerationResult(ReferenceImage.load(output.path), views, cameras, hypotheses, posterior, novelty, likeness)
 
 
 def read_summary(output: OutputFolder) -> dict[str, Any]:
@@ -89,7 +92,13 @@ class _Summary(msgspec.Struct, frozen=True):
     warnings: list[str]
     ambiguity: Ambiguity
     calibration: Calibration
+
+    class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        p_value: float
+        known: int
+
     out_of_distribution: Scores | None = None
+    semantic_novelty: Likeness | None = None
 
 
 def write_evidence(output: OutputFolder, picture: Image.Image) -> None:
@@ -100,12 +109,16 @@ def write_evidence(output: OutputFolder, picture: Image.Image) -> None:
 
 def _summary(output: OutputFolder, result: GenerationResult) -> dict[str, Any]:
     inputs = output.manifest["inputs"]
-    return result.posterior.summary() | {
-        "photo": inputs["photo"],
-        "model": inputs["weights"],
-        "out_of_distribution": None if result.novelty is None else result.novelty.record(),
-        "matte": result.reference.matte.to_dict(),
-    }
+    return (
+        result.posterior.summary()
+        | {
+            "photo": inputs["photo"],
+            "model": inputs["weights"],
+            "out_of_distribution": None if result.novelty is None else result.novelty.record(),
+            "matte": result.reference.matte.to_dict(),
+        }
+        | ({} if result.likeness is None else {"semantic_novelty": result.likeness.record()})
+    )
 
 
 def _write_report(output: OutputFolder, result: GenerationResult, novelty: dict[str, Any] | None) -> None:

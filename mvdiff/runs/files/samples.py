@@ -1,13 +1,17 @@
-"""Sampled views of a run: ``views/NNN/`` with the photo's camera, the tensors, a contact sheet and images."""
+"""Sampled views of a run: ``views/NNN/`` with the photo's camera, the tensors, a contact sheet and images.
+
+Sources of shapes leave their registration there, too, and until the run is complete the shape itself.
+"""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from mvdiff.sampling.photo_camera import PhotoCamera
-from mvdiff.sampling.sampler import Sampled
+from mvdiff.sampling.sampler import PlacedShape, Sampled
 from recon.core.paths import is_file
 from recon.core.reading import read_json, reading
 from recon.core.views import ViewSet
@@ -15,6 +19,7 @@ from recon.io.folders import OutputFolder, atomic_write, write_json
 from recon.io.images.files import VIEW_PNG
 from recon.io.views import transforms_json
 from recon.ops.parallel import in_threads
+from recon.posterior import Hypothesis, load_hypothesis, save_hypothesis
 
 _REMEDY = "run the command that made this run again, with --overwrite"
 
@@ -31,15 +36,17 @@ def load_sample(output: OutputFolder, index: int) -> Sampled | None:
         views = ViewSet.load(output.path / names[1])
         if len(views) != 1:
             raise ValueError(f"it holds {len(views)} hypotheses")
-        return Sampled(views, camera)
+        return Sampled(views, camera, _load_shape(output, index))
 
 
 def save_samples(output: OutputFolder, samples: Mapping[int, Sampled]) -> None:
     """Write the samples [1] of some hypotheses, by their index."""
-    output.list_files(*(name for index in samples for name in _sample_files(index)))
+    output.list_files(*(name for index, sample in samples.items() for name in _files_of(index, sample)))
 
     def save(index: int) -> None:
         views, photo_camera = samples[index]
+        for shape in samples[index].shapes:  # first: a sample without the others counts as not written
+            _save_shape(output, index, shape)
         camera, tensors, sheet = _sample_files(index)
         write_json(output.path / camera, {name: float(value[0]) for name, value in vars(photo_camera).items()})
         with atomic_write(output.path / sheet) as temporary:
@@ -47,6 +54,34 @@ def save_samples(output: OutputFolder, samples: Mapping[int, Sampled]) -> None:
         views.save((output.path / tensors).parent)
 
     in_threads(save, list(samples))
+
+
+def _files_of(index: int, sample: Sampled) -> tuple[str, ...]:
+    own = (shape_file(index), _registration_file(index)) if sample.shapes else ()
+    return *own, *_sample_files(index)
+
+
+def _load_shape(output: OutputFolder, index: int) -> tuple[PlacedShape, ...]:
+    """The shape of a hypothesis; none for sources of views and for complete runs, which have its mesh."""
+    if not output.has(shape_file(index)):
+        return ()
+    with reading(output.path / _registration_file(index), "registration", _REMEDY):
+        record = read_json(output.path / _registration_file(index), dict[str, Any])
+    return (PlacedShape(load_hypothesis(output.path / shape_file(index)).mesh, record),)
+
+
+def _save_shape(output: OutputFolder, index: int, shape: PlacedShape) -> None:
+    save_hypothesis(Hypothesis(shape.mesh), output.path / shape_file(index))
+    write_json(output.path / _registration_file(index), dict(shape.registration))
+
+
+def shape_file(index: int) -> str:
+    """Shape of a hypothesis, kept until the run is complete."""
+    return f"views/{index:03d}/shape.npz"
+
+
+def _registration_file(index: int) -> str:
+    return f"views/{index:03d}/registration.json"
 
 
 def write_transforms(output: OutputFolder, views: ViewSet) -> None:

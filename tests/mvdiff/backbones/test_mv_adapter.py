@@ -137,7 +137,7 @@ def test_it_is_a_view_sampler_and_says_what_it_cannot_do(sampler, photo):
         sampler.sample(SamplingRequest(reference, [0], elevation=10.0))
     with pytest.raises(InputError, match="takes one photo"):
         sampler.draw_photo_cameras(reference, [0])
-    with pytest.raises(InputError, match="takes no LoRA"):
+    with pytest.raises(InputError, match="There is no LoRA file"):
         MVAdapterSampler.from_pretrained(lora="x.safetensors")
     assert Conditions().given == frozenset()
     with pytest.raises(InputError, match="shows no object"):

@@ -1,6 +1,7 @@
 """The backbone zero123plus with tiny weights: its contract, its streams, the whole way, and what it refuses."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,19 +9,24 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
+from safetensors.torch import load_file, save_file
 
 from mvdiff import ImageTo3D
+from mvdiff.backbones.memory import memory_told
+from mvdiff.backbones.registry import load_sampler
 from mvdiff.backbones.zero123 import sheet
 from mvdiff.backbones.zero123.attention import ReferenceAttention
 from mvdiff.backbones.zero123.denoising import Reference, denoise
 from mvdiff.backbones.zero123plus import Zero123PlusSampler
 from mvdiff.cli.main import main
 from mvdiff.runs.folder import FolderStore
+from mvdiff.sampling.calibrations import owner_of
 from mvdiff.sampling.candidates import generators
 from mvdiff.sampling.conditions import Conditions
 from mvdiff.sampling.generation import GenerationConfig
 from mvdiff.sampling.sampler import SamplingRequest
 from mvdiff.testing import check_backbone
+from mvdiff.weights.folders import load_network
 from recon import ReconstructionConfig
 from recon.core.errors import InputError
 
@@ -188,6 +194,79 @@ def test_defaults_of_the_command_line_are_the_backbones(capsys: pytest.CaptureFi
     assert "Denoising steps. (default: 6)" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_lora_of_another_architecture_is_refused(zero123_folder: Path, licensed: None) -> None:
-    with pytest.raises(InputError, match="takes no LoRA"):
-        Zero123PlusSampler.from_pretrained(zero123_folder, "cpu", lora="some.safetensors")
+def _lora(path: Path, layer: str, rank: int, inner: int, outer: int) -> tuple[Path, torch.Tensor]:
+    """A LoRA file in the names of diffusers, and the change of the layer's weight."""
+    generator = torch.Generator().manual_seed(3)
+    down, up = torch.randn(rank, inner, generator=generator), torch.randn(outer, rank, generator=generator)
+    save_file({f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}, path)
+    return path, up @ down
+
+
+def test_a_lora_is_fused_into_the_unet_by_its_scale(zero123_folder: Path, licensed: None, tmp_path: Path) -> None:
+    plain = load_sampler("zero123plus", weights=zero123_folder, device="cpu", dtype=torch.float32)
+    layer = next(name for name, module in plain.networks.unet.named_modules() if name.endswith("attn1.to_q"))
+    before = plain.networks.unet.get_submodule(layer).weight
+    path, change = _lora(tmp_path / "a.safetensors", layer, 2, before.shape[1], before.shape[0])
+    options = {"weights": zero123_folder, "device": "cpu", "dtype": torch.float32, "lora": path}
+    adapted = load_sampler("zero123plus", **options, lora_scale=0.5)
+    after = adapted.networks.unet.get_submodule(layer).weight
+    torch.testing.assert_close(after, before + 0.5 * change, atol=1e-5, rtol=1e-5)
+    others = {n: v for n, v in adapted.networks.unet.state_dict().items() if not n.startswith(layer)}
+    assert all(torch.equal(value, plain.networks.unet.state_dict()[name]) for name, value in others.items())
+    assert adapted.info.weights["lora_scale"] == 0.5
+    assert owner_of(adapted.info.weights) != owner_of(plain.info.weights)
+
+
+def test_a_lora_that_does_not_fit_is_named(zero123_folder: Path, licensed: None, tmp_path: Path) -> None:
+    options = {"weights": zero123_folder, "device": "cpu", "dtype": torch.float32}
+    path, _ = _lora(tmp_path / "a.safetensors", "mid_block.attentions.7.to_q", 2, 8, 8)
+    with pytest.raises(InputError, match=r"does not fit this UNet \(unet\.mid_block\.attentions\.7\.to_q"):
+        load_sampler("zero123plus", **options, lora=path)
+    (tmp_path / "b.safetensors").write_bytes(b"none")
+    with pytest.raises(InputError, match="is no readable LoRA file"):
+        load_sampler("zero123plus", **options, lora=tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match="There is no LoRA file"):
+        load_sampler("zero123plus", **options, lora=tmp_path / "c.safetensors")
+
+
+def test_offloaded_networks_give_the_same_views_and_rest_in_the_memory_of_the_cpu(
+    sampler: Zero123PlusSampler, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU as device: each network is moved there before its use and back after it, whatever happens."""
+    request = SamplingRequest(sampler.prepare(photo), [3], GenerationConfig(num_inference_steps=1, candidates=1))
+    expected = sampler.sample(request).views.rgb
+    networks = replace(sampler.networks, execution=torch.device("cpu"))
+    places, move = [], torch.nn.Module.to
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, place: places.append((module, str(place))) or module)
+    found = replace(sampler, networks=networks).sample(request).views.rgb
+    monkeypatch.setattr(torch.nn.Module, "to", move)
+    assert torch.equal(found, expected)
+    names = {id(getattr(networks, name)): name for name in ("unet", "vae", "vision", "control")}
+    used = [names[id(module)] for module, _ in places]
+    assert {"unet", "vae", "vision", "control"} == set(used)
+    assert len(places) % 2 == 0
+
+
+def test_weights_of_half_precision_under_their_own_names_are_read(zero123_folder: Path, tmp_path: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path / "unet"
+    shutil.copytree(zero123_folder / "unet", folder)
+    (whole,) = folder.glob("*.safetensors")
+    halved = {name: value.half() for name, value in load_file(whole).items()}
+    whole.unlink()
+    save_file(halved, folder / "diffusion_pytorch_model.fp16.safetensors")
+    loaded = load_network(UNet2DConditionModel, folder, torch.float16)
+    assert loaded.dtype == torch.float16
+    assert all(torch.equal(value, halved[name]) for name, value in loaded.state_dict().items())
+
+
+def test_a_lack_of_memory_says_how_much_and_what_to_pass() -> None:
+    said = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"
+    words = r"8 objects at a time need more memory than cpu has \(2.50 GiB more were asked for\)"
+    with pytest.raises(InputError, match=words) as error, memory_told(torch.device("cpu"), 8):
+        raise torch.OutOfMemoryError(said)
+    assert "pass --chunk-size 4, or pass --offload" in str(error.value)
+    alone = "One object needs more memory than cpu has: pass --offload"
+    with pytest.raises(InputError, match=alone), memory_told(torch.device("cpu"), 1):
+        raise torch.OutOfMemoryError("none")

@@ -1,5 +1,6 @@
 """DINOv2 features: preprocessing as the processor's, a place in registration, semantic novelty."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from PIL import Image
 from tiny_helpers import tiny_dinov2
 
 from mvdiff.helpers.dinov2 import Dinov2Encoder
-from mvdiff.helpers.semantic_novelty import KnownPhotos, encode
+from mvdiff.helpers.semantic_novelty import KnownPhotos, Likeness, encode
+from mvdiff.runs.folder import FolderStore
 from mvdiff.sampling.reference import ReferenceImage
 from recon.core.errors import InputError
 from recon.io.images.matting import MatteReport
@@ -78,3 +80,30 @@ def test_an_unlike_photo_is_novel_and_a_like_one_is_not(folder: Path, tmp_path: 
     (tmp_path / "broken.safetensors").write_bytes(b"none")
     with pytest.raises(InputError, match="make it again"):
         KnownPhotos.load(tmp_path / "broken.safetensors")
+
+
+def test_a_run_states_how_unlike_known_photos_its_photo_is(folder: Path, run, photo: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    for k in range(5):
+        _reference(k).picture().save(known / f"{k}.png")
+    command = ("generate", photo, "--num-hypotheses", 1, "--num-inference-steps", 1, "--candidates", 1, "--json")
+    code, text, error = run(*command, "--output-dir", tmp_path / "out", "--features", folder, "--known-photos", known)
+    assert code == 0, error
+    found = json.loads(text)["runs"][0]["summary"]["semantic_novelty"]
+    assert found["known"] == 5
+    assert found["p_value"] == pytest.approx(1 / 6)  # a mug among blobs
+    result = FolderStore.open(tmp_path / "out").load_result()
+    assert result.likeness == Likeness(**found)
+    for options, words in (
+        (("--known-photos", known), "pass --features FOLDER"),
+        (("--features", folder), "has no such option: leave out --features"),
+    ):
+        code, _, error = run(*command, "--output-dir", tmp_path / "other", *options)
+        assert code == 2
+        assert words in error
+
+
+def test_unlike_photos_are_warned_of() -> None:
+    assert Likeness(0.05, 19).warnings
+    assert not Likeness(0.06, 19).warnings

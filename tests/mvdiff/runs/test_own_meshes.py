@@ -15,6 +15,8 @@ from mvdiff.data.procedural import make
 from mvdiff.data.render.pictures import photo_like
 from mvdiff.data.warp import SeededRandom
 from mvdiff.runs.folder import FolderStore
+from mvdiff.runs.own_meshes import OwnMeshes
+from mvdiff.sampling.generation import GenerationConfig
 from recon import Cameras, ReconstructionConfig, load_mesh, save_mesh
 from recon.core.conventions import world_rotation
 from recon.core.mesh import TexturedMesh
@@ -167,3 +169,58 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(case: Path, run, tmp_path:
         assert len(lines) == 1
         assert cause in lines[0]
         assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_meshes_is_painted_from_the_photo_and_a_painter(case: Path, run, tmp_path: Path) -> None:
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    for name in ("a.glb", "b.ply"):
+        (folder / name).write_bytes((case / name).read_bytes())
+    (folder / "notes.txt").write_text("no mesh")
+    out = tmp_path / "out"
+    code, text, error = run(
+        *("posterior", folder, "--photo", case / "photo.png", "--output-dir", out, "--json"),
+        *("--project-photo", "--paint", "embedded", "--device", "cpu"),
+    )
+    assert code == 0, error
+    record = json.loads(text)
+    assert record["summary"]["num_hypotheses"] == 2
+    assert any("colors of the rest are not observed" in said for said in record["summary"]["warnings"])
+    inputs = json.loads((out / "manifest.json").read_text())["inputs"]
+    assert inputs["project_photo"] is True
+    assert inputs["painter"]["backbone"] == "embedded"
+    result = FolderStore.open(out).load_result()
+    for hypothesis in result.hypotheses:
+        unseen = hypothesis.mesh.attributes["unseen"]
+        assert 0.2 < float(unseen.mean()) < 0.8
+        assert hypothesis.mesh.texture is not None
+
+
+def test_files_that_are_no_meshes_are_told_in_words_of_meshes(case: Path, run, tmp_path: Path) -> None:
+    (tmp_path / "empty.glb").write_bytes(b"")
+    (tmp_path / "text.glb").write_text("hello")
+    (tmp_path / "broken.gltf").write_text('{"asset": ')
+    (tmp_path / "folder").mkdir()
+    for name, words in (
+        ("empty.glb", "the file is empty"),
+        ("text.glb", "it is a text file, no glTF"),
+        ("broken.gltf", "its JSON document is damaged"),
+        ("folder", "holds no meshes"),
+    ):
+        code, _, error = run(
+            "posterior", tmp_path / name, "--photo", case / "photo.png", "--output-dir", tmp_path / "o"
+        )
+        assert code == 2
+        assert words in error
+        assert "Expecting value" not in error
+    code, _, error = run("posterior", case / "a.glb", "--photo", case / "photo.png", "--paint", "embedded")
+    assert code == 2
+    assert "add --project-photo" in error
+
+
+@pytest.mark.slow
+def test_what_fits_badly_is_told_first(case: Path, tmp_path: Path) -> None:
+    paths = [case / "a.glb", case / "stick.glb"]
+    meshes = OwnMeshes.read(paths, case / "photo.png", "auto", GenerationConfig())
+    assert "fits the photo badly" in meshes.run(tmp_path / "out").posterior.warnings[0]

@@ -26,7 +26,7 @@ def reference(model: ImageTo3D, photo: Path) -> ReferenceImage:
 
 
 def sampled(model: ImageTo3D, reference: ReferenceImage, **settings) -> ViewSet:
-    return model.sample(reference, replace(SETTINGS, **settings))[0]
+    return model.sample(reference, replace(SETTINGS, **settings)).views
 
 
 def drawn(model: ImageTo3D, reference: ReferenceImage, candidates: int) -> ViewSet:

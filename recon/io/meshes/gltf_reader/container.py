@@ -48,9 +48,7 @@ class Gltf:
         """
         data = read_bytes(path, MAX_FILE)
         text, binary = _chunks(data) if data[:4] == _GLB else (data, None)
-        content = json.loads(text.decode("utf-8-sig"))
-        if not isinstance(content, dict):
-            raise ValueError("the document is no JSON object")
+        content = _document(text)
         version = str(content.get("asset", {}).get("version", "2.0"))
         if version.split(".")[0] != "2":
             raise InputError(f"'{path}' is glTF {version[:8]}, only glTF 2 is read: convert it to glTF 2.0.")
@@ -101,6 +99,21 @@ class Gltf:
             return self.beside.read(uri)
         head, _, body = uri.partition(",")
         return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    """The JSON document. Raises ``ValueError`` in words of glTF, not of JSON, for files that are something else."""
+    if not text.strip():
+        raise ValueError("the file is empty")
+    try:
+        content = json.loads(text.decode("utf-8-sig"))
+    except ValueError as error:
+        kind = "text" if text[:1] not in b"{\xef" and text[:256].isascii() else "damaged"
+        said = "it is a text file, no glTF" if kind == "text" else "its JSON document is damaged"
+        raise ValueError(said) from error
+    if not isinstance(content, dict):
+        raise ValueError("the document is no JSON object")
+    return content
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes | None]:

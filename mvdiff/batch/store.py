@@ -79,7 +79,7 @@ class Store:
             self._call(self._files.rm, self._path(name), recursive=True)
 
     def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        return f"{self._root}/{name}".rstrip("/")
 
     def _call(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:

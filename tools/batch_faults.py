@@ -1,9 +1,10 @@
 """Disturb and measure the engine of batches, with real processes, a real Ray cluster and a real S3-compatible server.
 
-``kills``: kill -9 of a random worker every few seconds, of the driver twice, of the store once; the output after the last
-restart is compared with that of an undisturbed run, hash by hash. ``many``: 100,000 photos of a millisecond, with the
-driver's memory over time. ``share``: cost of a photo with one worker and with two. ``full-disk``: a disk that is full for
-a while. The stub of ``many``, ``share`` and ``full-disk`` samples nothing: these test the engine, not the model.
+``kills``: kill -9 of a random worker every few seconds, of the driver twice, of the store once, loss of a node of Ray
+once; the output after the last restart is compared with that of an undisturbed run, hash by hash. ``many``: 100,000
+photos of a millisecond, with the driver's memory over time. ``share``: cost of a photo with one worker and with two.
+``full-disk``: a disk that is full for a while. ``busy-store``: a store that answers every third request with 503. The
+stub samples nothing: with it, the engine is tested, not the model.
 """
 
 import argparse
@@ -36,6 +37,8 @@ from mvdiff.batch.results import BatchFolder  # noqa: E402
 from mvdiff.batch.store import Store, shards  # noqa: E402
 
 STUB = "batch_stub:StubJob"
+#: Size of one node of Ray.
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
 def main() -> int:
@@ -56,6 +59,7 @@ def main() -> int:
     share.add_argument("--photos", type=int, default=200)
     share.add_argument("--seconds", type=float, default=0.2)
     verbs.add_parser("full-disk")
+    verbs.add_parser("busy-store")
     for each in (many, share):
         each.add_argument("--engine", choices=("local", "ray"), default="local")
     for each in (kills, many, share):
@@ -65,7 +69,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.verb == "drive":
         return _drive(arguments.config)
-    run = {"kills": run_kills, "many": run_many, "share": run_share, "full-disk": run_full_disk}[arguments.verb]
+    run = {"kills": run_kills, "many": run_many, "share": run_share, "full-disk": run_full_disk}
+    run = (run | {"busy-store": run_busy_store})[arguments.verb]
     with tempfile.TemporaryDirectory(prefix="mvdiff-faults-") as root:
         return run(Path(root), arguments)
 
@@ -94,9 +99,9 @@ def run_kills(root: Path, options: argparse.Namespace) -> int:
     dice = random.Random(options.seed)
     setup, worker = _job(root, options)
     photos = write_photos(root / "photos", options.photos, real=options.sampler == "tiny")
-    with cluster(options.engine) as address, _server(root, options.store) as server:
+    with cluster(options.engine) as nodes, _server(root, options.store) as server:
         crew = {"engine": options.engine, "workers": options.workers, "cores_per_worker": 1, "attempts": 50}
-        crew |= {"ray_address": address, "patience": 60.0}
+        crew |= {"ray_address": nodes and nodes.address, "patience": 60.0}
         base = {"photos": str(photos), "setup": setup, "worker": worker, "crew": crew}
         place = (lambda name: f"s3://batch/{name}") if server else (lambda name: str(root / name))
         environment = server.environment if server else {}
@@ -105,7 +110,7 @@ def run_kills(root: Path, options: argparse.Namespace) -> int:
         calm = _undisturbed(base | {"out": place("calm")}, environment)
         print(f"undisturbed: {calm['done']} photos, {time.monotonic() - began:.0f} s", flush=True)
         began = time.monotonic()
-        record = _disturbed(base | {"out": place("disturbed")}, environment, server, options, dice)
+        record = _disturbed(base | {"out": place("disturbed")}, environment, server, nodes, options, dice)
         print(f"disturbed: {time.monotonic() - began:.0f} s, kills: {record}", flush=True)
         return _compare(place("calm"), place("disturbed"), options.photos)
 
@@ -144,18 +149,17 @@ def write_photos(folder: Path, count: int, real: bool) -> Path:
 
 
 @contextmanager
-def cluster(engine: str) -> Iterator[str | None]:
+def cluster(engine: str) -> Iterator[Any]:
     """A Ray cluster of two nodes on this machine, with one processor each."""
     if engine == "local":
         yield None
         return
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    made = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-    made.add_node(**small)
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    made.add_node(**NODE)
     try:
-        yield made.address
+        yield made
     finally:
         made.shutdown()
 
@@ -183,11 +187,12 @@ def _disturbed(
     config: dict[str, Any],
     environment: dict[str, str],
     server: S3Server | None,
+    nodes: Any,
     options: argparse.Namespace,
     dice: random.Random,
 ) -> dict[str, int]:
     """Start the driver again and again until it ends by itself. Returns the number of kills."""
-    killed = {"workers": 0, "drivers": 0, "stores": 0}
+    killed = {"workers": 0, "drivers": 0, "stores": 0, "nodes": 0}
     driver = start_driver(config, environment)
     next_kill = time.monotonic() + options.every
     while driver.poll() is None:
@@ -195,7 +200,7 @@ def _disturbed(
         if time.monotonic() < next_kill:
             continue
         next_kill = time.monotonic() + options.every * dice.uniform(0.5, 1.5)
-        share = _published(config["out"], killed) / options.photos
+        share = _published(config["out"]) / options.photos
         if killed["drivers"] < 2 and share > (0.2, 0.6)[killed["drivers"]]:
             driver.kill()
             driver.wait()
@@ -206,6 +211,10 @@ def _disturbed(
             killed["stores"] += 1
             time.sleep(4)
             server.start()
+        elif nodes is not None and not killed["nodes"] and share > 0.7:
+            nodes.remove_node(next(n for n in nodes.list_all_nodes() if not n.head), allow_graceful=False)
+            nodes.add_node(**NODE)
+            killed["nodes"] += 1
         elif workers := list(_workers(driver.pid, options.engine)):
             dice.choice(workers).kill()
             killed["workers"] += 1
@@ -213,9 +222,8 @@ def _disturbed(
     return killed
 
 
-def _published(out: str, killed: dict[str, int]) -> int:
-    folder = BatchFolder(Store(out, 30.0))
-    return sum(1 for _ in folder.published()) if killed["drivers"] < 2 or not killed["stores"] else 0
+def _published(out: str) -> int:
+    return sum(1 for _ in BatchFolder(Store(out, 30.0)).published())
 
 
 def _workers(driver: int, engine: str) -> Iterator[psutil.Process]:
@@ -295,9 +303,8 @@ def run_many(root: Path, options: argparse.Namespace) -> int:
     stop.set()
     watcher.join()
     tally = json.loads(text)
-    print(
-        f"{tally['done']} photos, {tally['done'] / tally['wall']:.0f} a second, {time.monotonic() - began:.0f} s in all"
-    )
+    rate, whole = tally["done"] / tally["wall"], time.monotonic() - began
+    print(f"{tally['done']} photos, {rate:.0f} a second, {whole:.0f} s in all")
     for place in range(11):
         second, megabytes = seen[min(len(seen) - 1, place * len(seen) // 10)]
         print(f"{second:6d} s  driver {megabytes:6.1f} MB")
@@ -317,9 +324,10 @@ def write_shard(path: Path, count: int) -> Path:
 def run_share(root: Path, options: argparse.Namespace) -> int:
     photos = write_photos(root / "photos", options.photos, real=False)
     cost = {}
-    with cluster(options.engine) as address:
+    with cluster(options.engine) as nodes:
         for workers in (1, 2):
-            crew = {"engine": options.engine, "workers": workers, "cores_per_worker": 1, "ray_address": address}
+            crew = {"engine": options.engine, "workers": workers, "cores_per_worker": 1}
+            crew |= {"ray_address": nodes and nodes.address}
             out, setup = str(root / f"out-{workers}"), {"seconds": options.seconds}
             config = {"photos": str(photos), "out": out, "worker": STUB, "crew": crew, "setup": setup}
             tally = _undisturbed(config, {})
@@ -339,7 +347,7 @@ def run_full_disk(root: Path, options: argparse.Namespace) -> int:
         ballast = disk / "ballast"
         crew = {"engine": "local", "workers": 2, "cores_per_worker": 1}
         config = {"photos": str(photos), "out": str(disk / "out"), "worker": STUB, "crew": crew}
-        driver = start_driver(config | {"setup": {"seconds": 0.05, "size": 16_384}}, {})
+        driver = start_driver(config | {"setup": {"seconds": 0.4, "size": 16_384}}, {})
         time.sleep(3)
         with ballast.open("wb", buffering=0) as file:
             try:
@@ -347,7 +355,9 @@ def run_full_disk(root: Path, options: argparse.Namespace) -> int:
                     file.write(b"0" * 4096)
             except OSError as error:
                 print(f"the disk is full: {error}", flush=True)
+        before = _published(str(disk / "out"))
         time.sleep(6)
+        print(f"results when it was full: {before}, six seconds later: {_published(str(disk / 'out'))}", flush=True)
         ballast.unlink()
         text, _ = driver.communicate()
         tally = json.loads(text)
@@ -356,6 +366,20 @@ def run_full_disk(root: Path, options: argparse.Namespace) -> int:
         return int(tally["done"] != 60 or bool(left))
     finally:
         subprocess.run(["umount", str(disk)], check=False)
+
+
+def run_busy_store(root: Path, options: argparse.Namespace) -> int:
+    """A proxy before the S3 server that answers every third request with 503, which clients may try again."""
+    from busy_proxy import BusyProxy
+
+    with _server(root, "s3") as server, BusyProxy(server.port, every=3) as proxy:
+        environment = server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
+        photos = write_photos(root / "photos", 100, real=False)
+        crew = {"engine": "local", "workers": 2, "cores_per_worker": 1}
+        config = {"photos": str(photos), "out": "s3://batch/out", "worker": STUB, "crew": crew, "setup": {}}
+        tally = _undisturbed(config, environment)
+        print(f"{tally['done']} of 100 photos, {proxy.refused} of {proxy.requests} requests were answered with 503")
+        return int(tally["done"] != 100 or not proxy.refused)
 
 
 if __name__ == "__main__":

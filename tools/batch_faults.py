@@ -374,12 +374,12 @@ def run_busy_store(root: Path, options: argparse.Namespace) -> int:
 
     with _server(root, "s3") as server, BusyProxy(server.port, every=3) as proxy:
         environment = server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
-        photos = write_photos(root / "photos", 100, real=False)
+        photos = write_photos(root / "photos", 50, real=False)
         crew = {"engine": "local", "workers": 2, "cores_per_worker": 1}
         config = {"photos": str(photos), "out": "s3://batch/out", "worker": STUB, "crew": crew, "setup": {}}
         tally = _undisturbed(config, environment)
-        print(f"{tally['done']} of 100 photos, {proxy.refused} of {proxy.requests} requests were answered with 503")
-        return int(tally["done"] != 100 or not proxy.refused)
+        print(f"{tally['done']} of 50 photos, {proxy.refused} of {proxy.requests} requests were answered with 503")
+        return int(tally["done"] != 50 or not proxy.refused)
 
 
 if __name__ == "__main__":

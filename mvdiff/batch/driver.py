@@ -16,7 +16,7 @@ from mvdiff.batch.readers.photo import Listing
 from mvdiff.batch.results import BatchFolder, State
 from mvdiff.batch.store import Store, StoreLost
 from mvdiff.batch.summary import Totals, write_tables
-from mvdiff.batch.table import PartWriter, missing_rows
+from mvdiff.batch.table import PartWriter, survey
 from recon.core.errors import InputError
 from recon.io.folders import place_errors_told
 from recon.io.locks import FolderLock, hold
@@ -112,9 +112,7 @@ class _Run:
     def finish(self) -> BatchResult:
         facts = self._crew.first_facts()
         settings = self._folder.claim(facts["settings"])
-        for row in missing_rows(self._folder):
-            self._parts.add(row)
-        states = {digest_of(key): state for key, state in self._ordered()}
+        states = survey(self._folder, self._parts.add)
         tasks = self._tasks(settings, states)
         total = self._listing.count()
         first = next(tasks, None)
@@ -129,12 +127,6 @@ class _Run:
         totals = write_tables(self._folder.store)
         write_index(self._folder.store, totals)
         return BatchResult(self._tally, totals)
-
-    def _ordered(self) -> Iterator[tuple[str, State]]:
-        """States of what is published; a result counts more than an earlier failure."""
-        found = {key: state for key, state in self._folder.published() if state != "done"}
-        yield from found.items()
-        yield from ((key, state) for key, state in self._folder.published() if state == "done")
 
     def _tasks(self, settings: str, states: dict[bytes, State]) -> Iterator[Task]:
         """Photos without a result, each once; what may have passed since is tried again."""

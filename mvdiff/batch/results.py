@@ -7,6 +7,7 @@ commit of that photo, written after its files. ``KEY.bad.json`` says that a phot
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,8 @@ from recon.core.reading import READ_ERRORS, parse_json
 State = Literal["done", "bad", "failed"]
 MANIFEST = "manifest.json"
 _FORMAT = "mvdiff-batch/1"
+#: Listings that are asked for at a time.
+_LISTINGS = 16
 _SUFFIXES: dict[State, str] = {"done": ".json", "bad": ".bad.json", "failed": ".failed.json"}
 
 
@@ -62,14 +65,9 @@ class BatchFolder:
 
     def published(self) -> Iterator[tuple[str, State]]:
         """Key and state of every photo with a result, from the names of the commits alone."""
-        for shard in shards():
-            for name in self.store.names(f"manifests/{shard}"):
-                for state in ("bad", "failed", "done"):  # the longest suffix first
-                    key = name.removesuffix(_SUFFIXES[state])
-                    if key != name:
-                        if is_key(key):
-                            yield key, state
-                        break
+        with ThreadPoolExecutor(_LISTINGS) as pool:
+            for names in pool.map(lambda shard: self.store.names(f"manifests/{shard}"), shards()):
+                yield from (found for name in names if (found := _parse(name)) is not None)
 
     def commit(self, row: dict[str, Any], was: State | None = None) -> None:
         """Write the commit of a photo whose files are published, or of its failure; ``was`` is an earlier failure."""
@@ -87,6 +85,15 @@ class BatchFolder:
 def run_folder(key: str) -> str:
     """Place of a photo's files."""
     return f"runs/{shard_of(key)}/{key}"
+
+
+def _parse(name: str) -> tuple[str, State] | None:
+    states: tuple[State, ...] = ("bad", "failed", "done")  # the longest suffix first
+    for state in states:
+        key = name.removesuffix(_SUFFIXES[state])
+        if key != name:
+            return (key, state) if is_key(key) else None
+    return None
 
 
 def _manifest(key: str, state: State) -> str:

@@ -2,11 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mvdiff.batch.keys import digest_of
-from mvdiff.batch.results import BatchFolder
+from mvdiff.batch.results import BatchFolder, State
 from mvdiff.batch.store import Store
 
 PARTS = "parts"
@@ -95,11 +95,17 @@ def recorded(store: Store) -> Iterator[tuple[str, str]]:
         yield from zip(table["key"].to_pylist(), table["state"].to_pylist(), strict=True)
 
 
-def missing_rows(folder: BatchFolder) -> Iterator[dict[str, Any]]:
-    """Rows of commits that no part holds, since the driver ended before it wrote them."""
+def survey(folder: BatchFolder, add: Callable[[dict[str, Any]], None]) -> dict[bytes, State]:
+    """State of every published photo by the hash in its key; a result counts more than an earlier failure.
+
+    ``add`` is called with the rows of commits that no part holds, since the driver ended before it wrote them.
+    """
     known = {(digest_of(key), state) for key, state in recorded(folder.store)}
+    states: dict[bytes, State] = {}
     for key, state in folder.published():
-        if (digest_of(key), state) not in known and (digest_of(key), "done") not in known:
-            row = folder.load(key, state)
-            if row is not None:
-                yield row
+        digest = digest_of(key)
+        if states.get(digest) != "done":
+            states[digest] = state
+        if (digest, state) not in known and (row := folder.load(key, state)) is not None:
+            add(row)
+    return states

@@ -73,14 +73,16 @@ def _open(url: str, column: str | None) -> Listing:
         return TarListing(files, paths)
     if kinds == {"parquet"}:
         return ParquetListing(files, paths, column)
+    if len(paths) == 1 and not files.exists(paths[0]):
+        raise InputError(f"There is nothing at '{url}': check the address.")
     if len(paths) == 1 and kinds == {"lines"}:
         return LineListing(files, paths[0])
     if len(paths) == 1 and kinds == {"table"}:
         return TableListing(files, paths[0], column)
     if len(paths) != 1 or not files.isdir(paths[0]):
-        found = "is neither a folder nor" if len(paths) == 1 and files.exists(paths[0]) else "names no folder and no"
         raise InputError(
-            f"'{url}' {found} a listing: give a folder of pictures, a .txt or .csv file, .tar shards or .parquet files."
+            f"'{url}' is neither a folder nor a listing: give a folder of pictures, a .txt or .csv file, .tar shards or "
+            ".parquet files."
         )
     return _of_folder(files, paths[0], column)
 

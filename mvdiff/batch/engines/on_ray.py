@@ -23,7 +23,9 @@ class RayCrew(Crew):
         self._own = not ray.is_initialized()
         if self._own:
             _connect(config.crew.ray_address)
-        self._gpus = float(ray.cluster_resources().get("GPU", 0))
+        device = str(config.setup.get("model", {}).get("device", "auto"))
+        # An autoscaled cluster may have no GPU yet: then --device cuda says that there will be.
+        self._gpus = 0.0 if device == "cpu" else float(ray.cluster_resources().get("GPU", device.startswith("cuda")))
 
     def size(self, facts: dict[str, Any]) -> int:
         crew = self._config.crew

@@ -81,7 +81,7 @@ def _open(url: str, column: str | None) -> Listing:
         return TableListing(files, paths[0], column)
     if len(paths) != 1 or not files.isdir(paths[0]):
         raise InputError(
-            f"'{url}' is neither a folder nor a listing: give a folder of pictures, a .txt or .csv file, .tar shards or "
+            f"'{url}' is neither a folder nor a listing: give a folder of pictures, a .txt or .csv file, .tar or "
             ".parquet files."
         )
     return _of_folder(files, paths[0], column)

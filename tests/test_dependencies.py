@@ -24,13 +24,13 @@ DISTRIBUTIONS = {
 #: Modules that another dependency brings, or that cannot be had from PyPI.
 BROUGHT = {"triton": "torch", "kaolin": None, "starlette": "fastapi", "pydantic": "fastapi"}
 #: Scripts that run inside another program, or beside the tests.
-ELSEWHERE = {"tools/blender_albedo.py", "tools/fuzz.py", "tools/kill_runs.py"}
+ELSEWHERE = {"tools/batch_faults.py", "tools/blender_albedo.py", "tools/fuzz.py", "tools/kill_runs.py"}
 #: The add-on, which runs in Blender's own Python.
 IN_BLENDER = "mvdiff/integrations/blender/addon/"
 #: Modules that are imported only where their extra is installed, so that their heads may need it.
 NEED_EXTRA = {"mvdiff/serving/": "serve", "mvdiff/client.py": "client"}
 #: Used by name only: as a tracker of accelerate, as the runtime of another extra's package, as a backend of diffusers.
-BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers", "python-multipart"}
+BY_NAME = {"tensorboard", "wandb", "onnxruntime", "xformers", "python-multipart", "s3fs"}
 
 
 def names(requirements: list[str]) -> set[str]:

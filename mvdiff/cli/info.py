@@ -25,6 +25,8 @@ EXTRAS = {
     "backbones": ("transformers",),
     "serve": ("fastapi", "uvicorn", "sse_starlette"),
     "client": ("httpx",),
+    "batch": ("pyarrow", "tenacity", "s3fs"),
+    "ray": ("ray",),
 }
 
 

@@ -14,6 +14,7 @@ from recon.core.errors import InputError
 VERBS = {
     "generate": "turn photos into N textured 3D hypotheses, their posterior and a report",
     "scene": "turn a photo of a place into N scenes that can be walked through",
+    "batch": "turn any number of photos into results, on one machine or a cluster, resumable",
     "views": "sample views of photos, without reconstructing them",
     "reconstruct": "reconstruct a textured mesh from posed views of an object",
     "posterior": "infer the posterior of meshes from elsewhere, given a photo of their object",

@@ -442,11 +442,19 @@ class ImageTo3D:
         Raises:
             InputError: the backbone cannot do what ``config`` asks for.
         """
+        digest = hashlib.sha256(reference.picture().tobytes()).hexdigest()
+        return {"photo": {"name": photo, "sha256": digest}, **self.settings(config)}
+
+    def settings(self, config: GenerationConfig) -> dict[str, Any]:
+        """All that the results of any photo depend on.
+
+        Raises:
+            InputError: the backbone cannot do what ``config`` asks for.
+        """
         self.check(config)
         calibration, _ = self._calibration(config)
         return {
             "version": mvdiff.__version__,
-            "photo": {"name": photo, "sha256": hashlib.sha256(reference.picture().tobytes()).hexdigest()},
             "weights": self.weights,
             "config": asdict(config),
             "reconstruction": asdict(self.reconstruction),

@@ -99,13 +99,13 @@ def run_kills(root: Path, options: argparse.Namespace) -> int:
     dice = random.Random(options.seed)
     setup, worker = _job(root, options)
     photos = write_photos(root / "photos", options.photos, real=options.sampler == "tiny")
-    with cluster(options.engine) as nodes, _server(root, options.store) as server:
+    # The store first: the cluster's processes find it by the environment in which they start.
+    with _server(root, options.store) as server, cluster(options.engine) as nodes:
         crew = {"engine": options.engine, "workers": options.workers, "cores_per_worker": 1, "attempts": 50}
         crew |= {"ray_address": nodes and nodes.address, "patience": 60.0}
         base = {"photos": str(photos), "setup": setup, "worker": worker, "crew": crew}
         place = (lambda name: f"s3://batch/{name}") if server else (lambda name: str(root / name))
         environment = server.environment if server else {}
-        os.environ.update(environment)
         began = time.monotonic()
         calm = _undisturbed(base | {"out": place("calm")}, environment)
         print(f"undisturbed: {calm['done']} photos, {time.monotonic() - began:.0f} s", flush=True)
@@ -170,6 +170,7 @@ def _server(root: Path, store: str) -> Iterator[S3Server | None]:
         yield None
         return
     server = S3Server(root / "s3").start()
+    os.environ.update(server.environment)
     try:
         yield server
     finally:

@@ -48,7 +48,7 @@ class Choice:
 
 def backbones(config: ServerConfig) -> list[Choice]:
     """All backbones and the scene mode; what can be run comes first."""
-    rows = [_of_checkpoint(row) for row in catalog.CHECKPOINTS]
+    rows = [_of_checkpoint(row) for row in catalog.CHECKPOINTS if row.kind != "reconstructor"]
     known = {row.name for row in rows}
     others = [each.name for each in entry_points(group=_GROUP) if each.name not in known]
     text = "Views by a backbone of an installed package; see its own documentation."
@@ -89,8 +89,8 @@ def settled(request: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
 
 
 def _of_checkpoint(row: catalog.Checkpoint) -> Choice:
-    does = f"Views: {row.views}. What it can do: {row.capabilities}."
-    if row.parts:
+    does = f"{'Shapes' if row.kind == 'shapes' else 'Views'}: {row.views}. What it can do: {row.capabilities}."
+    if row.parts and row.vram_gb is not None:
         does += f" It takes {row.vram_gb:g} GB of GPU memory."
     kind = f"{row.license}{', non-commercial use only' if row.non_commercial else ''}"
     return Choice(row.name, row.title, does, kind, "object", _install(row), row.defaults)

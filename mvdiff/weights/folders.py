@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import torch
 
+from mvdiff.weights.limits import check_numbers, reading_network
 from recon.core.errors import InputError
 from recon.core.paths import inside, is_file, is_folder
 from recon.core.reading import read_json, reading
@@ -40,13 +41,15 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     found, config = read_shapes(folder), read_config(folder)
     renames = getattr(kind, "config_class", None) is not None  # transformers maps earlier names to its own
     if not renames:
-        check_keys(found, expected_shapes(kind, config), folder)
+        with reading_network(folder):
+            expected = expected_shapes(kind, config)
+        check_keys(found, expected, folder)
     options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
     if variant := variant_of(weight_files(folder)[0].name):
         options["variant"] = variant
     if renames:
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    with reading(folder, "folder of weights", "pull these weights again"), without_bars():
+    with reading_network(folder), without_bars():
         loaded = kind.from_pretrained(folder, **options)
     if renames:
         loaded, info = loaded
@@ -88,6 +91,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     with reading(path, "config of a network", "pull these weights again"):
         config = read_json(path, dict[str, Any])
+        check_numbers(config)
     if "auto_map" in config:
         raise InputError(f"'{path}' names code of its own (auto_map), which is never run: use weights without it.")
     return config

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.reframe import on_background
-from mvdiff.weights.folders import read_config, weight_files, without_bars
+from mvdiff.weights.folders import check_amount, read_config, without_bars
 from mvdiff.weights.limits import reading_network
 from recon.core.errors import InputError
 
@@ -59,8 +59,7 @@ class PhotoEncoder:
 
 def _loaded(kind: Any, folder: Path) -> Any:
     """A network of transformers with all of its weights; that library has other names for them than the files."""
-    read_config(folder)
-    weight_files(folder)
+    check_amount(kind, read_config(folder), folder)
     with reading_network(folder), without_bars():
         network, report = kind.from_pretrained(
             folder,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mvdiff.sampling.reference import ReferenceImage
 from mvdiff.sampling.reframe import on_background
-from mvdiff.weights.folders import read_config, weight_files, without_bars
+from mvdiff.weights.folders import check_amount, read_config, without_bars
+from mvdiff.weights.limits import reading_network
 from recon.core.errors import InputError
-from recon.core.reading import reading
 
 #: Mean and deviation of ImageNet's colors.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -59,9 +59,8 @@ class PhotoEncoder:
 
 def _loaded(kind: Any, folder: Path) -> Any:
     """A network of transformers with all of its weights; that library has other names for them than the files."""
-    read_config(folder)
-    weight_files(folder)
-    with reading(folder, "folder of weights", "fetch these weights again"), without_bars():
+    check_amount(kind, read_config(folder), folder)
+    with reading_network(folder), without_bars():
         network, report = kind.from_pretrained(
             folder,
             dtype=torch.float32,

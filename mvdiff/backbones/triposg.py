@@ -64,11 +64,15 @@ class _Side(msgspec.Struct, frozen=True):
     height: Annotated[int, msgspec.Meta(ge=14, le=2048)]
 
 
+class _Resized(msgspec.Struct, frozen=True):
+    shortest_edge: Annotated[int, msgspec.Meta(ge=14, le=4096)]
+
+
 class _Processor(msgspec.Struct, frozen=True):
     """Preparation of the photo: its smaller side is brought to ``size``, then the middle is cut out."""
 
     crop_size: _Side
-    size: dict[str, int]
+    size: _Resized
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class TripoSG:
         files = weight_files(root / "vae")
         filled(decoder, files, decoder_names.published_name, torch.float32, decoder_names.IGNORED)
         # The border is a tenth of the object on each side; the middle of the resized picture is what remains.
-        margin = 1.2 * crop / processor["size"]["shortest_edge"]
+        margin = 1.2 * crop / processor["size"].shortest_edge
         photo = root / "image_encoder_dinov2"
         encoder = PhotoEncoder.load(photo, False, crop, margin, background=1.0, own_norm=True)
         defaults = FlowSettings(_STEPS, _GUIDANCE, shift=shift)

@@ -4,6 +4,7 @@ Only safetensors are read and only classes that the caller names are built; noth
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import torch
 
+from mvdiff.weights.limits import check_numbers, reading_network
 from recon.core.errors import InputError
 from recon.core.paths import inside, is_file, is_folder
 from recon.core.reading import read_json, reading
@@ -23,6 +25,8 @@ _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _EARLIER = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
 #: Files of a variant: model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model.safetensors.index.fp16.json.
 _VARIANT = re.compile(r"\.([a-zA-Z]\w*)(?:-\d+-of-\d+)?\.safetensors$|\.safetensors\.index\.(\w+)\.json$")
+#: Weights by which a network of transformers may exceed twice what is stored before it is built.
+_SPARE = 2**20
 #: Constants that earlier versions of transformers stored.
 _CONSTANTS = ("position_ids",)
 
@@ -40,13 +44,17 @@ def load_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     found, config = read_shapes(folder), read_config(folder)
     renames = getattr(kind, "config_class", None) is not None  # transformers maps earlier names to its own
     if not renames:
-        check_keys(found, expected_shapes(kind, config), folder)
+        with reading_network(folder):
+            expected = expected_shapes(kind, config)
+        check_keys(found, expected, folder)
+    else:
+        check_amount(kind, config, folder)
     options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
     if variant := variant_of(weight_files(folder)[0].name):
         options["variant"] = variant
     if renames:
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    with reading(folder, "folder of weights", "pull these weights again"), without_bars():
+    with reading_network(folder), without_bars():
         loaded = kind.from_pretrained(folder, **options)
     if renames:
         loaded, info = loaded
@@ -88,6 +96,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     with reading(path, "config of a network", "pull these weights again"):
         config = read_json(path, dict[str, Any])
+        check_numbers(config)
     if "auto_map" in config:
         raise InputError(f"'{path}' names code of its own (auto_map), which is never run: use weights without it.")
     return config
@@ -141,6 +150,18 @@ def read_shapes(folder: Path) -> Shapes:
         with reading(path, "file of weights", "pull these weights again"), safe_open(path, "pt") as opened:
             shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
     return shapes
+
+
+def check_amount(kind: Any, config: Mapping[str, Any], folder: Path) -> None:
+    """Raise :class:`InputError` where ``kind`` needs far more memory than ``folder`` has weights for.
+
+    transformers allocates what it cannot find, before it says so.
+    """
+    stored = sum(math.prod(shape) for shape in read_shapes(folder).values())
+    with reading_network(folder):
+        needed = sum(value.numel() for value in on_meta(kind, config).parameters())
+        if needed > 2 * stored + _SPARE:
+            raise ValueError(f"its config describes {needed:,} weights, and {stored:,} are stored")
 
 
 def expected_shapes(kind: Any, config: Mapping[str, Any]) -> Shapes:

@@ -34,14 +34,6 @@ _OTHER |= {"RgbdSequence.open", "rgbd.RgbdSequence.open", "Gltf.open", "self._op
 
 #: Functions that only read what this package ships, wrote a moment ago, or the machine tells.
 EXEMPT = {
-    "mvdiff.weights.manifest:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.backbones.shape_weights:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.backbones.zero123.loading:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.weights.folders:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.backbones.mvadapter.loading:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.helpers.*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.weights.convert:*": "weights of other projects' networks: not fuzzed yet",
-    "mvdiff.weights.published:*": "weights of other projects' networks: not fuzzed yet",
     "mvdiff.weights.licenses:*": "a list that this program keeps of the licenses that its user accepted",
     "mvdiff.client:_upload": "sends a file as it is",
     "mvdiff.integrations.blender.addon.*": "runs in Blender's own Python, on runs of this program",

@@ -10,6 +10,7 @@ import samples
 import torch
 from mesh_readers import mesh_readers
 from PIL import Image
+from published_readers import published_readers
 from samples import copied
 
 
@@ -427,4 +428,5 @@ def readers() -> dict[str, Reader]:
         ),
     }
     meshes = {name: Reader(make, read) for name, (make, read) in mesh_readers().items()}
-    return found | meshes | _own_kinds()
+    published = {f"published, {name}": Reader(*parts) for name, parts in published_readers().items()}
+    return found | meshes | _own_kinds() | published

@@ -52,7 +52,7 @@ def _kept() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="fuzz-")
 
 
-def _new(name: str) -> Path:
+def new(name: str) -> Path:
     folder = Path(_kept().name) / name
     folder.mkdir()
     return folder
@@ -65,7 +65,7 @@ def packed_weights() -> Path:
     from mvdiff.weights.packing import save_packed
 
     transformer, estimator = tiny_networks()
-    save_packed({"transformer": transformer, "camera_estimator": estimator}, folder := _new("packed"), {"step": 1})
+    save_packed({"transformer": transformer, "camera_estimator": estimator}, folder := new("packed"), {"step": 1})
     return folder
 
 
@@ -73,7 +73,7 @@ def packed_weights() -> Path:
 def saved_weights() -> Path:
     from mvdiff.pipelines import MultiViewDiffusionPipeline
 
-    MultiViewDiffusionPipeline.from_pretrained(packed_weights()).save_pretrained(folder := _new("saved"))
+    MultiViewDiffusionPipeline.from_pretrained(packed_weights()).save_pretrained(folder := new("saved"))
     return folder
 
 
@@ -83,7 +83,7 @@ def scene_weights() -> Path:
 
     from mvdiff.weights.packing import save_packed
 
-    save_packed({"transformer": tiny_scene_network()}, folder := _new("scene_weights"), {})
+    save_packed({"transformer": tiny_scene_network()}, folder := new("scene_weights"), {})
     return folder
 
 
@@ -98,7 +98,7 @@ def quiet(*arguments: object) -> int:
 @functools.cache
 def run() -> Path:
     """A finished run of two hypotheses, refined, with its next view."""
-    out, weights = _new("runs"), packed_weights()
+    out, weights = new("runs"), packed_weights()
     options = ("--weights", weights, "--device", "cpu", "--preset", "fast", "--num-hypotheses", 2)
     picture = photo(out)
     assert quiet("generate", picture, "--num-inference-steps", 1, *options, "--output-dir", out / "run") == 0
@@ -108,7 +108,7 @@ def run() -> Path:
 @functools.cache
 def half_run() -> Path:
     """A run that was interrupted after its first hypothesis was sampled and its shapes were made."""
-    folder = _new("half")
+    folder = new("half")
     shutil.copytree(run(), folder, dirs_exist_ok=True)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"complete": False}))
@@ -118,7 +118,7 @@ def half_run() -> Path:
 
 @functools.cache
 def scene_run() -> Path:
-    out = _new("scene_runs")
+    out = new("scene_runs")
     options = ("--weights", scene_weights(), "--device", "cpu", "--preset", "fast", "--num-hypotheses", 1)
     picture = place(out)
     assert quiet("scene", picture, "--num-inference-steps", 1, *options, "--output-dir", out / "run") == 0
@@ -132,7 +132,7 @@ def dataset() -> Path:
 
     filled = ViewStore.empty(2, RecordConfig(size=16, supersample=1, ring_views=6, references=2))
     filled.names = ["a", "b"]
-    filled.save(folder := _new("dataset"))
+    filled.save(folder := new("dataset"))
     return folder
 
 
@@ -144,7 +144,7 @@ def trainer():
     from mvdiff.training.trainer import Trainer
 
     with contextlib.redirect_stdout(io.StringIO()):
-        made = Trainer(tiny(_new("training"), max_steps=1, checkpoint_every_steps=1))
+        made = Trainer(tiny(new("training"), max_steps=1, checkpoint_every_steps=1))
         made.train()
     return made
 

@@ -11,6 +11,7 @@ from mvdiff.backbones.mvadapter.networks import Networks, Prompt
 from mvdiff.backbones.mvadapter.schedule import shifted
 from mvdiff.backbones.unet_lora import Lora
 from mvdiff.weights.folders import check_keys, load_network
+from mvdiff.weights.limits import prompt_length, reading_network
 from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.core.reading import read_safetensors, reading
@@ -109,7 +110,9 @@ def _encoded(kind: Any, folder: Path, suffix: str, dtype: torch.dtype) -> Any:
 
     with reading(folder / f"tokenizer{suffix}", "tokenizer", _REPAIR):
         tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{suffix}", local_files_only=True)
-        length = tokenizer.model_max_length
+        length = prompt_length(tokenizer)
         given = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
         tokens = tokenizer([PROMPT, NEGATIVE], **given)
-    return load_network(kind, folder / f"text_encoder{suffix}", dtype)(tokens.input_ids, output_hidden_states=True)
+    encoder = load_network(kind, folder / f"text_encoder{suffix}", dtype)
+    with reading_network(folder / f"text_encoder{suffix}"):
+        return encoder(tokens.input_ids, output_hidden_states=True)

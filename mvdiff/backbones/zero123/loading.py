@@ -16,6 +16,7 @@ from mvdiff.models.camera_estimator import PhotoCameraEstimator
 from mvdiff.sampling.sampler import Channel, SamplerInfo
 from mvdiff.weights import licenses
 from mvdiff.weights.folders import load_network
+from mvdiff.weights.limits import prompt_length, reading_network
 from mvdiff.weights.pulled import open_weights
 from recon.core.errors import InputError
 from recon.core.paths import is_folder
@@ -90,7 +91,7 @@ def load_networks(
         raise InputError(
             f"'{folder}' has {len(ramp)} ramping coefficients for {prompt.shape[1]} tokens: pull it again."
         )
-    with reading(folder, "folder of weights", "pull these weights again"):
+    with reading_network(folder):
         scheduler = EulerAncestralDiscreteScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         processors = [
             CLIPImageProcessorPil.from_pretrained(folder / f"feature_extractor_{name}", local_files_only=True)
@@ -114,6 +115,8 @@ def _empty_prompt(folder: Path, dtype: torch.dtype) -> torch.Tensor:
 
     with reading(folder / "tokenizer", "tokenizer", "pull these weights again"):
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        length = tokenizer.model_max_length
+        length = prompt_length(tokenizer)
         tokens = tokenizer("", padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-    return load_network(CLIPTextModel, folder / "text_encoder", dtype)(tokens.input_ids)[0]
+    encoder = load_network(CLIPTextModel, folder / "text_encoder", dtype)
+    with reading_network(folder / "text_encoder"):
+        return encoder(tokens.input_ids)[0]

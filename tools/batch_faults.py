@@ -41,7 +41,7 @@ STUB = "batch_stub:StubJob"
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
-def main() -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     kills = verbs.add_parser("kills")
@@ -66,7 +66,11 @@ def main() -> int:
         each.add_argument("--workers", type=int, default=2)
     drive = verbs.add_parser("drive")
     drive.add_argument("config")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    arguments = make_parser().parse_args()
     if arguments.verb == "drive":
         return _drive(arguments.config)
     run = {"kills": run_kills, "many": run_many, "share": run_share, "full-disk": run_full_disk}
@@ -99,7 +103,6 @@ def run_kills(root: Path, options: argparse.Namespace) -> int:
     dice = random.Random(options.seed)
     setup, worker = _job(root, options)
     photos = write_photos(root / "photos", options.photos, real=options.sampler == "tiny")
-    # The store first: the cluster's processes find it by the environment in which they start.
     with _server(root, options.store) as server, cluster(options.engine) as nodes:
         crew = {"engine": options.engine, "workers": options.workers, "cores_per_worker": 1, "attempts": 50}
         crew |= {"ray_address": nodes and nodes.address, "patience": 60.0}
@@ -170,7 +173,7 @@ def _server(root: Path, store: str) -> Iterator[S3Server | None]:
         yield None
         return
     server = S3Server(root / "s3").start()
-    os.environ.update(server.environment)
+    os.environ.update(server.environment)  # before a cluster starts: its workers need the keys, too
     try:
         yield server
     finally:

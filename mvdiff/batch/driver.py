@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from mvdiff.batch.config import BatchConfig
@@ -15,45 +14,14 @@ from mvdiff.batch.readers.listing import open_listing
 from mvdiff.batch.readers.photo import Listing
 from mvdiff.batch.results import BatchFolder, State
 from mvdiff.batch.store import Store, StoreLost
-from mvdiff.batch.summary import Totals, write_tables
+from mvdiff.batch.summary import write_tables
 from mvdiff.batch.table import PartWriter, survey
+from mvdiff.batch.tally import BatchResult, Tally
 from recon.core.errors import InputError
 from recon.io.folders import place_errors_told
 from recon.io.locks import FolderLock, hold
 
 _TICK = 0.5
-
-
-@dataclass
-class Tally:
-    """Counts of one run of the driver."""
-
-    done: int = 0
-    failed: int = 0
-    skipped: int = 0
-    """Photos whose results were there."""
-    deaths: int = 0
-    """Workers that ended unexpectedly."""
-    workers: int = 0
-    busy: float = 0.0
-    """Seconds that workers worked, all together."""
-    wall: float = 0.0
-    """Seconds from the first photo given out to the last one back."""
-    served: float = 0.0
-    """Seconds for which workers were ready, all together."""
-
-    @property
-    def working(self) -> float | None:
-        """Share of the workers' time that was spent working."""
-        return self.busy / self.served if self.served else None
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """Outcome of a batch."""
-
-    tally: Tally
-    totals: Totals
 
 
 def run_batch(config: BatchConfig, show: Callable[[str], None] = lambda text: None) -> BatchResult:

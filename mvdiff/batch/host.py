@@ -1,11 +1,8 @@
 """The frame of a worker, the same on every engine: loading, errors, measured time, and the commit of each photo."""
 
-import contextlib
 import importlib
 import os
-import shutil
 import socket
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -13,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from mvdiff.batch.failures import fetched, judge
 from mvdiff.batch.readers.photo import Photo
 from mvdiff.batch.results import BatchFolder, State, run_folder
-from mvdiff.batch.retrying import is_full, passes
+from mvdiff.batch.retrying import is_full
+from mvdiff.batch.scratch import remove_stale, scratch
 from mvdiff.batch.store import Store, StoreLost
 from recon.core.errors import InputError
 from recon.core.reading import reason
 
-_SCRATCH = "mvdiff-batch-"
 #: How often a photo is begun again in this worker while the disk is full, and the longest pause in seconds.
 _FULL_PAUSES = (1.0, 3.0, 10.0, 30.0)
 
@@ -138,69 +136,3 @@ class Host:
             self._job = make(**self._setup, threads=self._threads)
             remove_stale(self._folder.store.folder)
         return self._job
-
-
-class Unreachable(Exception):
-    """The photo cannot be fetched now, and perhaps later."""
-
-
-def fetched(photo: Photo) -> bytes:
-    """The bytes of a photo.
-
-    Raises:
-        InputError: there is no such photo.
-        Unreachable: the place where it lies did not answer.
-    """
-    try:
-        return photo.fetch()
-    except FileNotFoundError as error:
-        raise InputError("There is no such photo at its address.") from error
-    except Exception as error:
-        if passes(error):
-            raise Unreachable(f"The photo cannot be fetched now ({reason(error)}).") from error
-        raise InputError(f"The photo cannot be read ({reason(error)}).") from error
-
-
-def judge(error: Exception) -> tuple[State, str]:
-    """Whether a photo is bad, or failed for reasons that may pass, and the sentence for its row."""
-    if isinstance(error, InputError):
-        return "bad", " ".join(str(error).split())
-    if isinstance(error, Unreachable):
-        return "failed", str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "failed", "The memory does not suffice: use fewer workers, or a smaller --chunk-size."
-    return "failed", f"An internal error ({type(error).__name__}: {reason(error)})."
-
-
-@contextlib.contextmanager
-def scratch(out: Path | None) -> Any:
-    """Two empty folders for a photo at work; on the results' own disk where that is local, so that they can be renamed
-    into place."""
-    parent = None if out is None else out / ".work"
-    if parent is not None:
-        parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{socket.gethostname()}-{os.getpid()}-", dir=parent))
-    try:
-        (folder / "result").mkdir()
-        yield folder / "work", folder / "result"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_stale(out: Path | None) -> None:
-    """Remove what ended workers of this machine left behind."""
-    parent = Path(tempfile.gettempdir()) if out is None else out / ".work"
-    for folder in parent.glob(f"{_SCRATCH}{socket.gethostname()}-*"):
-        pid = folder.name.removeprefix(f"{_SCRATCH}{socket.gethostname()}-").partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -4,14 +4,21 @@ import errno
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from mvdiff.runs.remote import of_a_store
 from recon.io.folders import DISK_FULL
 
 T = TypeVar("T")
 
 #: Errors of the system that trying again does not mend.
 _LASTING = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EROFS, errno.ENOTSUP}
-#: Packages behind fsspec whose errors are no ``OSError``.
-_CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "requests", "urllib3", "fsspec", "s3fs"}
+#: Errors of theirs that are settings.
+_SETTINGS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "NoRegionError",
+    "ParamValidationError",
+}
 #: Answers of a server below 500 that ask for patience.
 _PATIENCE = {408, 425, 429}
 _LONGEST_PAUSE = 20.0
@@ -35,7 +42,7 @@ def passes(error: BaseException) -> bool:
         return False
     if isinstance(error, OSError):
         return error.errno not in _LASTING
-    return type(error).__module__.partition(".")[0] in _CLIENTS
+    return of_a_store(error) and type(error).__name__ not in _SETTINGS
 
 
 def patiently(call: Callable[..., T], *args: Any, patience: float, attempts: int | None = None, **kwargs: Any) -> T:

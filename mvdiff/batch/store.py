@@ -89,9 +89,7 @@ class Store:
         except Exception as error:
             if passes(error):
                 raise StoreLost(f"'{self.url}' does not take results ({_words(error)})") from error
-            if isinstance(error, OSError | ValueError):
-                raise InputError(f"Cannot use '{self.url}' ({_words(error)}): check the address and rights.") from error
-            raise
+            raise InputError(f"Cannot use '{self.url}' ({_words(error)}): check the address and rights.") from error
 
 
 def _write_local(path: Path, data: bytes) -> None:

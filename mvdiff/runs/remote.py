@@ -10,6 +10,14 @@ from recon.core.errors import InputError
 from recon.core.paths import is_file
 from recon.io.folders import MANIFEST
 
+#: Packages behind fsspec whose errors are no ``OSError``.
+_CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "requests", "urllib3", "fsspec", "s3fs"}
+
+
+def of_a_store(error: BaseException) -> bool:
+    """Whether an error comes from the client of an object store, such as botocore's of missing keys."""
+    return type(error).__module__.partition(".")[0] in _CLIENTS
+
 
 def is_url(path: str | os.PathLike) -> bool:
     """Whether a path names a place outside the local file system."""
@@ -45,7 +53,9 @@ class Mirror:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 filesystem.get_file(f"{mirror._root}/{name}", str(target))
                 mirror._pushed[name] = _version(target)
-        except (ImportError, ValueError, OSError) as error:
+        except Exception as error:
+            if not (isinstance(error, ImportError | ValueError | OSError) or of_a_store(error)):
+                raise
             raise InputError(f"'{url}' cannot be read ({error}): check the address and its access rights.") from error
         return mirror
 
@@ -61,7 +71,9 @@ class Mirror:
             for name in [name for name in self._pushed if not is_file(self.folder / name)]:
                 self._filesystem.rm_file(f"{self._root}/{name}")
                 del self._pushed[name]
-        except OSError as error:
+        except Exception as error:
+            if not (isinstance(error, OSError) or of_a_store(error)):
+                raise
             raise InputError(f"Cannot write to '{self.url}' ({error}): run the same command again to go on.") from error
 
     def _inside(self, name: str) -> Path:

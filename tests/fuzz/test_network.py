@@ -86,8 +86,10 @@ def _commands(folder: Path) -> Iterator[tuple[str, ...]]:
         for weights in (repository, name, "nobody/nothing", "bad.safetensors"):
             yield verb, picture, "--weights", weights, *QUICK
     yield "posterior", "bad.glb", "bad.obj", "--photo", "photo.png", "--output-dir", "out"
-    yield "shapes", "bad.png", "--weights", "weights", "--backbone", "triposg", "--output-dir", "out"
-    yield "shapes", "photo.png", "--weights", "nobody/nothing", "--backbone", "triposg", "--output-dir", "out"
+    yield "generate", "bad.png", "--weights", "weights", "--backbone", "triposg", "--output-dir", "out"
+    yield "generate", "photo.png", "--weights", "nobody/nothing", "--backbone", "triposg", "--output-dir", "out"
+    yield "batch", "bad.png", "batched", "--weights", "weights"
+    yield "batch", "photo.png", "batched", "--weights", "weights"
     for option, value in (("--lora", "bad.safetensors"), ("--lora", "nobody/lora"), ("--calibration", "bad.json")):
         yield "generate", "photo.png", "--weights", "weights", option, value, *QUICK
     yield "info", "--weights", "owner/saved"

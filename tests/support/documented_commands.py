@@ -13,6 +13,7 @@ QUICK = "--num-hypotheses 2 --num-inference-steps 2 --candidates 1"
 #: Lines that hold one of these need weights, data or hours that a test has not: their arguments are parsed only.
 _PARSED = (
     "mvdiff data",
+    "mvdiff batch",
     "mvdiff calibrate",
     "mvdiff scene",
     "mvdiff app",
@@ -131,7 +132,15 @@ def _dataclass_of(script: str, name: str):
     return parse
 
 
+def _batch_faults(arguments: list[str]) -> None:
+    spec = importlib.util.spec_from_file_location("batch_faults", ROOT / "tools/batch_faults.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make_parser().parse_args(arguments)
+
+
 _TOOLS = {
+    "batch_faults.py": _batch_faults,
     "train.py": _train,
     "evaluate.py": _evaluate,
     "benchmark.py": _benchmark,

@@ -99,7 +99,7 @@ def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarr
 def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:
     plain = segment.plain_background(rgb)
     is_plain = plain is not None and plain.clearness >= _MIN_CLEARNESS
-    if plain is not None and is_plain and (plain.confidence >= _UNTRUSTED or not (plain.alpha > 0.5).any()):
+    if plain is not None and is_plain and (plain.confidence >= _UNTRUSTED or plain.drawn or not plain.alpha.any()):
         return plain.alpha, "plain background", plain.confidence
     if rembg_available() and not is_plain:
         return _rembg(rgb), "rembg", 0.9

@@ -35,6 +35,8 @@ class Segmentation:
     """Contrast along the edge, 0 to 1; what is unclear gives way to other methods."""
     confidence: float
     """Probability that the mask is right, see :mod:`recon.io.images.confidence`."""
+    drawn: bool = False
+    """Whether the object is a line drawing, filled in."""
 
 
 def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
@@ -76,7 +78,7 @@ def plain_background(rgb: UInt8[np.ndarray, "h w 3"]) -> Segmentation | None:
     clearness = min(1.0, contrast / (3 * threshold)) * float((outside & ring).sum() / ring.sum())
     clearness *= _clear_edge(inside, distance, threshold)
     confidence = of_plain(clearness, shade_share(inside, lab, model))
-    return Segmentation(unmix(rgb, inside), clearness, min(confidence, _DRAWN) if drawn else confidence)
+    return Segmentation(unmix(rgb, inside), clearness, min(confidence, _DRAWN) if drawn else confidence, drawn)
 
 
 def _is_outline(mask: Bool[np.ndarray, "h w"]) -> bool:

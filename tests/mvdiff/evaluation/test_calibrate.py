@@ -269,6 +269,6 @@ def test_auto_stops_when_the_hypotheses_agree_and_samples_each_once(calibrated: 
     assert model.enough(reference, tight, samples) == 4
     assert samples.load_sample(0) is first
     views, _ = model.sample(reference, GenerationConfig(num_hypotheses=4, **settings))
-    assert torch.equal(views.rgb[3], samples.load_sample(3)[0].rgb[0])
+    assert torch.equal(views.rgb[3], samples.load_sample(3).views.rgb[0])
     with pytest.raises(InputError, match="pass a number"):
         model.sample(reference, loose)

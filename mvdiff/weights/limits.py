@@ -1,4 +1,4 @@
-"""What damaged folders of networks may ask for, and what the libraries that build them raise."""
+"""Limits of what damaged folders of networks may ask for, and the errors of the libraries that build them."""
 
 import contextlib
 from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import samples
 import torch
+from listing_readers import listing_readers
 from mesh_readers import mesh_readers
 from PIL import Image
 from published_readers import published_readers
@@ -248,7 +249,7 @@ def _read_scene_run(path: Path) -> object:
     from mvdiff.runs.scene_folder import SceneFolder
 
     folder = SceneFolder.open(_root(path))
-    return folder.summary, folder.load_sample(0), folder.has_scene(0)
+    return folder.summary, folder.load_sample(0), folder.has_scene(0), folder.photo()
 
 
 def _output(path: Path):
@@ -427,6 +428,7 @@ def readers() -> dict[str, Reader]:
             _text("name,repository,file\na,o/r,a.glb\n", "l.csv"), _stated("mvdiff.data.sources.listed:read_listing")
         ),
     }
-    meshes = {name: Reader(make, read) for name, (make, read) in mesh_readers().items()}
+    others = {**mesh_readers(), **listing_readers()}
+    meshes = {name: Reader(make, read) for name, (make, read) in others.items()}
     published = {f"published, {name}": Reader(*parts) for name, parts in published_readers().items()}
     return found | meshes | _own_kinds() | published

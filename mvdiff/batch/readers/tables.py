@@ -3,6 +3,7 @@
 import csv
 import posixpath
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,24 +83,22 @@ class ParquetListing:
     def photos(self, wanted: Wanted) -> Iterator[Photo]:
         for table, column, has_bytes, path in self._tables():
             read = self._bytes if has_bytes else self._places
-            yield from read(table, column, path, wanted)
+            with _readable(path):
+                yield from read(table, column, path, wanted)
 
     def _tables(self) -> Iterator[tuple[Any, str, bool, str]]:
         import pyarrow
         import pyarrow.parquet as pq
 
         for path in self.paths:
-            try:
-                with self.files.open(path, "rb") as file, pq.ParquetFile(file) as table:
-                    schema = table.schema_arrow
-                    column = pick_column(path, schema.names, self.column)
-                    kind = schema.field(column).type
-                    if pyarrow.types.is_struct(kind):
-                        column, kind = f"{column}.bytes", kind.field("bytes").type
-                    has_bytes = pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
-                    yield table, column, has_bytes, path
-            except (pyarrow.ArrowException, FileNotFoundError, KeyError) as error:
-                raise InputError(f"'{path}' is no readable parquet file ({reason(error)}): check it.") from error
+            with _readable(path), self.files.open(path, "rb") as file, pq.ParquetFile(file) as table:
+                schema = table.schema_arrow
+                column = pick_column(path, schema.names, self.column)
+                kind = schema.field(column).type
+                if pyarrow.types.is_struct(kind):
+                    column, kind = f"{column}.bytes", kind.field("bytes").type
+                has_bytes = pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+                yield table, column, has_bytes, path
 
     def _places(self, table: Any, column: str, path: str, wanted: Wanted) -> Iterator[Photo]:
         for batch in table.iter_batches(batch_size=1024, columns=[column]):
@@ -124,6 +123,19 @@ class ParquetListing:
                     data = value["bytes"] if isinstance(value, dict) else value
                     yield Photo(f"{file}/{row}", data=data or b"")
                 row += 1
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn errors of a damaged parquet file into :class:`InputError`; those of a store, which may pass, stay."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, FileNotFoundError, KeyError, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+            raise
+        raise InputError(f"'{path}' is no readable parquet file ({reason(error)}): check it.") from error
 
 
 def pick_column(path: str, names: Any, wanted: str | None) -> str:

@@ -28,11 +28,14 @@ _FRAMED = 0.6
 _REMBG_MODEL = "u2net"
 
 
+Method = Literal["alpha", "plain background", "rembg", "network", "grabcut", "none", "selected", "sam2"]
+
+
 @dataclass(frozen=True)
 class MatteReport:
     """Method that separated the object from its background."""
 
-    method: Literal["alpha", "plain background", "rembg", "network", "grabcut", "none", "selected", "sam2"]
+    method: Method
     confidence: float
     """0 (a guess) to 1 (the picture's own alpha channel)."""
     warnings: tuple[str, ...] = ()
@@ -96,7 +99,7 @@ def cut_out(image: Image.Image, *, matting: bool = True) -> tuple[Float[np.ndarr
     return np.concatenate([color, alpha[..., None]], -1).astype(np.float32), report
 
 
-def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:
+def _segment(rgb: np.ndarray) -> tuple[np.ndarray, Method, float]:
     plain = segment.plain_background(rgb)
     is_plain = plain is not None and plain.clearness >= _MIN_CLEARNESS
     if plain is not None and is_plain and (plain.confidence >= _UNTRUSTED or plain.drawn or not plain.alpha.any()):
@@ -108,10 +111,11 @@ def _segment(rgb: np.ndarray) -> tuple[np.ndarray, str, float]:
         shadowless = network_matte.without_shadow(rgb, plain, probability)
         if shadowless is not None:
             return shadowless.alpha, "plain background", shadowless.confidence
-    cut, method = network_matte.network_matte(rgb, probability), "network"
-    if not (cut.alpha > 0.5).any():
-        cut, method = segment.grabcut(rgb), "grabcut"
-    return cut.alpha, method, cut.confidence
+    found = network_matte.network_matte(rgb, probability)
+    if (found.alpha > 0.5).any():
+        return found.alpha, "network", found.confidence
+    cut = segment.grabcut(rgb)
+    return cut.alpha, "grabcut", cut.confidence
 
 
 def _warnings(alpha: np.ndarray, report: MatteReport) -> tuple[str, ...]:

@@ -60,10 +60,10 @@ def network_matte(rgb: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray
     sides = [np.isin(mask, own).any() for own in ((cv2.GC_FGD, cv2.GC_PR_FGD), (cv2.GC_BGD, cv2.GC_PR_BGD))]
     inside = probability > _PROBABLY
     if all(sides):
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
         cv2.setRNGSeed(0)
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, 4, cv2.GC_INIT_WITH_MASK)
+        background, object_ = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(small, mask, None, background, object_, 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
         found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
         inside = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     inside = without_specks(inside, share=0.05)
@@ -84,7 +84,8 @@ def without_shadow(
     import cv2
 
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    ring = border_ring(*rgb.shape[:2], max(2, round(0.02 * min(rgb.shape[:2]))))
+    height, width = rgb.shape[:2]
+    ring = border_ring(height, width, max(2, round(0.02 * min(height, width))))
     outside = plain.alpha < 0.05
     model, _ = fit_smooth(lab, outside if outside.any() else ring, 2)
     darkening = model[..., 0] - lab[..., 0]

@@ -55,9 +55,11 @@ class Command:
                     views, _ = model.sample(reference, self.config, folder, progress)
                 folder.write_transforms(views)
                 folder.finish(device=str(model.device))
-            runs.append({"photo": str(photo), "output_dir": str(path), "files": folder.manifest["files"]})
+            said, record = reference.matte.warnings, {"photo": str(photo), "output_dir": str(path)}
+            runs.append(record | {"files": folder.manifest["files"], "warnings": list(said)})
             if not self.json:
-                say(f"{path}: views of {self.config.num_hypotheses} hypotheses in {path}/views")
+                sentence = f"{path}: views of {self.config.num_hypotheses} hypotheses in {path}/views"
+                say("\n".join([sentence, *(f"  note: {warning}" for warning in said)]))
         if self.json:
             print(json.dumps({"config": asdict(self.config), "weights": model.weights, "runs": runs}, allow_nan=False))
         check_all_used(prepared)

@@ -19,8 +19,9 @@ from mvdiff.sampling.sampler import Sampled
 from recon.core.errors import InputError
 from recon.core.mesh import TexturedMesh
 from recon.core.paths import is_file
+from recon.core.reading import reading
 from recon.core.views import ViewSet
-from recon.io.folders import atomic_write, write_json
+from recon.io.folders import MANIFEST, atomic_write, write_json
 from recon.ops.parallel import in_threads
 from recon.posterior import Hypothesis, load_hypothesis, save_hypothesis
 from recon.posterior.next_view import NextView
@@ -41,7 +42,8 @@ class FolderStore(RunFolder):
     @property
     def num_hypotheses(self) -> int:
         """The number that was asked for, or the one that was found to be enough."""
-        return self.manifest.get("num_hypotheses", self.manifest["inputs"]["config"]["num_hypotheses"])
+        with reading(self.path / MANIFEST, "manifest of a run", "generate it again"):
+            return self.manifest.get("num_hypotheses", self.manifest["inputs"]["config"]["num_hypotheses"])
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 ``kills``: kill -9 of a random worker every few seconds, of the driver twice, of the store once, loss of a node of Ray
 once; the output after the last restart is compared with that of an undisturbed run, hash by hash. ``many``: 100,000
 photos of a millisecond, with the driver's memory over time. ``share``: cost of a photo with one worker and with two.
-``full-disk``: a disk that is full for a while. ``busy-store``: a store that answers every third request with 503. The
-stub samples nothing: with it, the engine is tested, not the model.
+``full-disk``: a disk that is full for a while.
+``busy-store``: a store that answers every third request with 503. ``index``: the index of 100,000 rows in a headless
+browser, opened from disk. The stub samples nothing: with it, the engine is tested, not the model.
 """
 
 import argparse
@@ -64,6 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
         each.add_argument("--engine", choices=("local", "ray"), default="local")
     for each in (kills, many, share):
         each.add_argument("--workers", type=int, default=2)
+    index = verbs.add_parser("index")
+    index.add_argument("--rows", type=int, default=100_000)
+    index.add_argument("--browser", default="/usr/bin/chromium", help="command of a Chromium")
     drive = verbs.add_parser("drive")
     drive.add_argument("config")
     return parser
@@ -74,7 +78,7 @@ def main() -> int:
     if arguments.verb == "drive":
         return _drive(arguments.config)
     run = {"kills": run_kills, "many": run_many, "share": run_share, "full-disk": run_full_disk}
-    run = (run | {"busy-store": run_busy_store})[arguments.verb]
+    run = (run | {"busy-store": run_busy_store, "index": run_index})[arguments.verb]
     with tempfile.TemporaryDirectory(prefix="mvdiff-faults-") as root:
         return run(Path(root), arguments)
 
@@ -384,6 +388,66 @@ def run_busy_store(root: Path, options: argparse.Namespace) -> int:
         tally = _undisturbed(config, environment)
         print(f"{tally['done']} of 50 photos, {proxy.refused} of {proxy.requests} requests were answered with 503")
         return int(tally["done"] != 50 or not proxy.refused)
+
+
+def run_index(root: Path, options: argparse.Namespace) -> int:
+    """Rows with drawn thumbnails of 256 x 64 pixels, as batches have them."""
+    from playwright.sync_api import sync_playwright
+
+    from mvdiff.batch.index import write_index
+    from mvdiff.batch.summary import write_tables
+    from mvdiff.batch.table import to_bytes
+
+    store, strips, dice = Store(str(root)), _strips(50), random.Random(0)
+    for start in range(0, options.rows, 1000):
+        numbers = range(start, min(options.rows, start + 1000))
+        store.write(f"parts/{start:09d}.parquet", to_bytes([_index_row(k, strips[k % 50], dice) for k in numbers]))
+    began = time.monotonic()
+    write_index(store, write_tables(store))
+    size = sum(path.stat().st_size for path in (root / "index").iterdir()) / 1e6
+    print(f"{options.rows} rows: written in {time.monotonic() - began:.1f} s, {size:.0f} MB")
+    with sync_playwright() as tool:
+        page = tool.chromium.launch(executable_path=options.browser, args=["--no-sandbox"]).new_page()
+        began = time.monotonic()
+        page.goto((root / "index.html").as_uri())
+        page.wait_for_function("all.length === HEAD.rows")
+        print(f"all rows read after {time.monotonic() - began:.2f} s")
+        began = time.monotonic()
+        page.select_option("#order", "-2")
+        print(f"another order after {time.monotonic() - began:.2f} s")
+        page.evaluate("at('list').scrollTop = 2e6")
+        page.wait_for_timeout(1000)
+        count, memory = page.evaluate("[document.querySelectorAll('.row').length, performance.memory.usedJSHeapSize]")
+        print(f"after scrolling: {count} rows in the page, {memory / 1e6:.0f} MB of JavaScript memory")
+    return 0
+
+
+def _strips(count: int) -> list[str]:
+    import base64
+
+    from PIL import Image, ImageDraw
+
+    dice, strips = random.Random(0), []
+    for _ in range(count):
+        picture, file = Image.new("RGB", (256, 64), "white"), io.BytesIO()
+        for place in range(4):
+            color = tuple(dice.randrange(256) for _ in range(3))
+            ImageDraw.Draw(picture).ellipse([place * 64 + 8, 8, place * 64 + 56, 56], fill=color)
+        picture.save(file, "WEBP", quality=60)
+        strips.append(base64.b64encode(file.getvalue()).decode())
+    return strips
+
+
+def _index_row(number: int, strip: str, dice: random.Random) -> dict[str, Any]:
+    from mvdiff.batch.keys import key_of
+    from mvdiff.batch.results import run_folder
+
+    name = f"shelf-{number % 37}/photo-{number:06d}.jpg"
+    row: dict[str, Any] = {"key": key_of(name, ""), "photo": name, "state": "done", "seconds": dice.random() * 5}
+    if number % 97 == 0:
+        return row | {"state": "bad", "error": f"'{name}' is no picture: give one."}
+    row |= {"folder": run_folder(row["key"]), "files": ["summary.json", "report.html"], "thumbnail": strip}
+    return row | {"ambiguity": dice.random(), "modes": dice.randrange(1, 5), "novelty_p": dice.random(), "bytes": 1}
 
 
 if __name__ == "__main__":

@@ -40,6 +40,6 @@ class TarListing:
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Plain files of a tar; what ``tarfile`` remembers of earlier ones is dropped."""
     while (member := tar.next()) is not None:
-        tar.members.clear()
+        tar.members.clear()  # type: ignore[attr-defined]
         if member.isreg() and not member.issparse():
             yield member

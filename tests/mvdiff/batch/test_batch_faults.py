@@ -32,7 +32,7 @@ def test_kills_of_workers_and_the_driver_lose_nothing() -> None:
 @pytest.mark.slow
 @needs_s3
 def test_a_killed_store_loses_nothing() -> None:
-    text = faults("kills", "--photos", "120", "--every", "1.5", "--store", "s3")
+    text = faults("kills", "--photos", "120", "--every", "4", "--store", "s3")
     assert "240 files: 0 lost, 0 too many, 0 changed; 120 commits and 120 rows (120 different)" in text
     assert "'stores': 1" in text
 
@@ -40,7 +40,7 @@ def test_a_killed_store_loses_nothing() -> None:
 @pytest.mark.slow
 @needs_ray
 def test_kills_on_a_cluster_of_two_nodes_lose_nothing() -> None:
-    text = faults("kills", "--photos", "120", "--every", "3", "--engine", "ray")
+    text = faults("kills", "--photos", "120", "--every", "8", "--engine", "ray")
     assert "240 files: 0 lost, 0 too many, 0 changed; 120 commits and 120 rows (120 different)" in text
 
 

@@ -16,15 +16,22 @@ WORKER = "mvdiff.batch.worker:PhotoWorker"
 
 @dataclass(frozen=True)
 class Crew:
-    """Number, size and patience of the workers."""
+    """Workers and retries."""
 
     engine: EngineName = "local"
+    """Engine of the workers: processes of this machine ("local"), or actors of a Ray cluster ("ray")."""
     workers: int | None = None
+    """Number of workers; by default one a GPU, or one for each --cores-per-worker processor cores."""
     cores_per_worker: int = 2
+    """Processor cores of each worker."""
     workers_per_gpu: int = 1
+    """Workers that share one GPU: two keep it busy while one of them writes."""
     attempts: int = 3
+    """Most attempts at a photo whose worker ends while it works on it."""
     patience: float = 600.0
+    """Seconds for which a full disk or a busy store is tried again before the batch stops."""
     ray_address: str | None = None
+    """Address of the Ray cluster; by default that of RAY_ADDRESS, or else this machine alone."""
 
     def check(self) -> None:
         """Raise :class:`InputError` for values that cannot be used."""

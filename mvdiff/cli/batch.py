@@ -6,31 +6,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from mvdiff.batch.config import BatchConfig, Crew, EngineName, parse_keep
+from mvdiff.batch.config import BatchConfig, Crew, parse_keep
 from mvdiff.cli.model_choice import Calibration, Generation, ModelChoice
 from mvdiff.cli.terminal import say
 from mvdiff.sampling.generation import GenerationConfig, Preset
 from recon.core.errors import InputError
-
-
-@dataclass(frozen=True)
-class CrewOptions:
-    """Workers and retries."""
-
-    engine: EngineName = "local"
-    """Engine of the workers: processes of this machine ("local"), or actors of a Ray cluster ("ray")."""
-    workers: int | None = None
-    """Number of workers; by default one a GPU, or one for each --cores-per-worker processor cores."""
-    cores_per_worker: int = 2
-    """Processor cores of each worker."""
-    workers_per_gpu: int = 1
-    """Workers that share one GPU: two keep it busy while one of them writes."""
-    attempts: int = 3
-    """Most attempts at a photo whose worker ends while it works on it."""
-    patience: float = 600.0
-    """Seconds for which a full disk or a busy store is tried again before the batch stops."""
-    ray_address: str | None = None
-    """Address of the Ray cluster; by default that of RAY_ADDRESS, or else this machine alone."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +32,7 @@ class Command:
     """Column of a table that holds the photos; by default photo, image, url, path or file."""
     retry_failed: bool = False
     """Try photos again that could not be used in an earlier run."""
-    crew: Annotated[CrewOptions, tyro.conf.arg(name="workers"), tyro.conf.OmitArgPrefixes] = field(
-        default_factory=CrewOptions
-    )
+    crew: Annotated[Crew, tyro.conf.arg(name="workers"), tyro.conf.OmitArgPrefixes] = field(default_factory=Crew)
     config: Generation = field(default_factory=GenerationConfig)
     model: Annotated[ModelChoice, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelChoice)
     preset: Preset = "default"
@@ -68,9 +46,7 @@ class Command:
         from mvdiff.batch.driver import run_batch
 
         self.config.check()
-        crew = Crew(**asdict(self.crew))
-        setup = self._setup()
-        config = BatchConfig(self.photos, self.out, setup, self.column, self.retry_failed, crew)
+        config = BatchConfig(self.photos, self.out, self._setup(), self.column, self.retry_failed, self.crew)
         result = run_batch(config, lambda text: None if self.json else say(text))
         if self.json:
             print(json.dumps(_record(result), allow_nan=False))

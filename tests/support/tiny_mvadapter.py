@@ -6,6 +6,7 @@ from pathlib import Path
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, T2IAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
 from seeded_weights import initialize_by_name
+from tiny_tokenizer import save_tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from mvdiff.backbones.mvadapter.attention import install_decoupled_attention
@@ -104,20 +105,8 @@ def save_tiny(folder: Path) -> Path:
         module.save_pretrained(folder / name, safe_serialization=True)
     scheduler().save_pretrained(folder / "scheduler")
     for name in ("tokenizer", "tokenizer_2"):
-        _save_tokenizer(folder / name)
+        save_tokenizer(folder / name)
     (folder / "adapter").mkdir()
     save_file(adapter_state(), folder / "adapter" / "mvadapter_i2mv_sdxl.safetensors")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
     return folder
-
-
-def _save_tokenizer(folder: Path) -> None:
-    """CLIP's tokenizer with a vocabulary of eight entries: unknown words end as the end of the text."""
-    folder.mkdir(parents=True)
-    words = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
-    special = {"bos_token": words[6], "eos_token": words[7], "unk_token": words[7], "pad_token": "!"}
-    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    (folder / "special_tokens_map.json").write_text(json.dumps(special))

@@ -14,6 +14,7 @@ from mvdiff.data.matting.layers import photo_layers
 from mvdiff.data.procedural import make
 from recon.core.errors import InputError
 from recon.io.images.matting import find_matte
+from recon.io.images.network_matte import overlap
 
 #: Overlap (intersection over union) from which a matte counts as right.
 RIGHT = 0.9
@@ -64,9 +65,8 @@ def judge(kind: str, photo: Image.Image, alpha: Float[np.ndarray, "h w"]) -> Jud
         method, confidence = report.method, report.confidence
     except InputError:
         found, method, confidence = np.zeros_like(alpha), "refused", 0.0
-    inside, true = found > 0.5, alpha > 0.5
-    overlap = float((inside & true).sum() / max(1, (inside | true).sum()))
-    return JudgedMatte(kind, method, confidence, overlap, float(np.abs(found - alpha).mean()))
+    shared = overlap(found > 0.5, alpha > 0.5)
+    return JudgedMatte(kind, method, confidence, shared, float(np.abs(found - alpha).mean()))
 
 
 def _picture(photo: Float[np.ndarray, "h w 3"]) -> Image.Image:

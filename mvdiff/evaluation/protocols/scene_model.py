@@ -13,7 +13,7 @@ from mvdiff.evaluation.protocols.scene_config import SceneSampling
 from mvdiff.sampling.candidates import hypothesis_seed
 from mvdiff.sampling.scene_alignment import settled
 from mvdiff.sampling.scene_anchor import anchored
-from mvdiff.sampling.scene_memory import MEMORY, PHOTO_TRUST, SAMPLED_TRUST, covering, joined
+from mvdiff.sampling.scene_memory import MEMORY, covering, joined, trust_of
 from mvdiff.sampling.schedulers import make_scheduler
 from recon.core.cameras import Cameras
 from recon.core.views import ViewSet
@@ -105,8 +105,8 @@ class SceneModel:
     def _known(self, made: dict[int, ViewSet], usable: list[int], first: int, targets: Cameras) -> dict[str, Any]:
         """Arguments of the pipeline: warp of the ``usable`` views, memory, and the geometry of the ``first``."""
         every = joined(*(made[k] for k in usable))
-        trust = torch.tensor([PHOTO_TRUST if k == 0 else SAMPLED_TRUST for k in usable])
-        warp = surface_warp(every, targets.reshape(1, -1).expand(len(every), -1), trust.expand(len(every), -1))
+        trust = trust_of(usable).expand(len(every), -1)
+        warp = surface_warp(every, targets.reshape(1, -1).expand(len(every), -1), trust)
         chosen = covering(every, targets, [place for place, k in enumerate(usable) if k != first], MEMORY)
         memory = every.select_views(chosen) if chosen else None
         return {"photo_geometry": made[first], "known_views": memory, "warp": warp}

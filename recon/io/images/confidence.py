@@ -56,7 +56,15 @@ def shade_share(
     inside: Bool[np.ndarray, "h w"], lab: Float[np.ndarray, "h w 3"], background: Float[np.ndarray, "h w 3"]
 ) -> float:
     """Share of the mask (CIELAB) that the ``background``, darkened, would look like: a shadow, or gray on gray."""
+    darkening, chroma = shade(lab, background)
+    return float(((darkening > 0) & (chroma < _CHROMA))[inside].mean()) if inside.any() else 0.0
+
+
+def shade(
+    lab: Float[np.ndarray, "h w 3"], background: Float[np.ndarray, "h w 3"]
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Darkening of a picture (CIELAB lightness) against its background, and the distance from that background's
+    chroma at the picture's own lightness."""
     light, dark = background[..., 0], lab[..., 0]
     scale = np.clip(dark / np.maximum(light, 1.0), 0, 1.5)[..., None]
-    chroma = np.linalg.norm(lab[..., 1:] - background[..., 1:] * scale, axis=-1)
-    return float(((dark < light) & (chroma < _CHROMA))[inside].mean()) if inside.any() else 0.0
+    return light - dark, np.linalg.norm(lab[..., 1:] - background[..., 1:] * scale, axis=-1)

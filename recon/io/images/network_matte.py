@@ -8,12 +8,15 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from recon.core.reading import read_safetensors
-from recon.io.images.confidence import of_agreement, of_network
+from recon.io.images.confidence import of_agreement, of_network, shade
 from recon.io.images.segment import (
     Segmentation,
     border_ring,
     connected_to,
+    cut_by_colors,
+    enlarged,
     fit_smooth,
+    grabcut_size,
     unmix,
     without_specks,
 )
@@ -24,8 +27,7 @@ if TYPE_CHECKING:
 _WEIGHTS = Path(__file__).with_name("matte_network.safetensors")
 #: Probabilities from which GrabCut takes a pixel for background, probably object, and object.
 _OUTSIDE, _PROBABLY, _INSIDE = 0.05, 0.5, 0.95
-#: GrabCut's cost grows with the pixels; its mask is refined at full size afterwards.
-_SIDE = 320
+_ITERATIONS = 4
 #: A shadow: largest probability of an object, darkening (CIELAB lightness) and shift of the color.
 _SHADOW_PROBABILITY, _SHADOW_DEPTH, _SHADOW_CHROMA = 0.1, 60.0, 10.0
 #: Overlap with the network's mask below which a mask from a plain background is not believed.
@@ -51,8 +53,7 @@ def network_matte(rgb: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    size, scale = grabcut_size(height, width)
     chance = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR)
     mask = np.full(chance.shape, cv2.GC_PR_BGD, np.uint8)
     mask[chance > _PROBABLY] = cv2.GC_PR_FGD
@@ -60,12 +61,9 @@ def network_matte(rgb: UInt8[np.ndarray, "h w 3"], probability: Float[np.ndarray
     sides = [np.isin(mask, own).any() for own in ((cv2.GC_FGD, cv2.GC_PR_FGD), (cv2.GC_BGD, cv2.GC_PR_BGD))]
     inside = probability > _PROBABLY
     if all(sides):
-        small = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         cv2.setRNGSeed(0)
-        background, object_ = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small, mask, None, background, object_, 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-        found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-        inside = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+        inside = enlarged(cut_by_colors(small, mask, _ITERATIONS), height, width)
     inside = without_specks(inside, share=0.05)
     if not inside.any():
         return Segmentation(np.zeros((height, width), np.float32), 0.0, 0.0)
@@ -88,9 +86,7 @@ def without_shadow(
     ring = border_ring(height, width, max(2, round(0.02 * min(height, width))))
     outside = plain.alpha < 0.05
     model, _ = fit_smooth(lab, outside if outside.any() else ring, 2)
-    darkening = model[..., 0] - lab[..., 0]
-    scale = np.clip(lab[..., 0] / np.maximum(model[..., 0], 1.0), 0, 1.5)[..., None]
-    chroma = np.linalg.norm(lab[..., 1:] - model[..., 1:] * scale, axis=-1)
+    darkening, chroma = shade(lab, model)
     shaded = (darkening > 0) & (darkening < _SHADOW_DEPTH) & (chroma < _SHADOW_CHROMA)
     shaded = _opened(shaded & (probability < _SHADOW_PROBABILITY))
     inside = (plain.alpha > 0.5) & ~connected_to(shaded | outside, ring & outside)

@@ -108,8 +108,7 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = min(1.0, _GRABCUT_SIDE / max(height, width))
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    size, scale = grabcut_size(height, width)
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     ring = border_ring(size[1], size[0], max(2, round(0.03 * min(size))))
@@ -126,18 +125,39 @@ def grabcut(rgb: UInt8[np.ndarray, "h w 3"], iterations: int = 6) -> Segmentatio
     mask[ring] = cv2.GC_BGD
     if not np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():  # a picture of little more than its border
         return Segmentation(np.zeros((height, width), np.float32), 0.0, 0.0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
-    inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    inside = cut_by_colors(small, mask, iterations)
     inside = without_specks(inside, share=0.05, smallest=round(_SMALLEST * inside.size))
     if not inside.any():
         return Segmentation(np.zeros((height, width), np.float32), 0.0, 0.0)
     edge = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
     gradient = np.linalg.norm(np.stack(np.gradient(lab, axis=(0, 1)), -1), axis=(-1, -2))
     clearness = 0.7 * min(1.0, float(gradient[edge].mean()) / 20.0)  # a good cut runs along visible edges
-    full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    alpha = unmix(rgb, full, radius=max(2, round(1.5 / scale)))
+    alpha = unmix(rgb, enlarged(inside, height, width), radius=max(2, round(1.5 / scale)))
     return Segmentation(alpha, clearness, of_grabcut(clearness))
+
+
+def grabcut_size(height: int, width: int) -> tuple[tuple[int, int], float]:
+    """Width and height at which GrabCut works on a picture, and its scale there."""
+    scale = min(1.0, _GRABCUT_SIDE / max(height, width))
+    return (max(8, round(width * scale)), max(8, round(height * scale))), scale
+
+
+def cut_by_colors(
+    small: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"], iterations: int
+) -> Bool[np.ndarray, "h w"]:
+    """GrabCut from labels of OpenCV for both sides, which it changes; its draws follow ``cv2.setRNGSeed``."""
+    import cv2
+
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(np.ascontiguousarray(small), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+def enlarged(inside: Bool[np.ndarray, "p q"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """A mask at the size of the picture."""
+    import cv2
+
+    return cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 def unmix(

@@ -70,8 +70,8 @@ function drawSiblings() {
 
 async function openPhoto(id) {
   photo = await request(`/api/photos/${encodeURIComponent(id)}`);
-  await Promise.all([openMatte(photo), loadChoices()]);
   drawSiblings();
+  await Promise.all([openMatte(photo), loadChoices()]);
   only("prepare");
 }
 
